@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use cellway_core::Reason;
-use cellway_testbed::{Heard, Unserved};
+use cellway_testbed::{CheckOutcome, Unserved};
 
 use crate::scenario::CellState;
 
@@ -218,12 +218,12 @@ pub enum Fact {
         /// When the certificate expires, since the Unix epoch; `None` if that is after the run.
         certificate_expires: Option<Duration>,
     },
-    /// An Envoy: the answer of its router about a request.
-    Heard {
+    /// An Envoy: what came of asking its router about a request.
+    Checked {
         /// The request's tag, if it had one.
         tag: Option<String>,
-        /// The answer.
-        heard: Heard,
+        /// Whether the router allowed it.
+        outcome: CheckOutcome,
     },
     /// A client: the result of its request.
     Answered {

@@ -203,7 +203,7 @@ impl State {
             | Fact::CellCertificate { .. }
             | Fact::Connected { .. }
             | Fact::Presented { .. }
-            | Fact::Heard { .. }
+            | Fact::Checked { .. }
             | Fact::StateDamaged(_)
             | Fact::Started(_)
             | Fact::Crashed(_)
@@ -316,7 +316,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::Answered { tag, .. }
         | Fact::Streamed { tag }
         | Fact::AnswerForged { tag, .. } => Some(Subject::Tag(tag)),
-        Fact::Heard { tag, .. } | Fact::Trailers { tag, .. } | Fact::Unserved { tag, .. } => {
+        Fact::Checked { tag, .. } | Fact::Trailers { tag, .. } | Fact::Unserved { tag, .. } => {
             tag.as_deref().map(Subject::Tag)
         }
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
@@ -366,7 +366,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
         | Fact::Presented { .. }
-        | Fact::Heard { .. }
+        | Fact::Checked { .. }
         | Fact::Answered { .. }
         | Fact::Streamed { .. }
         | Fact::CellCertificate { .. }

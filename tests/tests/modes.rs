@@ -141,7 +141,7 @@ async fn each_mode_lets_through_what_it_says() {
             "readyz: {status} {} {warnings}",
             page["auth_modes"]
         ));
-        for line in router.heard.of("insecure_policy") {
+        for line in router.events.of("insecure_policy") {
             lines.push(format!(
                 "log: {} insecure_policy {}",
                 line["level"], line["policy"]

@@ -70,9 +70,9 @@ async fn a_router_that_starts_alone_says_what_it_lacks_and_recovers_by_itself() 
     assert_eq!((status, &page["status"]), (503, &json!("starting")));
     assert_eq!(page["registry_version"], Value::Null);
     assert_eq!(page["keys"], json!({ "main": "empty" }));
-    let failed = router.heard.after("registry_fetch_failed", 0).await;
+    let failed = router.events.after("registry_fetch_failed", 0).await;
     assert_eq!(failed["reason"], "unreachable");
-    router.heard.after("keys_fetch_failed", 0).await;
+    router.events.after("keys_fetch_failed", 0).await;
     assert!(router.admin("/healthz").await.status.is_success());
 
     // The one that comes back first is of use for what it knows, and no more.
@@ -111,8 +111,8 @@ async fn sources_that_answer_nonsense_at_boot_are_refused_with_a_reason() {
         world.idp.set_fault(fault);
         world.plane.set_document("{\"version\": 1, \"cells\": [");
         let router = world.boot().await;
-        router.heard.after(event, 0).await;
-        let refused = router.heard.after("registry_refused", 0).await;
+        router.events.after(event, 0).await;
+        let refused = router.events.after("registry_refused", 0).await;
         assert_eq!(refused["reason"], "invalid", "{refused}");
         let answer = ask(&world, &router, &world.token()).await;
         assert_eq!(unavailable(&answer), "jwks_unreachable", "{fault:?}");
@@ -144,10 +144,10 @@ async fn a_registry_over_its_limit_is_oversized_and_its_source_is_reachable() {
     let router = world.router().await;
     let long = world.registry.to_string() + &" ".repeat(LIMIT);
     world.plane.set_document(long);
-    let refused = router.heard.after("registry_refused", 0).await;
+    let refused = router.events.after("registry_refused", 0).await;
     assert_eq!(refused["reason"], "oversized", "{refused}");
     assert!(refused["error"].as_str().unwrap().contains("65536"));
-    assert_eq!(router.heard.count("registry_fetch_failed"), 0);
+    assert_eq!(router.events.count("registry_fetch_failed"), 0);
     let counted = router.metric("cellway_registry_rejected_total").await;
     assert!(counted[0].contains("oversized"), "{counted:?}");
     let answer = ask(&world, &router, &world.token()).await;
@@ -193,8 +193,8 @@ async fn what_was_kept_serves_while_both_sources_are_down() {
     world.plane_host.stop().await;
 
     let after = world.router().await;
-    assert_eq!(after.heard.count("keys_restored"), 1);
-    let applied = after.heard.after("registry_applied", 0).await;
+    assert_eq!(after.events.count("keys_restored"), 1);
+    let applied = after.events.after("registry_applied", 0).await;
     assert_eq!(applied["restored"], true);
     assert_eq!(ask(&world, &after, &token).await.status, StatusCode::OK);
     // Not by hearsay: what was kept refuses as much as it allows.
@@ -250,7 +250,7 @@ async fn a_new_signing_key_is_fetched_once_for_all_who_wait() {
     let after = world.idp.counts();
     assert_eq!(after.jwks, before.jwks + 1);
     assert_eq!(after.discovery, before.discovery + 1);
-    let decided = router.heard.of("authz_allow");
+    let decided = router.events.of("authz_allow");
     assert!(decided.iter().any(|line| line["waited"] == true));
 
     // The surprise withdrew the old key, and made-up ones don't reach the provider again.

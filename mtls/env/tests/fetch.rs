@@ -14,13 +14,13 @@ use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Script, ScriptedServer, ScriptedSource};
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Far above what anything here takes.
 const LONG: Duration = Duration::from_secs(60);
 
 async fn get(
-    lab: &ScriptedSource,
+    source: &ScriptedSource,
     server: &ScriptedServer,
     body_max: usize,
 ) -> Result<Answer, FetchError> {
@@ -33,16 +33,16 @@ async fn get(
         authorization: Some(&authorization),
         body_max,
     };
-    lab.client(LONG).get(get).await
+    source.client(LONG).get(get).await
 }
 
 #[tokio::test]
 async fn brings_a_document_and_its_etag() {
-    let lab = ScriptedSource::new(1);
-    let server = lab
+    let source = ScriptedSource::new(1);
+    let server = source
         .serve(vec![Script::ok("etag: \"new\"\r\n", "hello")])
         .await;
-    let answer = get(&lab, &server, 5).await.unwrap();
+    let answer = get(&source, &server, 5).await.unwrap();
     let etag = Some(HeaderValue::from_static("\"new\""));
     let body = "hello".into();
     let max_age = None;
@@ -79,14 +79,14 @@ fn gzip(text: &str) -> Vec<u8> {
 
 /// Fetches such a body with a limit of 1,000 bytes.
 async fn encoded(encoding: &str, body: &[u8]) -> Result<String, FetchError> {
-    let lab = ScriptedSource::new(1);
+    let source = ScriptedSource::new(1);
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{encoding}\r\n",
         body.len()
     );
     let answer = [head.as_bytes(), body].concat();
-    let server = lab.serve(vec![Script::Bytes(answer)]).await;
-    match get(&lab, &server, 1_000).await? {
+    let server = source.serve(vec![Script::Bytes(answer)]).await;
+    match get(&source, &server, 1_000).await? {
         Answer::Document { body, .. } => Ok(String::from_utf8(body.into()).unwrap()),
         other => panic!("{other:?}"),
     }
@@ -150,25 +150,25 @@ async fn refuses_what_is_compressed_badly_or_too_well() {
 
 #[tokio::test]
 async fn hears_that_nothing_has_changed() {
-    let lab = ScriptedSource::new(1);
-    let server = lab.serve(vec![Script::status("304 Not Modified")]).await;
+    let source = ScriptedSource::new(1);
+    let server = source.serve(vec![Script::status("304 Not Modified")]).await;
     let max_age = None;
     let expected = Answer::NotModified { max_age };
-    assert_eq!(get(&lab, &server, 5).await.unwrap(), expected);
+    assert_eq!(get(&source, &server, 5).await.unwrap(), expected);
 }
 
 #[tokio::test]
 async fn refuses_what_is_too_large_announced_or_not() {
-    let lab = ScriptedSource::new(1);
+    let source = ScriptedSource::new(1);
     let endless = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhell\r\n4\r\no...\r\n";
-    let server = lab
+    let server = source
         .serve(vec![
             Script::ok("", "123456"),
             Script::Hang(endless.to_owned()),
         ])
         .await;
     for _ in 0..2 {
-        let error = get(&lab, &server, 5).await.unwrap_err();
+        let error = get(&source, &server, 5).await.unwrap_err();
         assert!(
             matches!(error, FetchError::TooLarge { limit: 5 }),
             "{error}"
@@ -179,9 +179,9 @@ async fn refuses_what_is_too_large_announced_or_not() {
 
 #[tokio::test]
 async fn gives_up_on_a_source_that_falls_silent() {
-    let lab = ScriptedSource::new(1);
+    let source = ScriptedSource::new(1);
     let begun = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel".to_owned();
-    let server = lab.serve(vec![Script::Hang(begun)]).await;
+    let server = source.serve(vec![Script::Hang(begun)]).await;
     let url = SourceUrl::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
     let get = Get {
         url: &url,
@@ -189,38 +189,38 @@ async fn gives_up_on_a_source_that_falls_silent() {
         authorization: None,
         body_max: 100,
     };
-    let error = lab.client(Duration::from_millis(300)).get(get).await;
+    let error = source.client(Duration::from_millis(300)).get(get).await;
     let error = error.unwrap_err();
     assert!(matches!(error, FetchError::Timeout(_)), "{error}");
 }
 
 #[tokio::test]
 async fn a_body_that_ends_early_is_no_document() {
-    let lab = ScriptedSource::new(1);
+    let source = ScriptedSource::new(1);
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhel".to_owned();
-    let server = lab.serve(vec![Script::Say(cut)]).await;
-    let error = get(&lab, &server, 100).await.unwrap_err();
+    let server = source.serve(vec![Script::Say(cut)]).await;
+    let error = get(&source, &server, 100).await.unwrap_err();
     assert!(matches!(error, FetchError::Http(_)), "{error}");
 }
 
 #[tokio::test]
 async fn follows_redirects_without_carrying_the_credential_elsewhere() {
-    let lab = ScriptedSource::new(1);
-    let there = lab.serve(vec![Script::ok("", "there")]).await;
+    let source = ScriptedSource::new(1);
+    let there = source.serve(vec![Script::ok("", "there")]).await;
     let redirect = |to: String| {
         Script::Say(format!(
             "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
         ))
     };
     let elsewhere = format!("https://127.0.0.1:{}/b", there.port);
-    let here = lab
+    let here = source
         .serve(vec![
             redirect("/again".to_owned()),
             redirect("../relative?x=1".to_owned()),
             redirect(elsewhere),
         ])
         .await;
-    let answer = get(&lab, &here, 100).await.unwrap();
+    let answer = get(&source, &here, 100).await.unwrap();
     assert!(matches!(answer, Answer::Document { body, .. } if body == "there"));
     let bearer = |request: &String| request.contains("Bearer secret");
     assert!(here.requests.lock().unwrap().iter().all(bearer));
@@ -229,16 +229,16 @@ async fn follows_redirects_without_carrying_the_credential_elsewhere() {
 
 #[tokio::test]
 async fn never_follows_out_of_tls_or_without_end() {
-    let lab = ScriptedSource::new(1);
+    let source = ScriptedSource::new(1);
     let plain = "HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:PORT/\r\n\r\n".to_owned();
-    let server = lab.serve(vec![Script::Say(plain)]).await;
-    let error = get(&lab, &server, 100).await.unwrap_err();
+    let server = source.serve(vec![Script::Say(plain)]).await;
+    let error = get(&source, &server, 100).await.unwrap_err();
     let expected = matches!(error, FetchError::Redirect(UrlError::Plain));
     assert!(expected, "{error}");
 
     let around = "HTTP/1.1 307 Moved\r\nlocation: /\r\ncontent-length: 0\r\n\r\n".to_owned();
-    let server = lab.serve(vec![Script::Say(around); 10]).await;
-    let error = get(&lab, &server, 100).await.unwrap_err();
+    let server = source.serve(vec![Script::Say(around); 10]).await;
+    let error = get(&source, &server, 100).await.unwrap_err();
     assert!(matches!(error, FetchError::TooManyRedirects(_)), "{error}");
     assert_eq!(server.requests.lock().unwrap().len(), 4);
 }
@@ -258,11 +258,11 @@ async fn believes_only_the_configured_authority() {
 
 #[tokio::test]
 async fn names_the_status_of_a_refusal() {
-    let lab = ScriptedSource::new(1);
-    let server = lab
+    let source = ScriptedSource::new(1);
+    let server = source
         .serve(vec![Script::status("503 Service Unavailable")])
         .await;
-    let error = get(&lab, &server, 100).await.unwrap_err();
+    let error = get(&source, &server, 100).await.unwrap_err();
     assert_eq!(error.kind(), JwksFetchError::Status(503));
 }
 
@@ -300,7 +300,7 @@ async fn proxy(answer: Option<&'static str>, source: u16) -> (u16, Arc<Mutex<Vec
 
 /// Fetches `https://source.example:PORT/doc` as `proxies` says.
 async fn get_through(
-    lab: &ScriptedSource,
+    source: &ScriptedSource,
     port: u16,
     proxies: Proxies,
 ) -> Result<Answer, FetchError> {
@@ -312,17 +312,17 @@ async fn get_through(
         authorization: Some(&authorization),
         body_max: 100,
     };
-    lab.client_through(LONG, proxies).get(get).await
+    source.client_through(LONG, proxies).get(get).await
 }
 
 /// Catches: a source that is fetched without the proxy, and a secret that the proxy sees.
 #[tokio::test]
 async fn a_source_behind_a_proxy_is_asked_through_a_tunnel() {
-    let lab = ScriptedSource::new(1);
-    let server = lab.serve(vec![Script::ok("", "hello")]).await;
+    let source = ScriptedSource::new(1);
+    let server = source.serve(vec![Script::ok("", "hello")]).await;
     let (port, asked) = proxy(None, server.port).await;
     let proxies = Proxies::through(&format!("http://user:pass@127.0.0.1:{port}")).unwrap();
-    let answer = get_through(&lab, server.port, proxies).await.unwrap();
+    let answer = get_through(&source, server.port, proxies).await.unwrap();
     assert!(matches!(answer, Answer::Document { body, .. } if body == "hello"));
     let asked = asked.lock().unwrap().join("");
     let source = format!("source.example:{}", server.port);
@@ -347,7 +347,7 @@ async fn a_source_behind_a_proxy_is_asked_through_a_tunnel() {
 
 #[tokio::test]
 async fn a_proxy_that_makes_no_tunnel_is_named() {
-    let lab = ScriptedSource::new(1);
+    let source = ScriptedSource::new(1);
     for (answer, why) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
@@ -366,25 +366,28 @@ async fn a_proxy_that_makes_no_tunnel_is_named() {
     ] {
         let (port, _) = proxy(Some(answer), 1).await;
         let proxies = Proxies::through(&format!("127.0.0.1:{port}")).unwrap();
-        let error = get_through(&lab, 443, proxies).await.unwrap_err();
+        let error = get_through(&source, 443, proxies).await.unwrap_err();
         assert_eq!(error.kind(), JwksFetchError::Proxy);
         let expected = format!("the proxy 127.0.0.1:{port}: {why}");
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
-    let proxies = Proxies::through(&closed.unwrap().to_string()).unwrap();
-    let error = get_through(&lab, 443, proxies).await.unwrap_err();
+    // Bound, and nobody listens there.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = socket.local_addr().unwrap();
+    let proxies = Proxies::through(&closed.to_string()).unwrap();
+    let error = get_through(&source, 443, proxies).await.unwrap_err();
     assert!(error.to_string().contains(": cannot connect: "), "{error}");
     assert_eq!(error.kind(), JwksFetchError::Proxy);
 }
 
 #[tokio::test]
 async fn this_machine_is_never_behind_a_proxy() {
-    let lab = ScriptedSource::new(1);
-    let server = lab.serve(vec![Script::ok("", "hello")]).await;
+    let source = ScriptedSource::new(1);
+    let server = source.serve(vec![Script::ok("", "hello")]).await;
     let (port, asked) = proxy(None, server.port).await;
     let proxies = Proxies::through(&format!("127.0.0.1:{port}")).unwrap();
-    let client = lab.client_through(LONG, proxies);
+    let client = source.client_through(LONG, proxies);
     let url = SourceUrl::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
     let get = Get {
         url: &url,

@@ -10,14 +10,14 @@ use crate::observe::log::{Level, Subjects, render};
 
 /// Remembers the log line of every event.
 #[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
+pub(crate) struct EventLog(Arc<Mutex<Vec<String>>>);
 
-impl Heard {
+impl EventLog {
     /// The lines of events with this name.
     pub(crate) fn of(&self, event: &str) -> Vec<String> {
         let name = format!("\"event\":\"{event}\"");
-        let heard = self.0.lock().unwrap();
-        heard
+        let events = self.0.lock().unwrap();
+        events
             .iter()
             .filter(|l| l.contains(&name))
             .cloned()
@@ -25,7 +25,7 @@ impl Heard {
     }
 }
 
-impl Sink for Heard {
+impl Sink for EventLog {
     fn emit(&self, now: Now, event: &Event<'_>) {
         let line = render(now.unix, event, Level::Debug, &Subjects::Off);
         self.0.lock().unwrap().extend(line);

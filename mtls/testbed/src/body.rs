@@ -23,7 +23,7 @@ enum Step {
     Data(Bytes),
     Trailers(HeaderMap),
     /// Lets the connection flush what it has.
-    Breathe,
+    Yield,
     Break,
     Stall,
     /// A line at each tick, this many times.
@@ -66,7 +66,7 @@ impl Buffered {
     pub(super) fn half(body: &Bytes) -> Self {
         Self {
             length: Some(body.len() as u64),
-            steps: VecDeque::from([first_half(body), Step::Breathe, Step::Break]),
+            steps: VecDeque::from([first_half(body), Step::Yield, Step::Break]),
         }
     }
 
@@ -132,7 +132,7 @@ impl Body for Buffered {
             None => Poll::Ready(None),
             Some(Step::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(Step::Trailers(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-            Some(Step::Breathe) => {
+            Some(Step::Yield) => {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use super::ServerTls;
 use super::body::Buffered;
 use super::protocol::version_name;
-use super::serve::{self, Host, Peer, TurnedAway};
+use super::serve::{self, Handler, Peer, Rejected};
 
 /// A cell that reports each request to a sink and echoes it as JSON. For `/stream/30`, it sends a
 /// line every quarter of a second for thirty seconds.
@@ -103,7 +103,8 @@ pub enum CellFault {
     HalfOpen,
     /// It refuses every HTTP/2 stream without processing it.
     RefuseStreams,
-    /// Each of its HTTP/2 connections goes away after twenty requests and disclaims later ones.
+    /// Each of its HTTP/2 connections sends `GOAWAY` after twenty requests, and later requests are
+    /// not processed.
     GoAway,
     /// It accepts requests and cuts them before it answers: it resets the HTTP/2 stream, or closes
     /// the HTTP/1.1 connection.
@@ -116,22 +117,22 @@ const REQUESTS_A_CONNECTION: u64 = 20;
 /// How a request ended that a cell didn't answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unserved {
-    /// The cell said, truthfully, that it did not process it (RFC 9113, section 8.7).
-    Disclaimed,
-    /// The same, because its connection was closed in order before the cell came to it.
-    LeftBehind,
-    /// The cell took it, and ended its stream.
-    StreamBroken,
-    /// The cell took it, and ended its connection.
-    ConnectionBroken,
+    /// The cell refused its stream and did not process it (RFC 9113, section 8.7).
+    StreamRefused,
+    /// It came after the connection's `GOAWAY`, so the cell did not process it.
+    AfterGoaway,
+    /// The cell accepted it and reset its stream.
+    StreamReset,
+    /// The cell accepted it and closed its connection.
+    ConnectionClosed,
 }
 
 impl Unserved {
-    /// Whether the cell has not processed it, and said so.
-    pub fn is_disclaimed(self) -> bool {
+    /// Whether the cell has told its client that it did not process it.
+    pub fn is_unprocessed(self) -> bool {
         match self {
-            Self::Disclaimed | Self::LeftBehind => true,
-            Self::StreamBroken | Self::ConnectionBroken => false,
+            Self::StreamRefused | Self::AfterGoaway => true,
+            Self::StreamReset | Self::ConnectionClosed => false,
         }
     }
 }
@@ -141,7 +142,7 @@ impl Unserved {
 pub struct Received {
     /// The cell's id.
     pub cell: String,
-    /// How many requests this cell got before; 0 for one that it disclaims.
+    /// How many requests this cell got before; 0 for one that it doesn't process.
     pub ordinal: u64,
     /// How many connections were made to this cell before its own.
     pub connection: u64,
@@ -179,7 +180,7 @@ pub enum Report<'a> {
     Arrived(&'a Received),
     /// Its body ended.
     Ended(&'a Received, &'a Ended),
-    /// It gets no answer. A disclaimed request hasn't been reported as arrived.
+    /// It gets no answer. A request that the cell doesn't process isn't reported as arrived.
     Unserved(&'a Received, Unserved),
 }
 
@@ -273,8 +274,8 @@ impl EchoCell {
     }
 }
 
-impl Host for EchoCell {
-    fn silent(&self) -> bool {
+impl Handler for EchoCell {
+    fn is_silent(&self) -> bool {
         self.behavior().fault == CellFault::HalfOpen
     }
 
@@ -282,22 +283,22 @@ impl Host for EchoCell {
         self.state.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn departs(&self, nth: u64) -> bool {
+    fn goes_away(&self, nth: u64) -> bool {
         self.behavior().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
     }
 
-    fn turns_away(
+    fn reject(
         &self,
         peer: &Peer,
         request: &Request<Incoming>,
-        left_behind: bool,
-    ) -> Option<TurnedAway> {
+        after_goaway: bool,
+    ) -> Option<Rejected> {
         let http2 = request.version() == Version::HTTP_2;
         let (how, unserved) = match self.behavior().fault {
-            _ if left_behind => (TurnedAway::LeftBehind, Unserved::LeftBehind),
-            CellFault::RefuseStreams if http2 => (TurnedAway::Refused, Unserved::Disclaimed),
-            CellFault::BreakOff if http2 => (TurnedAway::BrokenOff, Unserved::StreamBroken),
-            CellFault::BreakOff => (TurnedAway::BrokenOff, Unserved::ConnectionBroken),
+            _ if after_goaway => (Rejected::AfterGoaway, Unserved::AfterGoaway),
+            CellFault::RefuseStreams if http2 => (Rejected::Refused, Unserved::StreamRefused),
+            CellFault::BreakOff if http2 => (Rejected::Aborted, Unserved::StreamReset),
+            CellFault::BreakOff => (Rejected::Aborted, Unserved::ConnectionClosed),
             CellFault::None
             | CellFault::Slow(_)
             | CellFault::Status(_)
@@ -308,7 +309,7 @@ impl Host for EchoCell {
             | CellFault::GoAway => return None,
         };
         let mut received = self.received(peer, request);
-        if !unserved.is_disclaimed() {
+        if !unserved.is_unprocessed() {
             self.arrived(&mut received);
         }
         (self.state.sink)(Report::Unserved(&received, unserved));

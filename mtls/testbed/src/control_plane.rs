@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::ServerTls;
 use super::body::Buffered;
-use super::serve::{self, Host, Peer};
+use super::serve::{self, Handler, Peer};
 
 /// The path of the registry.
 const CELLS_PATH: &str = "/manage/cells";
@@ -167,7 +167,7 @@ impl ControlPlane {
     }
 }
 
-impl Host for ControlPlane {
+impl Handler for ControlPlane {
     async fn answer(&self, _: &Peer, request: Request<Incoming>) -> Response<Buffered> {
         if (request.method(), request.uri().path()) != (&Method::GET, CELLS_PATH) {
             return Buffered::empty(StatusCode::NOT_FOUND);

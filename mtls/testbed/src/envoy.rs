@@ -18,7 +18,7 @@ use hyper::body::Incoming as IncomingBody;
 
 use super::body::Buffered;
 use super::client::{Client, Request};
-use super::serve::{self, Host, Peer};
+use super::serve::{self, Handler, Peer};
 use super::{Answer, ServerTls};
 
 /// gRPC's name of the method.
@@ -40,20 +40,20 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// A router's answer about a request.
+/// What came of asking a router about a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum CheckOutcome {
     /// The request is allowed, with this id and for this cell.
-    Leave {
+    Allowed {
         /// The router's id of the request.
         request_id: String,
         /// The cell's id.
         cell: String,
     },
     /// The request is denied.
-    Denial,
+    Denied,
     /// No valid answer came in time.
-    Nothing,
+    Error,
 }
 
 /// An Envoy with `failure_mode_allow: false`, a route that follows the header with the cell's id,
@@ -73,15 +73,15 @@ struct Inner<E: Env> {
 type Cells<E> = Box<dyn Fn(&str) -> Option<Client<E>> + Send + Sync>;
 
 /// Receives the router's answer about a request with these headers.
-type Sink = Box<dyn Fn(&HeaderMap, &Heard) + Send + Sync>;
+type Sink = Box<dyn Fn(&HeaderMap, &CheckOutcome) + Send + Sync>;
 
 /// What the Envoy does with a request.
-enum Verdict {
-    Pass {
+enum Action {
+    Forward {
         set: Vec<HeaderValueOption>,
         remove: Vec<String>,
     },
-    Refuse(Response<Buffered>),
+    Respond(Response<Buffered>),
 }
 
 impl<E: Env> Envoy<E> {
@@ -92,7 +92,7 @@ impl<E: Env> Envoy<E> {
         prefix: &str,
         authorizer: Client<E>,
         cells: impl Fn(&str) -> Option<Client<E>> + Send + Sync + 'static,
-        sink: impl Fn(&HeaderMap, &Heard) + Send + Sync + 'static,
+        sink: impl Fn(&HeaderMap, &CheckOutcome) + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Inner {
             env,
@@ -127,13 +127,13 @@ impl<E: Env> Envoy<E> {
 
     /// Reads the answer as an Envoy does: the request is allowed only with status 0 and a message
     /// that says how to forward it.
-    fn verdict(&self, response: Option<CheckResponse>) -> (Heard, Verdict) {
-        let nothing = || {
-            let refusal = Buffered::empty(StatusCode::FORBIDDEN);
-            (Heard::Nothing, Verdict::Refuse(refusal))
+    fn interpret(&self, response: Option<CheckResponse>) -> (CheckOutcome, Action) {
+        let error = || {
+            let forbidden = Buffered::empty(StatusCode::FORBIDDEN);
+            (CheckOutcome::Error, Action::Respond(forbidden))
         };
         let Some(response) = response else {
-            return nothing();
+            return error();
         };
         let code = response.status.map(|status| status.code);
         match (code, response.http_response) {
@@ -141,25 +141,25 @@ impl<E: Env> Envoy<E> {
                 let of =
                     |name: &str| set_value(&allowed.headers, &format!("{}{name}", self.0.prefix));
                 let (Some(request_id), Some(cell)) = (of("request-id"), of("cell")) else {
-                    return nothing();
+                    return error();
                 };
-                let pass = Verdict::Pass {
+                let forward = Action::Forward {
                     set: allowed.headers,
                     remove: allowed.headers_to_remove,
                 };
-                (Heard::Leave { request_id, cell }, pass)
+                (CheckOutcome::Allowed { request_id, cell }, forward)
             }
             (Some(1..), Some(HttpResponse::Denied(denied))) => {
                 let status = denied
                     .status
                     .and_then(|status| u16::try_from(status.code).ok());
                 let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-                let mut refusal = Response::new(Buffered::whole(denied.body.into()));
-                *refusal.status_mut() = status.unwrap_or(StatusCode::FORBIDDEN);
-                set_all(refusal.headers_mut(), &denied.headers);
-                (Heard::Denial, Verdict::Refuse(refusal))
+                let mut response = Response::new(Buffered::whole(denied.body.into()));
+                *response.status_mut() = status.unwrap_or(StatusCode::FORBIDDEN);
+                set_all(response.headers_mut(), &denied.headers);
+                (CheckOutcome::Denied, Action::Respond(response))
             }
-            _ => nothing(),
+            _ => error(),
         }
     }
 
@@ -214,14 +214,14 @@ impl<E: Env> Envoy<E> {
     }
 }
 
-impl<E: Env> Host for Envoy<E> {
+impl<E: Env> Handler for Envoy<E> {
     async fn answer(&self, _: &Peer, request: Incoming<IncomingBody>) -> Response<Buffered> {
         let (head, body) = request.into_parts();
-        let (heard, verdict) = self.verdict(self.ask(&head).await);
-        (self.0.sink)(&head.headers, &heard);
-        match verdict {
-            Verdict::Refuse(refusal) => refusal,
-            Verdict::Pass { set, remove } => {
+        let (outcome, action) = self.interpret(self.ask(&head).await);
+        (self.0.sink)(&head.headers, &outcome);
+        match action {
+            Action::Respond(response) => response,
+            Action::Forward { set, remove } => {
                 match Limited::new(body, BODY_LEN_MAX).collect().await {
                     Ok(body) => self.forward(head, body.to_bytes(), &set, &remove).await,
                     Err(_) => Buffered::empty(StatusCode::PAYLOAD_TOO_LARGE),

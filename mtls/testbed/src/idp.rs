@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::body::Buffered;
-use super::serve::{self, Host, Peer};
+use super::serve::{self, Handler, Peer};
 use super::{Claims, ServerTls, Signer, TestbedError};
 
 /// The audience of the tokens that [`IdentityProvider::token`] issues. A router that should accept them
@@ -248,7 +248,7 @@ impl IdentityProvider {
     }
 }
 
-impl Host for IdentityProvider {
+impl Handler for IdentityProvider {
     async fn answer(&self, _: &Peer, request: Request<Incoming>) -> Response<Buffered> {
         let wants_keys = match (request.method(), request.uri().path()) {
             (&Method::GET, DISCOVERY_PATH) => false,

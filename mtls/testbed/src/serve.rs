@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ServerTls;
 use super::body::Buffered;
-use super::departure::{Departing, Departure};
+use super::goaway::{Goaway, GoawayStream};
 use super::spawner::Spawner;
 use super::tls::Serving;
 
@@ -28,10 +28,10 @@ const CONNECTIONS_MAX: usize = 1024;
 /// The longest that a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// What a host does with a request.
-pub(super) trait Host: Clone + Send + Sync + 'static {
+/// What a server of the testbed does with connections and requests.
+pub(super) trait Handler: Clone + Send + Sync + 'static {
     /// Whether new connections are accepted and never answered: the half-open fault.
-    fn silent(&self) -> bool {
+    fn is_silent(&self) -> bool {
         false
     }
 
@@ -41,21 +41,21 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
     }
 
     /// Whether a connection goes away before this request. `nth` requests came on it before.
-    fn departs(&self, nth: u64) -> bool {
+    fn goes_away(&self, nth: u64) -> bool {
         let _ = nth;
         false
     }
 
-    /// How this request ends, if it gets no answer. With `left_behind` its connection went away
+    /// How this request ends, if it gets no answer. With `after_goaway` its connection went away
     /// before it.
-    fn turns_away(
+    fn reject(
         &self,
         peer: &Peer,
         request: &Request<Incoming>,
-        left_behind: bool,
-    ) -> Option<TurnedAway> {
+        after_goaway: bool,
+    ) -> Option<Rejected> {
         let _ = (peer, request);
-        left_behind.then_some(TurnedAway::LeftBehind)
+        after_goaway.then_some(Rejected::AfterGoaway)
     }
 
     /// Answers one request.
@@ -79,17 +79,17 @@ pub(super) struct Peer {
 
 /// How a request without an answer ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum TurnedAway {
+pub(super) enum Rejected {
     /// Its stream is refused (`REFUSED_STREAM`): it is not processed.
     Refused,
-    /// Its connection went away before it: it is not processed.
-    LeftBehind,
+    /// It came after the connection's `GOAWAY`: it is not processed.
+    AfterGoaway,
     /// Its stream ends with an error; on HTTP/1.1 its connection does.
-    BrokenOff,
+    Aborted,
 }
 
 /// Serves `host` on `listener` until the listener fails.
-pub(super) async fn serve<E: Env, H: Host>(
+pub(super) async fn serve<E: Env, H: Handler>(
     env: E,
     mut listener: E::Listener,
     tls: ServerTls,
@@ -111,7 +111,7 @@ pub(super) async fn serve<E: Env, H: Host>(
 
 /// Serves a host without TLS on a free port of 127.0.0.1, in its own task. `host` creates it for
 /// its address.
-pub(super) async fn start<E: Env, H: Host>(
+pub(super) async fn start<E: Env, H: Handler>(
     env: &E,
     host: impl FnOnce(SocketAddr) -> io::Result<H>,
 ) -> io::Result<(H, SocketAddr)> {
@@ -127,8 +127,8 @@ pub(super) async fn start<E: Env, H: Host>(
 }
 
 /// Serves one connection to its end. The client notices errors by itself.
-async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerTls, host: H) {
-    if host.silent() {
+async fn connection<E: Env, H: Handler>(env: E, mut stream: E::Stream, tls: ServerTls, host: H) {
+    if host.is_silent() {
         discard(&mut stream).await;
         return;
     }
@@ -152,20 +152,20 @@ async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerT
     }
 }
 
-async fn exchange<E: Env, H: Host>(
+async fn exchange<E: Env, H: Handler>(
     env: E,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     http2: bool,
     peer: Peer,
     host: H,
 ) {
-    let departure = Departure::default();
+    let goaway = Goaway::default();
     let connection = host.connection();
-    let going = departure.clone();
+    let wire_goaway = goaway.clone();
     let requests = AtomicU64::new(0);
     let service = service_fn(move |request: Request<Incoming>| {
         let nth = requests.fetch_add(1, Ordering::Relaxed);
-        let left_behind = http2 && departure.leaves_behind(host.departs(nth));
+        let after_goaway = http2 && goaway.ignores_next(host.goes_away(nth));
         let sans = peer.sans.clone();
         let peer = Peer {
             sans,
@@ -174,17 +174,17 @@ async fn exchange<E: Env, H: Host>(
         };
         let host = host.clone();
         async move {
-            match host.turns_away(&peer, &request, left_behind) {
+            match host.reject(&peer, &request, after_goaway) {
                 None => Ok(host.answer(&peer, request).await),
-                Some(TurnedAway::LeftBehind) => future::pending().await,
-                Some(TurnedAway::Refused) => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
-                Some(TurnedAway::BrokenOff) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR)),
+                Some(Rejected::AfterGoaway) => future::pending().await,
+                Some(Rejected::Refused) => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
+                Some(Rejected::Aborted) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR)),
             }
         }
     });
     // An error here means that a fault or the peer broke the connection. The other end sees it.
     if http2 {
-        let io = TokioIo::new(Departing::new(stream, going));
+        let io = TokioIo::new(GoawayStream::new(stream, wire_goaway));
         let served = http2::Builder::new(Spawner(env))
             .timer(TokioTimer::new())
             .auto_date_header(false)

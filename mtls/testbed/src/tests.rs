@@ -39,7 +39,7 @@ fn provider() -> TlsProvider {
 
 fn ca(seed: u8) -> Ca {
     let validity = Validity::around(NOW, YEAR);
-    Ca::new("lab root", &Key::from_seed([seed; 32]), validity, 1).unwrap()
+    Ca::new("test root", &Key::from_seed([seed; 32]), validity, 1).unwrap()
 }
 
 fn issue(ca: &Ca, sans: &[San], validity: Validity) -> Credential {
@@ -59,7 +59,7 @@ fn server_credential(ca: &Ca) -> Credential {
 }
 
 fn router_credential(ca: &Ca) -> Credential {
-    let sans = [San::Uri("spiffe://lab.example/router".to_owned())];
+    let sans = [San::Uri("spiffe://corp.example/router".to_owned())];
     issue(ca, &sans, Validity::around(NOW, YEAR))
 }
 
@@ -137,8 +137,8 @@ fn json(answer: &Answer) -> Value {
 async fn a_cell_echoes_and_reports_what_came() {
     let ca = ca(1);
     for protocol in BOTH {
-        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-        let sink = heard.clone();
+        let reports: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = reports.clone();
         let cell = EchoCell::new("eu-1", move |report| {
             sink.lock().unwrap().push(format!("{report:?}"));
         });
@@ -166,7 +166,7 @@ async fn a_cell_echoes_and_reports_what_came() {
         assert_eq!(answer.status, StatusCode::OK);
         let echo = json(&answer);
         assert_eq!(echo["cell"], "eu-1");
-        assert_eq!(echo["peer"][0], "spiffe://lab.example/router");
+        assert_eq!(echo["peer"][0], "spiffe://corp.example/router");
         assert_eq!(echo["method"], "POST");
         assert_eq!(echo["authority"], format!("localhost:{port}"));
         assert_eq!(echo["path"], "/a/b?c=d");
@@ -179,10 +179,10 @@ async fn a_cell_echoes_and_reports_what_came() {
         };
         assert_eq!((echo["version"].as_str().unwrap(), answer.version), version);
         assert!(!answer.headers.contains_key(header::DATE));
-        let heard = heard.lock().unwrap();
-        assert_eq!(heard.len(), 2, "{heard:?}");
-        assert!(heard[0].starts_with("Arrived"), "{heard:?}");
-        assert!(heard[1].contains("complete: true"), "{heard:?}");
+        let reports = reports.lock().unwrap();
+        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert!(reports[0].starts_with("Arrived"), "{reports:?}");
+        assert!(reports[1].contains("complete: true"), "{reports:?}");
         assert_eq!(cell.arrivals(), 1);
     }
 }
@@ -199,7 +199,7 @@ async fn a_cell_turns_away_callers_it_cannot_verify() {
     };
     let expired = issue(
         &ca,
-        &[San::Uri("spiffe://lab.example/router".to_owned())],
+        &[San::Uri("spiffe://corp.example/router".to_owned())],
         past,
     );
     let foreign = router_credential(&other);
@@ -413,16 +413,16 @@ async fn a_control_plane_says_what_changed() {
 
 /// The client's result of each request on one connection, and the cell's reports about them.
 async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize) -> [String; 2] {
-    let heard: Arc<Mutex<String>> = Arc::default();
-    let sink = heard.clone();
+    let reports: Arc<Mutex<String>> = Arc::default();
+    let sink = reports.clone();
     let cell = EchoCell::new("a", move |report| {
         let letter = match report {
             Report::Arrived(_) => 'a',
             Report::Ended(..) => return,
-            Report::Unserved(_, Unserved::Disclaimed) => 'd',
-            Report::Unserved(_, Unserved::LeftBehind) => 'l',
-            Report::Unserved(_, Unserved::StreamBroken) => 's',
-            Report::Unserved(_, Unserved::ConnectionBroken) => 'c',
+            Report::Unserved(_, Unserved::StreamRefused) => 'd',
+            Report::Unserved(_, Unserved::AfterGoaway) => 'l',
+            Report::Unserved(_, Unserved::StreamReset) => 's',
+            Report::Unserved(_, Unserved::ConnectionClosed) => 'c',
         };
         sink.lock().unwrap().push(letter);
     });
@@ -441,12 +441,12 @@ async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize
             Err(_) => 'e',
         });
     }
-    let heard = heard.lock().unwrap().clone();
-    [answers, heard]
+    let reports = reports.lock().unwrap().clone();
+    [answers, reports]
 }
 
 #[tokio::test]
-async fn a_cell_disclaims_requests_or_breaks_them_off() {
+async fn a_cell_refuses_requests_or_aborts_them() {
     let served = |n| ["o".repeat(n), "a".repeat(n)];
     for (protocol, fault, expected) in [
         (Protocol::Http2, CellFault::RefuseStreams, ["uu", "dd"]),
@@ -460,7 +460,7 @@ async fn a_cell_disclaims_requests_or_breaks_them_off() {
     // HTTP/1.1 has no streams, so it can't refuse one.
     let whole = on_one_connection(Protocol::Http1, CellFault::GoAway, 25).await;
     assert_eq!(whole, served(25));
-    let [answers, heard] = on_one_connection(Protocol::Http2, CellFault::GoAway, 21).await;
+    let [answers, reports] = on_one_connection(Protocol::Http2, CellFault::GoAway, 21).await;
     let [all, arrived] = served(20);
-    assert_eq!([answers, heard], [all + "u", arrived + "l"]);
+    assert_eq!([answers, reports], [all + "u", arrived + "l"]);
 }

@@ -100,10 +100,10 @@ fn envoy(
         HEADER_PREFIX,
         asks,
         find,
-        move |headers, heard| {
-            let fact = Fact::Heard {
+        move |headers, outcome| {
+            let fact = Fact::Checked {
                 tag: tag(headers),
-                heard: heard.clone(),
+                outcome: outcome.clone(),
             };
             world.tell(&here, &fact);
         },

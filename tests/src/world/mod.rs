@@ -6,7 +6,7 @@
 //! each host on a port that it keeps while it is down.
 
 mod authorities;
-mod heard;
+mod events;
 mod host;
 mod router;
 
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub use cellway_testbed::{AUDIENCE, Folder};
 
 pub use self::authorities::{Authorities, CELL_SAN, TENANT_SAN, certificate, loopback, provider};
-pub use self::heard::Heard;
+pub use self::events::EventLog;
 pub use self::host::{Host, Reserved};
 pub use self::router::{Running, boot, reason, settings, to};
 
@@ -176,7 +176,7 @@ watch_secs = 3600
     pub async fn router(&self) -> Running {
         let running = self.boot().await;
         let ready = timeout(PATIENCE, running.handle.ready()).await;
-        ready.unwrap_or_else(|_| panic!("never ready: {:#?}", running.heard.lines()));
+        ready.unwrap_or_else(|_| panic!("never ready: {:#?}", running.events.lines()));
         running
     }
 

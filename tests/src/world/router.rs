@@ -15,16 +15,16 @@ use cellway_testbed::{Answer, Ca, Client, Credential, Protocol, Request, Target,
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{Heard, PATIENCE, provider};
+use super::{EventLog, PATIENCE, provider};
 
-type Sinks = (Heard, Counting);
+type Sinks = (EventLog, Counting);
 
 /// A router that serves.
 pub struct Running {
     /// The router's handle.
     pub handle: Handle<TokioEnv, Sinks>,
     /// What it says of itself.
-    pub heard: Heard,
+    pub events: EventLog,
     asked: Arc<Notify>,
     admin: Option<SocketAddr>,
     plain: bool,
@@ -50,8 +50,8 @@ pub async fn boot(file: &str) -> Result<Running, String> {
     let env = TokioEnv::new();
     let config = settings(file).await?;
     let metrics = Metrics::new();
-    let heard = Heard::default();
-    let sink = (heard.clone(), metrics.sink());
+    let events = EventLog::default();
+    let sink = (events.clone(), metrics.sink());
     let TlsProvider { crypto, time } = provider();
     let settings = config.router.clone();
     let router = Router::builder(env.clone(), settings, crypto, time, sink.clone());
@@ -73,7 +73,7 @@ pub async fn boot(file: &str) -> Result<Running, String> {
     env.spawn(reloader.run(Arc::clone(&asked)));
     Ok(Running {
         handle,
-        heard,
+        events,
         asked,
         admin,
         plain,
@@ -143,17 +143,17 @@ impl Running {
 
     /// Asks for a reload, as SIGHUP does, and waits until it was refused; why.
     pub async fn reload_refused(&self) -> String {
-        let seen = self.heard.count("reload_refused");
+        let seen = self.events.count("reload_refused");
         self.asked.notify_one();
-        let line = self.heard.after("reload_refused", seen).await;
+        let line = self.events.after("reload_refused", seen).await;
         line["error"].as_str().expect("it says why").to_owned()
     }
 
     /// Asks for a reload, as SIGHUP does, and waits until it is done.
     pub async fn reload(&self) {
-        let seen = self.heard.count("reloaded");
+        let seen = self.events.count("reloaded");
         self.asked.notify_one();
-        self.heard.after("reloaded", seen).await;
+        self.events.after("reloaded", seen).await;
     }
 }
 

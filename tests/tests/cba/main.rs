@@ -80,9 +80,9 @@ async fn enforce_lets_pass_what_holds_and_what_is_absent_and_nothing_else() {
         .iter()
         .filter(|c| c.refused.is_some())
         .count();
-    let heard = &scene.router.heard;
-    assert_eq!(heard.count("cba_deny"), refused);
-    let line = heard.saying("cba_deny", "cba_wrong_destination").await;
+    let events = &scene.router.events;
+    assert_eq!(events.count("cba_deny"), refused);
+    let line = events.saying("cba_deny", "cba_wrong_destination").await;
     assert_eq!(
         (&line["source"], &line["cell"]),
         (&json!("b"), &json!(null))
@@ -101,14 +101,14 @@ async fn monitor_denies_nothing_and_counts_what_enforce_denies() {
     assert_eq!(sorted(counted(&scene.router).await), expected("would_deny"));
     let line = scene
         .router
-        .heard
+        .events
         .saying("cba_would_deny", "cba_no_keys")
         .await;
     assert_eq!(
         (&line["source"], &line["cell"]),
         (&json!("mute"), &json!("a"))
     );
-    assert_eq!(scene.router.heard.count("cba_deny"), 0);
+    assert_eq!(scene.router.events.count("cba_deny"), 0);
     scene.nothing_is_told();
 }
 
@@ -206,7 +206,7 @@ async fn a_new_registry_version_ends_the_old_key_on_standing_connections() {
     assert_eq!(ask(by_next("4")).await, "cba_no_keys");
     let told = scene
         .router
-        .heard
+        .events
         .saying("cell_keys_refused", "\"b\"")
         .await;
     assert_eq!(told["level"], "warn");

@@ -77,7 +77,7 @@ async fn monitor_counts_a_second_use_and_lets_it_pass() {
     }
     let line = scene
         .router
-        .heard
+        .events
         .saying("cba_would_deny", "cba_replayed")
         .await;
     assert_eq!(line["source"], "b");

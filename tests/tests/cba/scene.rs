@@ -74,7 +74,10 @@ impl Scene {
         let document = registry(&self.world, version, keys);
         self.world.plane.set_document(document.to_string());
         let applied = format!("\"version\":{version}");
-        self.router.heard.saying("registry_applied", &applied).await;
+        self.router
+            .events
+            .saying("registry_applied", &applied)
+            .await;
     }
 
     /// A request of `ada` of `acme`, showing these authorizations.
@@ -121,7 +124,7 @@ impl Scene {
     pub(crate) fn nothing_is_told(&self) {
         // How every one begins, and the subjects.
         for secret in ["eyJ", "\"ada\"", "\"eve\""] {
-            for line in self.router.heard.lines() {
+            for line in self.router.events.lines() {
                 let text = line.to_string();
                 assert!(!text.contains(secret), "{secret} in {text}");
             }

@@ -75,20 +75,20 @@ async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
         world.plane.set_document(document);
         // The source is asked at once.
         router.handle.reload().await.unwrap();
-        let refused = router.heard.saying("registry_refused", detail).await;
+        let refused = router.events.saying("registry_refused", detail).await;
         assert_eq!(refused["reason"], reason, "{refused}");
         said.push(format!("{reason}: {}", refused["error"]));
         assert_eq!(router.readyz().await.1["registry_version"], 5);
         traffic.goes_on().await;
     }
     insta::assert_snapshot!("registries", said.join("\n"));
-    assert_eq!(router.heard.count("registry_applied"), 1);
+    assert_eq!(router.events.count("registry_applied"), 1);
 
     broken_transfers(&world, &router).await;
     let good = change("/tenants/4/status", json!("active"));
     world.plane.set_document(good);
     router
-        .heard
+        .events
         .saying("registry_applied", "\"version\":6")
         .await;
     traffic.end().await;
@@ -101,9 +101,9 @@ async fn broken_transfers(world: &World, router: &Running) {
         ControlPlaneFault::Partial,
         ControlPlaneFault::Status(StatusCode::BAD_GATEWAY),
     ] {
-        let seen = router.heard.count("registry_fetch_failed");
+        let seen = router.events.count("registry_fetch_failed");
         world.plane.set_fault(fault);
-        router.heard.after("registry_fetch_failed", seen).await;
+        router.events.after("registry_fetch_failed", seen).await;
     }
     world.plane.set_fault(ControlPlaneFault::None);
 }
@@ -169,7 +169,7 @@ async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
         world.folder.write(file, &before);
     }
     insta::assert_snapshot!("reloads", said.join("\n"));
-    assert_eq!(router.heard.count("reloaded"), 0);
+    assert_eq!(router.events.count("reloaded"), 0);
     // Nothing of it stuck.
     router.reload().await;
     traffic.goes_on().await;

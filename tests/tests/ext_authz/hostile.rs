@@ -209,7 +209,7 @@ async fn only_listed_callers_are_answered() {
         assert_eq!(answer.await.unwrap().status, 401, "{san}");
     }
     // The router counts each attempt, and logs it at the default level.
-    let line = router.heard.saying("responded", "san_not_accepted").await;
+    let line = router.events.saying("responded", "san_not_accepted").await;
     assert_eq!(line["level"], "info", "{line}");
     assert_eq!(line["listener"], "envoy", "{line}");
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));

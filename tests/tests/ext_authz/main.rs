@@ -203,7 +203,7 @@ async fn a_denial_names_the_address_that_the_envoy_says() {
     ask::json(&h1, &nothing, true).await;
     ask::json(&h1, &nothing, false).await;
     let peers = || {
-        let denied = router.heard.of("authz_deny").into_iter();
+        let denied = router.events.of("authz_deny").into_iter();
         denied.map(|mut line| line["peer"].take())
     };
     assert_eq!(peers().collect::<Vec<_>>(), ["203.0.113.9:4711"; 3]);

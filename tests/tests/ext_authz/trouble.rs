@@ -122,7 +122,7 @@ async fn a_question_that_a_drain_overtakes_is_answered() {
     slow.send(begun).await;
     let draining = router.handle.clone();
     let drained = tokio::spawn(async move { draining.drain(PATIENCE).await });
-    router.heard.after("draining", 0).await;
+    router.events.after("draining", 0).await;
     slow.send(rest).await;
     let answer = slow.rest().await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

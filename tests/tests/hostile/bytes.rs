@@ -232,7 +232,7 @@ async fn what_could_be_read_in_two_ways_is_answered_once_and_goes_nowhere() {
         assert_eq!(first.status, 200, "{bytes:?}");
         assert_refused(refused, status, detail, &bytes);
     }
-    let lines = router.heard.of("responded");
+    let lines = router.events.of("responded");
     let malformed = lines
         .iter()
         .filter(|line| line["reason"] == "bad_request")

@@ -59,7 +59,7 @@ async fn a_routing_key_decides_only_with_somebody_behind_it() {
     table.counted("cellway_authz_decisions_total").await;
     insta::assert_snapshot!("routing_keys", table.text());
     for voucher in ["gateway spiffe://clients.test/gateway", "signer edge"] {
-        let lines = router.heard.of("authz_allow");
+        let lines = router.events.of("authz_allow");
         assert!(
             lines.iter().any(|line| line["vouched_by"] == voucher),
             "{voucher}"

@@ -94,14 +94,14 @@ impl<'a> Table<'a> {
     ) -> String {
         let ca = &self.world.authorities.servers;
         let client = self.router.client(protocol, &[ca], credential);
-        let refused = self.router.heard.count("tls_refused");
+        let refused = self.router.events.count("tls_refused");
         let said = match client.send(request).await {
             Ok(answer) => said(&answer),
             Err(ClientError::Http(_)) if credential.is_none() => "no answer".to_owned(),
             // In TLS 1.3 the client is done before the server has looked at its certificate, so
             // the refusal meets whatever the client does next.
             Err(_) => {
-                let line = self.router.heard.after("tls_refused", refused).await;
+                let line = self.router.events.after("tls_refused", refused).await;
                 format!("no TLS: {}", line["reason"].as_str().unwrap())
             }
         };

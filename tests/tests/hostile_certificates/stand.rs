@@ -81,7 +81,7 @@ impl Stand {
     async fn ask(&self, row: &Row) -> Result<String, String> {
         let router = self.router(row.setup);
         let client = self.client_of(row.setup, &row.shown);
-        let refused = router.heard.count("tls_refused");
+        let refused = router.events.count("tls_refused");
         let answer = client.send(Request::get("/orders")).await;
         let seen = self.world.seen.since();
         let tenants = seen.iter().map(|(received, _)| {
@@ -96,7 +96,7 @@ impl Stand {
             // In TLS 1.3 the client is done before the server has looked at its certificate, so
             // the refusal meets whatever the client does next.
             (Err(ClientError::Tls(_) | ClientError::Http(_)), []) => {
-                let line = router.heard.after("tls_refused", refused).await;
+                let line = router.events.after("tls_refused", refused).await;
                 Err(format!("no TLS: {}", line["reason"].as_str().unwrap()))
             }
             (answer, tenants) => panic!("{}: {answer:?}, {tenants:?}", row.name),

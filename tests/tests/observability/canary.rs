@@ -277,9 +277,9 @@ async fn nothing_that_a_client_says_is_said_by_the_router() {
     rows.extend(certificates(&world));
     assert!(rows.len() >= 40, "{} rows", rows.len());
     for row in &rows {
-        let before = router.heard.lines().len();
+        let before = router.events.lines().len();
         send(&world, &router, row).await;
-        for line in &router.heard.lines()[before..] {
+        for line in &router.events.lines()[before..] {
             silent("a log line", &row.what, &line.to_string());
         }
     }
@@ -293,10 +293,10 @@ async fn nothing_that_a_client_says_is_said_by_the_router() {
         silent(path, "its headers", &format!("{:?}", page.headers));
     }
     // The router did see them: each credential that holds has left its hash.
-    let shown = router.heard.lines();
+    let shown = router.events.lines();
     let hashed = shown.iter().filter(|line| line["subject_hash"].is_string());
     assert!(hashed.count() > 10);
-    let denied = router.heard.of("authz_deny");
+    let denied = router.events.of("authz_deny");
     assert!(denied.len() > 40, "{}", denied.len());
     let known = |line: &&serde_json::Value| line["kid"] == "k1" && line["issuer"] == "main";
     assert!(denied.iter().filter(known).count() > 4);

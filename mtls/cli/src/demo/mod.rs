@@ -248,7 +248,7 @@ fn say(text: &str) -> Result<(), DemoError> {
 #[derive(Debug)]
 enum DemoError {
     /// A key, certificate, token or TLS configuration couldn't be made.
-    Lab(TestbedError),
+    Testbed(TestbedError),
     /// A socket or signal failed.
     Network(io::Error),
     /// Standard output can't be written.
@@ -264,7 +264,7 @@ enum DemoError {
 impl fmt::Display for DemoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lab(why) => why.fmt(f),
+            Self::Testbed(why) => why.fmt(f),
             Self::Network(why) => why.fmt(f),
             Self::Output(why) => write!(f, "can't write to standard output: {why}"),
             Self::Write(path, why) => write!(f, "can't write {}: {why}", path.display()),
@@ -276,7 +276,7 @@ impl fmt::Display for DemoError {
 
 impl From<TestbedError> for DemoError {
     fn from(why: TestbedError) -> Self {
-        Self::Lab(why)
+        Self::Testbed(why)
     }
 }
 

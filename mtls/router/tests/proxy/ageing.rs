@@ -28,30 +28,30 @@ use crate::cells::played;
 use crate::stepped::Stepped;
 use crate::suspension::{LongCell, soon};
 use crate::world::{
-    DAY, Heard, PATIENCE, ca, cell, dns, issue, issue_numbered, now, pair, plain_endpoint,
+    DAY, EventLog, PATIENCE, ca, cell, dns, issue, issue_numbered, now, pair, plain_endpoint,
     provider, reason, registry, secure, uri,
 };
 
-const ACME: &str = "spiffe://lab.example/tenant/acme";
+const ACME: &str = "spiffe://corp.example/tenant/acme";
 
 /// A router whose wall clock the test sets.
 struct Aged {
     env: Stepped,
-    handle: Handle<Stepped, Heard>,
-    heard: Heard,
+    handle: Handle<Stepped, EventLog>,
+    events: EventLog,
     settings: RouterSettings,
 }
 
 async fn start(settings: RouterSettings) -> Aged {
-    let (env, heard) = (Stepped::new(now().as_secs()), Heard::default());
+    let (env, events) = (Stepped::new(now().as_secs()), EventLog::default());
     let (crypto, time) = (provider().crypto, Arc::new(env.clone()));
-    let router = Router::builder(env.clone(), settings.clone(), crypto, time, heard.clone());
+    let router = Router::builder(env.clone(), settings.clone(), crypto, time, events.clone());
     let handle = router.start().await.unwrap();
     soon(handle.ready()).await;
     Aged {
         env,
         handle,
-        heard,
+        events,
         settings,
     }
 }
@@ -120,7 +120,7 @@ async fn a_list_that_becomes_stale_refuses_where_a_connection_stands_until_the_n
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         }
         client.send(Request::get("/")).await.unwrap_err();
-        world.heard.line("tls refused revocation_unknown").await;
+        world.events.line("tls refused revocation_unknown").await;
 
         let next = vec![list(&clients, &[7], world.env.now(), 100)];
         world
@@ -184,7 +184,7 @@ async fn a_connection_ends_with_the_first_certificate_of_its_chain() {
         .await;
     let client = world.client(Protocol::Http2, &servers, &shown);
     let connection = client.connect().await.unwrap();
-    world.heard.line("closed certificate_expired").await;
+    world.events.line("closed certificate_expired").await;
     drop(connection);
 }
 
@@ -208,7 +208,7 @@ async fn no_request_passes_after_the_first_certificate_of_its_chain_has_ended() 
         assert_eq!(reason(&answer), "certificate_expired");
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         client.send(Request::get("/")).await.unwrap_err();
-        world.heard.line("tls refused certificate_expired").await;
+        world.events.line("tls refused certificate_expired").await;
     }
 }
 
@@ -333,7 +333,7 @@ async fn what_a_client_could_resume_gets_a_full_handshake_and_no_early_data() {
             .await;
         resume(&config, elsewhere).await;
         assert_ne!(resume(&config, world.port()).await.2, good.2);
-        world.heard.line("tls refused certificate_revoked").await;
+        world.events.line("tls refused certificate_revoked").await;
 
         let other = bundle_pem(&[&ca(4)]);
         world
@@ -341,14 +341,14 @@ async fn what_a_client_could_resume_gets_a_full_handshake_and_no_early_data() {
             .await;
         resume(&config, elsewhere).await;
         assert_ne!(resume(&config, world.port()).await.2, good.2);
-        world.heard.line("tls refused unknown_issuer").await;
+        world.events.line("tls refused unknown_issuer").await;
 
         world.apply(|_| ()).await;
         assert_eq!(resume(&config, world.port()).await, good);
         world.env.step(601);
         resume(&config, elsewhere).await;
         assert_ne!(resume(&config, world.port()).await.2, good.2);
-        world.heard.line("tls refused certificate_expired").await;
+        world.events.line("tls refused certificate_expired").await;
     }
 }
 
@@ -447,7 +447,7 @@ async fn what_is_open_breaks_off_when_its_authority_is_taken_away_and_nothing_el
         .apply(|settings| settings.trust_bundle = bundle())
         .await;
     world
-        .heard
+        .events
         .line("stream closed certificate_untrusted")
         .await;
     assert!(soon(first.frame()).await.unwrap().is_err());
@@ -489,7 +489,7 @@ async fn what_is_open_breaks_off_when_its_authority_is_taken_away_and_nothing_el
             settings.revocation.lists = revoked;
         })
         .await;
-    world.heard.line("stream closed certificate_revoked").await;
+    world.events.line("stream closed certificate_revoked").await;
     assert!(soon(second.frame()).await.unwrap().is_err());
     cell.losses(1).await;
 }

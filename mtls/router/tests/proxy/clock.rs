@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::stepped::Stepped;
-use crate::world::{Heard, now, plain, reason};
+use crate::world::{EventLog, now, plain, reason};
 
 /// A router with its own clock, in front of the cell `a` with the tenant `acme`. The cell `b` may
 /// call it, and each of its authorizations is accepted once.
@@ -20,7 +20,7 @@ struct Scene {
     env: Stepped,
     idp: IdentityProvider,
     caller: Signer,
-    handle: Handle<Stepped, Heard>,
+    handle: Handle<Stepped, EventLog>,
 }
 
 impl Scene {
@@ -42,7 +42,7 @@ impl Scene {
         settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
         let crypto = TlsProvider::default().crypto;
         let time = Arc::new(env.clone());
-        let router = Router::builder(env.clone(), settings, crypto, time, Heard::default());
+        let router = Router::builder(env.clone(), settings, crypto, time, EventLog::default());
         let handle = router.start().await.unwrap();
         handle.ready().await;
         Self {

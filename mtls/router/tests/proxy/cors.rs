@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::cells::scripted;
 use crate::world::{ca, cell, issue, plain_endpoint, reason, registry, secure, start, uri};
 
-const ACME: &str = "spiffe://lab.example/tenant/acme";
+const ACME: &str = "spiffe://corp.example/tenant/acme";
 const APP: &str = "https://app.example";
 const EVIL: &str = "https://evil.example";
 
@@ -28,7 +28,7 @@ fn policies(cors: Value) -> Arc<Policy> {
             {"name": "default", "any_of": ["mtls"]},
             {"name": "page", "any_of": ["mtls"], "cors": cors},
         ],
-        "trust": {"bundle": "inline", "trust_domains": ["lab.example"],
+        "trust": {"bundle": "inline", "trust_domains": ["corp.example"],
                   "san": ["spiffe://{trust_domain}/tenant/{tenant}"]},
     }))
     .unwrap();

@@ -25,11 +25,11 @@ async fn what_is_in_flight_finishes_and_nothing_new_begins() {
         let drained = world.handle.drain(Duration::from_secs(20)).await;
         assert_eq!(drained.abandoned, 0, "{protocol:?}");
         assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::OK);
-        world.heard.line("closed drain").await;
+        world.events.line("closed drain").await;
         assert!(TcpStream::connect(("127.0.0.1", world.port)).await.is_err());
         let timed_out = "closed first_byte_timeout".to_owned();
         assert!(
-            !world.heard.lines().contains(&timed_out),
+            !world.events.lines().contains(&timed_out),
             "nobody waits for the silent"
         );
         drop((idle, silent));

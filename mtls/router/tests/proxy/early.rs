@@ -133,7 +133,7 @@ async fn a_preflight_with_a_body_is_heard_of_and_a_short_body_costs_no_connectio
     let specs: PolicySpecs = serde_json::from_value(json!({
         "policy": [{"name": "default", "any_of": ["mtls"],
                     "cors": {"origins": ["https://app.example"], "methods": ["PUT"]}}],
-        "trust": {"bundle": "inline", "trust_domains": ["lab.example"],
+        "trust": {"bundle": "inline", "trust_domains": ["corp.example"],
                   "san": ["spiffe://{trust_domain}/tenant/{tenant}"]},
     }))
     .unwrap();
@@ -333,8 +333,8 @@ async fn a_client_that_resets_the_connection_gives_its_place_back() {
     let stream = ask().await;
     stream.set_zero_linger().unwrap();
     drop(stream);
-    world.heard.line("closed error").await;
-    world.heard.line("responded none router - cut").await;
+    world.events.line("closed error").await;
+    world.events.line("responded none router - cut").await;
     // The cell's only place is free again.
     ask().await;
 }

@@ -19,7 +19,7 @@ fn dead_but(ports: &[u16]) -> Value {
 
 /// How often an endpoint couldn't be reached.
 fn failures(world: &World) -> usize {
-    let lines = world.heard.lines();
+    let lines = world.events.lines();
     let failed = (lines.iter()).filter(|line| *line == "cell failed cell_unreachable");
     failed.count()
 }
@@ -75,7 +75,7 @@ async fn an_endpoint_that_had_less_than_its_time_is_not_blamed() {
     assert_eq!(reason(&answer), "cell_timeout_connect");
     // They time out at 2, 4 and 6 s. The fourth has one second left, because the whole time ends at
     // 7 s.
-    let lines = world.heard.lines();
+    let lines = world.events.lines();
     let failed = lines.iter().filter(|line| line.starts_with("cell failed"));
     let failed: Vec<_> = failed.collect();
     assert_eq!(failed, ["cell failed cell_timeout_tls"; 3]);
@@ -97,7 +97,7 @@ async fn no_further_endpoint_is_tried_when_the_time_for_it_is_over() {
     let client = world.client(Protocol::Http1);
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
-    let failed = world.heard.lines();
+    let failed = world.events.lines();
     let failed = failed.iter().filter(|line| line.starts_with("cell failed"));
-    assert!(failed.count() < 6, "{:?}", world.heard.lines());
+    assert!(failed.count() < 6, "{:?}", world.events.lines());
 }

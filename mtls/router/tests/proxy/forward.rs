@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::cells::{played, receive, scripted, silent};
 use crate::world::{
-    body, cell, listen, open_policy_with, plain, plain_endpoint, reason, registry, start,
+    body, cell, closed_port, open_policy_with, plain, plain_endpoint, reason, registry, start,
 };
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
@@ -189,15 +189,14 @@ async fn an_answer_that_breaks_off_is_never_whole() {
             let answer = world.client(protocol).send(Request::get("/")).await;
             assert!(answer.is_err(), "{protocol:?} to {scheme}: {answer:?}");
         }
-        world.heard.line("responded 200 cell cell_reset cut").await;
+        world.events.line("responded 200 cell cell_reset cut").await;
     }
 }
 
 #[tokio::test]
 async fn the_next_endpoint_serves_when_one_refuses() {
     let (_cell, good) = cell("a", ServerTls::plain()).await;
-    // Bound and dropped, so nobody listens there.
-    let dead = listen().await.1.port();
+    let (_socket, dead) = closed_port();
     let endpoints = serde_json::json!([
         {"url": format!("http://127.0.0.1:{dead}")},
         {"url": format!("http://127.0.0.1:{good}")},
@@ -209,12 +208,12 @@ async fn the_next_endpoint_serves_when_one_refuses() {
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
     }
-    world.heard.line("cell failed cell_unreachable").await;
+    world.events.line("cell failed cell_unreachable").await;
 }
 
 #[tokio::test]
 async fn a_cell_that_nobody_answers_for_is_unreachable() {
-    let dead = listen().await.1.port();
+    let (_socket, dead) = closed_port();
     for scheme in ["http", "h2c"] {
         let world = start(plain(registry(plain_endpoint(scheme, dead)))).await;
         let client = world.client(Protocol::Http2);
@@ -291,7 +290,7 @@ async fn a_pooled_connection_that_closed_costs_no_request() {
 
 #[tokio::test]
 async fn grpc_is_refused_in_its_own_terms() {
-    let dead = listen().await.1.port();
+    let (_socket, dead) = closed_port();
     let world = start(plain(registry(plain_endpoint("h2c", dead)))).await;
     let (name, value) = header("content-type", "application/grpc+proto");
     let mut request = Request::get("/service/method").header(name, value);
@@ -318,7 +317,7 @@ async fn a_full_cell_refuses_at_once() {
     assert_eq!(answer.headers["retry-after"], "5");
     // The place is free again when its holder is gone, even without an answer.
     first.abort();
-    world.heard.line("responded none router - cut").await;
+    world.events.line("responded none router - cut").await;
     let again = tokio::spawn(async move { client.send(Request::get("/")).await });
     asked.notified().await;
     again.abort();

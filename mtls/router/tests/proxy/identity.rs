@@ -14,8 +14,8 @@ use crate::world::{
     start, uri,
 };
 
-const ACME: &str = "spiffe://lab.example/tenant/acme";
-const CELL: &str = "spiffe://lab.example/cell/a";
+const ACME: &str = "spiffe://corp.example/tenant/acme";
+const CELL: &str = "spiffe://corp.example/cell/a";
 
 fn endpoint(port: u16, san: Option<&str>) -> Value {
     match san {
@@ -49,7 +49,7 @@ async fn the_tenant_comes_from_the_certificate_and_the_router_shows_its_own() {
         let echo = body(&answer);
         assert_eq!(echo["headers"]["x-cellway-tenant"], "acme");
         assert_eq!(echo["headers"]["x-cellway-auth"], "verified");
-        assert_eq!(echo["peer"][0], "spiffe://lab.example/router");
+        assert_eq!(echo["peer"][0], "spiffe://corp.example/router");
         assert_eq!(echo["version"], "HTTP/2", "ALPN prefers it");
     }
 }
@@ -58,7 +58,7 @@ async fn the_tenant_comes_from_the_certificate_and_the_router_shows_its_own() {
 async fn a_cell_with_another_name_or_issuer_gets_nothing() {
     let (clients, cells) = (ca(1), ca(2));
     let credential = issue(&clients, uri(ACME));
-    let other = "spiffe://lab.example/cell/b";
+    let other = "spiffe://corp.example/cell/b";
     for (shown, expected, trusted) in [
         (uri(other), Some(CELL), true),
         (dns("localhost"), Some(CELL), true),
@@ -131,7 +131,7 @@ async fn clients_without_a_good_certificate_are_refused() {
     ] {
         let client = world.secure_client(Protocol::Http2, &clients, Some(&credential));
         client.send(Request::get("/")).await.unwrap_err();
-        world.heard.line(line).await;
+        world.events.line(line).await;
     }
 }
 
@@ -147,7 +147,7 @@ async fn a_connection_ends_with_its_certificate() {
     let credential = issue_until(&clients, uri(ACME), soon);
     let client = world.secure_client(Protocol::Http2, &clients, Some(&credential));
     let connection = client.connect().await.unwrap();
-    world.heard.line("closed certificate_expired").await;
+    world.events.line("closed certificate_expired").await;
     drop(connection);
 }
 
@@ -207,7 +207,7 @@ async fn a_request_in_flight_outlives_a_reload() {
         tokio::task::yield_now().await;
     }
     world.handle.reload().await.unwrap();
-    world.heard.line("reloaded").await;
+    world.events.line("reloaded").await;
     assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::OK);
 }
 
@@ -241,7 +241,7 @@ async fn a_cells_own_authority_must_not_be_a_ca() {
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, status, "{is_ca:?}");
         if status != StatusCode::OK {
-            let lines = world.heard.lines();
+            let lines = world.events.lines();
             let told = |line: &String| line.contains("basicConstraints=critical,CA:FALSE");
             assert!(lines.iter().any(told), "{lines:?}");
         }

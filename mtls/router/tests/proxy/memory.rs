@@ -17,7 +17,7 @@ use cellway_testbed::{Client, Protocol, Target, TlsProvider};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::world::{Heard, provider};
+use crate::world::{EventLog, provider};
 
 /// How many bytes one side may send before the other reads.
 const BUFFER: usize = 64 * 1024;
@@ -123,7 +123,7 @@ impl Env for Memory {
 
 /// A router on such a machine.
 pub(crate) struct World {
-    pub heard: Heard,
+    pub events: EventLog,
     target: Target,
     env: Memory,
 }
@@ -143,8 +143,8 @@ impl World {
 
 pub(crate) async fn start(env: &Memory, settings: RouterSettings) -> World {
     let TlsProvider { crypto, time } = provider();
-    let heard = Heard::default();
-    let router = Router::builder(env.clone(), settings, crypto, time, heard.clone());
+    let events = EventLog::default();
+    let router = Router::builder(env.clone(), settings, crypto, time, events.clone());
     let handle = router.start().await.unwrap();
     handle.ready().await;
     let target = Target {
@@ -156,7 +156,11 @@ pub(crate) async fn start(env: &Memory, settings: RouterSettings) -> World {
     // The router lives as long as the runtime.
     std::mem::forget(handle);
     let env = env.clone();
-    World { heard, target, env }
+    World {
+        events,
+        target,
+        env,
+    }
 }
 
 /// Receives the connections to one port.

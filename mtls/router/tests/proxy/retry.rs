@@ -161,7 +161,7 @@ async fn what_the_cell_has_not_processed_is_sent_again_whatever_the_method() {
             let answer = answered(&world, request).await;
             assert_eq!(answer, (StatusCode::OK, format!("served {body}")), "{why}");
             assert_eq!(seen.count(), 2, "{why}");
-            world.heard.line(&format!("retry {why}")).await;
+            world.events.line(&format!("retry {why}")).await;
         }
     }
 }
@@ -222,7 +222,7 @@ async fn an_answer_that_is_too_large_is_one() {
     let broken = (StatusCode::BAD_GATEWAY, "cell_protocol_error".to_owned());
     assert_eq!(answered(&world, request(Method::GET)).await, broken);
     assert_eq!(seen.count(), 2);
-    world.heard.line("cell failed cell_protocol_error").await;
+    world.events.line("cell failed cell_protocol_error").await;
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn a_cell_that_refuses_everything_gets_no_more_than_the_budget() {
     }
     // No request was answered, so none has earned a retry.
     assert_eq!(seen.count(), REQUESTS + RETRIES_RESERVE as usize);
-    world.heard.line("no retry refused").await;
+    world.events.line("no retry refused").await;
 }
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn connections_that_a_cell_closes_in_order_need_no_budget() {
         assert_eq!(answer.status, StatusCode::OK);
     }
     assert_eq!(seen.count(), REQUESTS);
-    world.heard.line("retry gone_away").await;
+    world.events.line("retry gone_away").await;
 }
 
 /// Some servers close each connection after a number of requests.

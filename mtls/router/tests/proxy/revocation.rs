@@ -13,7 +13,7 @@ use crate::world::{
     World, ca, cell, issue_numbered, now, plain_endpoint, reason, registry, secure, start, uri,
 };
 
-const ACME: &str = "spiffe://lab.example/tenant/acme";
+const ACME: &str = "spiffe://corp.example/tenant/acme";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn client(ca: &Ca, serial: u64) -> Credential {
@@ -79,7 +79,7 @@ async fn a_revoked_certificate_ends_where_it_stands_and_no_other() {
             StatusCode::OK
         );
         revoked.send(Request::get("/")).await.unwrap_err();
-        world.heard.line("tls refused certificate_revoked").await;
+        world.events.line("tls refused certificate_revoked").await;
         let answer = other.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
     }
@@ -123,7 +123,7 @@ async fn what_no_fresh_list_covers_is_refused_unless_allowed() {
             assert_eq!(reason(&answer), "revocation_unknown", "{case}");
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{case}");
             client.send(Request::get("/")).await.unwrap_err();
-            world.heard.line("tls refused revocation_unknown").await;
+            world.events.line("tls refused revocation_unknown").await;
         }
     }
 }

@@ -66,7 +66,7 @@ fn crowded(scheme: &str, port: u16, clients: &Ca) -> RouterSettings {
 
 /// A client with a certificate of this tenant.
 fn tenant(world: &World, clients: &Ca, name: &str) -> Client<TokioEnv> {
-    let san = uri(&format!("spiffe://lab.example/tenant/{name}"));
+    let san = uri(&format!("spiffe://corp.example/tenant/{name}"));
     let credential = issue(clients, san);
     world.secure_client(Protocol::Http2, clients, Some(&credential))
 }
@@ -150,7 +150,7 @@ async fn one_address_cannot_take_all_connections_of_a_listener() {
     }
     assert!(served_from(&world, "127.0.0.1").await.is_none());
     let line = "share refused listener_connections address";
-    world.heard.line(line).await;
+    world.events.line(line).await;
     held.push(served_from(&world, "127.0.0.2").await.unwrap());
 }
 
@@ -176,10 +176,13 @@ async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
         held.push(served_for(&world, &client(1)).await.unwrap());
     }
     assert!(served_for(&world, &client(1)).await.is_none());
-    world.heard.line("connection refused to 203.0.113.1").await;
+    world.events.line("connection refused to 203.0.113.1").await;
     // It was accepted, so it also counts as closed.
-    world.heard.line("closed refused").await;
-    world.heard.line("share refused to Some(203.0.113.1)").await;
+    world.events.line("closed refused").await;
+    world
+        .events
+        .line("share refused to Some(203.0.113.1)")
+        .await;
     // Other clients with one connection each, and some without a name. None has more than its
     // share.
     for last in 2..5 {
@@ -220,7 +223,7 @@ async fn behind_a_load_balancer_each_client_is_a_caller() {
     refused.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 503");
     world
-        .heard
+        .events
         .line("share refused cell_connections caller")
         .await;
     held.push(send(2).await);

@@ -185,7 +185,7 @@ impl Published {
     async fn publish(&self, world: &World, version: u64, region: &str, tenants: &Value) {
         self.write(version, region, tenants);
         world.handle.reload().await.unwrap();
-        world.heard.line(&format!("registry {version}")).await;
+        world.events.line(&format!("registry {version}")).await;
     }
 
     async fn suspend_acme(&self, world: &World) {
@@ -305,7 +305,7 @@ async fn http2_loses_the_tenants_streams_and_keeps_the_others_of_the_connection(
     let error = next(&mut acme).await.unwrap_err();
     assert!(format!("{error:?}").contains("Reset"), "{error:?}");
     scene.cell.losses(1).await;
-    scene.world.heard.line(CUT).await;
+    scene.world.events.line(CUT).await;
 
     scene.cell.more.notify_waiters();
     assert_eq!(next(&mut globex).await.unwrap(), "x");
@@ -315,7 +315,13 @@ async fn http2_loses_the_tenants_streams_and_keeps_the_others_of_the_connection(
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     let closed = |line: &String| line.starts_with("stream closed");
     assert_eq!(
-        scene.world.heard.lines().into_iter().filter(closed).count(),
+        scene
+            .world
+            .events
+            .lines()
+            .into_iter()
+            .filter(closed)
+            .count(),
         1
     );
 }
@@ -334,7 +340,7 @@ async fn http1_ends_the_connection() {
     );
     scene.cell.losses(1).await;
     for line in [CLOSED, CUT, "closed stream_closed"] {
-        scene.world.heard.line(line).await;
+        scene.world.events.line(line).await;
     }
 }
 
@@ -357,7 +363,7 @@ async fn what_has_no_answer_yet_is_answered_and_its_body_goes_no_further() {
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "HTTP/{version}");
         assert_eq!(answer.headers()["x-cellway-reason"], "tenant_suspended");
         scene.cell.losses(1).await;
-        world.heard.line(CLOSED).await;
+        world.events.line(CLOSED).await;
         scene
             .published
             .publish(world, 2 * version + 1, "eu", &both())
@@ -375,7 +381,7 @@ async fn a_body_that_goes_on_while_the_answer_does_ends_for_the_cell_too() {
     scene.published.suspend_acme(&scene.world).await;
     assert!(next(&mut answer).await.is_err());
     scene.cell.losses(1).await;
-    scene.world.heard.line(CUT).await;
+    scene.world.events.line(CUT).await;
 }
 
 #[tokio::test]
@@ -385,7 +391,7 @@ async fn a_body_that_goes_on_after_the_answer_is_given_up() {
     let call = request("POST", "/early", Body::endless());
     let mut answer = soon(client.send_request(call)).await.unwrap();
     first_byte(&mut answer).await;
-    scene.world.heard.line("responded 200 cell - whole").await;
+    scene.world.events.line("responded 200 cell - whole").await;
     scene.cell.losses(1).await;
 }
 
@@ -408,7 +414,7 @@ async fn a_client_that_takes_nothing_holds_nothing_open() {
         // Wait until the router takes no more of it.
         soon(scene.cell.blocked.acquire()).await.unwrap().forget();
         scene.published.suspend_acme(&scene.world).await;
-        scene.world.heard.line(CUT).await;
+        scene.world.events.line(CUT).await;
         scene.cell.losses(1).await;
         drop(client);
     }
@@ -424,10 +430,14 @@ async fn a_tenant_that_is_removed_loses_its_streams() {
     let left = json!([{"id": "globex", "cell": "a"}]);
     scene.published.publish(&scene.world, 2, "eu", &left).await;
     assert!(next(&mut answer).await.is_err());
-    scene.world.heard.line("stream closed tenant_unknown").await;
     scene
         .world
-        .heard
+        .events
+        .line("stream closed tenant_unknown")
+        .await;
+    scene
+        .world
+        .events
         .line("responded 200 cell tenant_unknown cut")
         .await;
 }
@@ -448,5 +458,5 @@ async fn a_version_that_says_nothing_new_of_the_tenant_closes_nothing() {
     scene.cell.more.notify_waiters();
     assert_eq!(next(&mut answer).await.unwrap(), "x");
     let closed = |line: &String| line.starts_with("stream closed");
-    assert!(!world.heard.lines().iter().any(closed));
+    assert!(!world.events.lines().iter().any(closed));
 }

@@ -56,7 +56,7 @@ async fn a_body_that_stalls_is_cut() {
         let client = world.client(Protocol::Http1);
         assert!(client.send(Request::get("/")).await.is_err());
         world
-            .heard
+            .events
             .line("responded 200 cell cell_timeout_idle cut")
             .await;
     }
@@ -79,7 +79,7 @@ async fn a_stream_that_goes_on_is_cut_by_the_total_time_only() {
     let client = world.client(Protocol::Http2);
     assert!(client.send(Request::get("/")).await.is_err());
     world
-        .heard
+        .events
         .line("responded 200 cell cell_timeout_total cut")
         .await;
 }
@@ -132,11 +132,11 @@ async fn clients_that_say_nothing_or_half_of_it_are_closed() {
     })
     .await;
     until_closed(&world, b"").await;
-    world.heard.line("closed first_byte_timeout").await;
+    world.events.line("closed first_byte_timeout").await;
     until_closed(&world, b"GET / HTTP/1.1\r\nhost: ").await;
-    world.heard.line("closed header_timeout").await;
+    world.events.line("closed header_timeout").await;
     until_closed(&world, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    world.heard.line("closed idle").await;
+    world.events.line("closed idle").await;
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_client_that_takes_nothing_of_an_answer_is_cut() {
         let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         stream.write_all(request).await.unwrap();
         let line = "responded 200 cell client_stalled cut";
-        world.heard.line(line).await;
+        world.events.line(line).await;
         drop(stream);
     }
 }
@@ -246,7 +246,7 @@ async fn a_body_that_dribbles_is_cut_where_the_answer_has_begun() {
     let answer = dribbled(&world, head, 100).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let line = "responded 200 cell client_timeout cut";
-    world.heard.line(line).await;
+    world.events.line(line).await;
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn a_client_that_takes_a_little_now_and_then_is_cut() {
         let line = "responded 200 cell client_stalled cut";
         tokio::select! {
             () = taking => {}
-            () = world.heard.line(line) => {}
+            () = world.events.line(line) => {}
         }
     }
 }

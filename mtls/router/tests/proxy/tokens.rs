@@ -166,7 +166,7 @@ async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
     elsewhere.set_fault(IdpFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
     settings.policy = policy(&provider, &elsewhere.jwks_uri());
     world.handle.apply(settings.clone()).await.unwrap();
-    world.heard.line("keys failed status").await;
+    world.events.line("keys failed status").await;
     assert_eq!(status(token("one", 2)).await, StatusCode::OK);
 
     let two = || Signer::from_seed("two", [2; 32]).unwrap();
@@ -193,5 +193,5 @@ async fn a_reload_sets_how_long_a_fetch_may_take() {
     settings.policy = policy(&provider, &slow.jwks_uri());
     settings.sources.fetch.total_timeout = Duration::from_millis(50);
     world.handle.apply(settings).await.unwrap();
-    world.heard.line("keys failed timeout").await;
+    world.events.line("keys failed timeout").await;
 }

@@ -87,7 +87,7 @@ async fn a_cells_trailers_reach_clients_that_take_them() {
         assert!(!said.contains("content-length"), "{scheme}: {said}");
         let end = "\r\n2\r\nhi\r\n0\r\nx-sum: 5\r\n\r\n";
         assert!(said.ends_with(end), "{scheme}: {said}");
-        world.heard.line("responded 200 cell - whole").await;
+        world.events.line("responded 200 cell - whole").await;
 
         let client = world.client(Protocol::Http2);
         let answer = client.send(Request::get("/")).await.unwrap();
@@ -112,8 +112,8 @@ async fn clients_that_take_no_trailers_get_none_and_the_answer_is_whole() {
             assert!(!said.contains("trailer"), "{scheme}: {said}");
             assert!(!said.contains("x-sum"), "{scheme}: {said}");
         }
-        world.heard.line("responded 200 cell - whole").await;
-        let lines = world.heard.lines();
+        world.events.line("responded 200 cell - whole").await;
+        let lines = world.events.lines();
         assert!(!lines.iter().any(|line| line.ends_with("cut")), "{lines:?}");
     }
 }
@@ -137,7 +137,7 @@ async fn answers_without_a_body_or_with_a_length_announce_no_trailers() {
         assert!(!said.contains("trailer"), "{said}");
         assert!(!said.contains("chunked"), "{said}");
         world
-            .heard
+            .events
             .line(&format!("responded {status} cell - whole"))
             .await;
     }

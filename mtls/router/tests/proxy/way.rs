@@ -86,14 +86,14 @@ async fn what_is_refused_is_told_with_the_clients_address() {
     let answer = sent(&world, format!("{line}{REQUEST}\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     let denied = "denied missing_certificate to 203.0.113.9:4711";
-    world.heard.line(denied).await;
+    world.events.line(denied).await;
 
     let clients = ca(1);
     let mut settings = secure(registry(plain_endpoint("http", 1)), &clients, &ca(2));
     settings.listeners[0].proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
     let world = start(settings).await;
     sent(&world, format!("{line}{REQUEST}\r\n").as_bytes()).await;
-    world.heard.line("tls refused to 203.0.113.9").await;
+    world.events.line("tls refused to 203.0.113.9").await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_listed_proxy_must_send_a_header_and_a_good_one() {
     for bytes in [without, bad] {
         assert_eq!(sent(&world, bytes.as_bytes()).await, "", "{bytes}");
     }
-    world.heard.line("closed proxy_header").await;
+    world.events.line("closed proxy_header").await;
 }
 
 #[tokio::test]

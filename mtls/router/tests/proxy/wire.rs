@@ -42,7 +42,7 @@ async fn a_cells_malformed_head_is_502() {
             said.contains("\"cell_protocol_error\""),
             "{answer:?}: {said}"
         );
-        world.heard.line("cell failed cell_protocol_error").await;
+        world.events.line("cell failed cell_protocol_error").await;
     }
 }
 
@@ -65,7 +65,7 @@ async fn a_cells_malformed_body_is_cut() {
         let said = exchange(world.port, GET).await;
         assert!(!said.ends_with("0\r\n\r\n"), "{body:?}: {said}");
         let line = "responded 200 cell cell_protocol_error cut";
-        world.heard.line(line).await;
+        world.events.line(line).await;
     }
 }
 
@@ -95,7 +95,7 @@ async fn answers_without_a_body_are_no_less_whole_for_their_length() {
     let world = start(plain(registry(plain_endpoint("http", port)))).await;
     let said = exchange(world.port, &GET.replace("GET", "HEAD")).await;
     assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
-    world.heard.line("responded 200 cell - whole").await;
+    world.events.line("responded 200 cell - whole").await;
 }
 
 async fn frames(port: u16) -> Frames<TcpStream> {

@@ -24,6 +24,7 @@ use cellway_testbed::{
     Target, TlsProvider, Usage, Validity, bundle_pem,
 };
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
@@ -31,9 +32,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Keeps the router's events as short lines.
 #[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<(Mutex<Vec<String>>, Notify)>);
+pub(crate) struct EventLog(Arc<(Mutex<Vec<String>>, Notify)>);
 
-impl Sink for Heard {
+impl Sink for EventLog {
     fn emit(&self, _: Now, event: &Event<'_>) {
         let line = match event {
             Event::Responded {
@@ -105,7 +106,7 @@ impl Sink for Heard {
     }
 }
 
-impl Heard {
+impl EventLog {
     fn push(&self, line: String) {
         self.0.0.lock().unwrap().push(line);
     }
@@ -115,14 +116,14 @@ impl Heard {
         let waiting = async {
             loop {
                 let told = self.0.1.notified();
-                if self.lines().iter().any(|heard| heard == line) {
+                if self.lines().iter().any(|logged| logged == line) {
                     return;
                 }
                 told.await;
             }
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("never heard {line:?}, but {:?}", self.lines());
+            panic!("no event {line:?}; events: {:?}", self.lines());
         }
     }
 
@@ -195,6 +196,15 @@ pub(crate) async fn listen() -> (TokioListener, SocketAddr) {
     (listener, address)
 }
 
+/// A port that refuses connections: it is bound and nobody listens. Nobody else can get it while the
+/// socket is kept.
+pub(crate) fn closed_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
 /// Starts an echo cell, and returns it with its port.
 pub(crate) async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
     let cell = EchoCell::new(id, |_| ());
@@ -247,7 +257,7 @@ pub(crate) fn permissive_policy() -> Arc<Policy> {
 }
 
 fn mtls_policy_of(document: Value) -> Arc<Policy> {
-    let trust = json!({"bundle": "inline", "trust_domains": ["lab.example"],
+    let trust = json!({"bundle": "inline", "trust_domains": ["corp.example"],
                        "san": ["spiffe://{trust_domain}/tenant/{tenant}"]});
     policy(
         document,
@@ -297,22 +307,22 @@ pub(crate) fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSetting
         client_certificate: ClientCertificate::Optional,
     });
     settings.upstream.bundle = Some(bundle_pem(&[cells]).into());
-    let router = issue(cells, uri("spiffe://lab.example/router"));
+    let router = issue(cells, uri("spiffe://corp.example/router"));
     settings.upstream.identity = Some(pair(&router));
     settings
 }
 
 /// A running router.
 pub(crate) struct World {
-    pub handle: Handle<TokioEnv, Heard>,
-    pub heard: Heard,
+    pub handle: Handle<TokioEnv, EventLog>,
+    pub events: EventLog,
     pub port: u16,
 }
 
 pub(crate) async fn start(settings: RouterSettings) -> World {
-    let heard = Heard::default();
+    let events = EventLog::default();
     let TlsProvider { crypto, time } = provider();
-    let handle = Router::builder(TokioEnv::new(), settings, crypto, time, heard.clone())
+    let handle = Router::builder(TokioEnv::new(), settings, crypto, time, events.clone())
         .start()
         .await
         .unwrap();
@@ -322,7 +332,7 @@ pub(crate) async fn start(settings: RouterSettings) -> World {
     let port = handle.addresses()[0].1.port();
     World {
         handle,
-        heard,
+        events,
         port,
     }
 }

@@ -8,8 +8,8 @@ fn certificate(key: &Key) -> Credential {
     let spec = CertificateSpec {
         common_name: "leaf".to_owned(),
         sans: vec![
-            San::Uri("spiffe://lab.example/tenant/acme".to_owned()),
-            San::Dns("acme.lab.example".to_owned()),
+            San::Uri("spiffe://corp.example/tenant/acme".to_owned()),
+            San::Dns("acme.corp.example".to_owned()),
             San::Ip([127, 0, 0, 1].into()),
         ],
         usage: Usage::Client,
@@ -31,7 +31,7 @@ fn the_same_inputs_give_the_same_bytes() {
 fn a_certificate_says_what_was_asked_for() {
     for key in [Key::from_seed([2; 32]), Key::generate_p256().unwrap()] {
         let credential = certificate(&key);
-        let names = ["spiffe://lab.example/tenant/acme", "acme.lab.example"];
+        let names = ["spiffe://corp.example/tenant/acme", "acme.corp.example"];
         assert_eq!(sans(&credential.chain[0]), names);
         let (_, parsed) = x509_parser::parse_x509_certificate(&credential.chain[0]).unwrap();
         let until = parsed.validity().not_after.timestamp();

@@ -7,9 +7,14 @@ use crate::Algorithm;
 const NOW: Unix = Unix::from_secs(1_800_000_000);
 
 fn claims() -> Claims {
-    Claims::new("https://idp.lab", "cellway", NOW, Duration::from_secs(60))
-        .tenant("acme")
-        .subject("ada")
+    Claims::new(
+        "https://idp.example",
+        "cellway",
+        NOW,
+        Duration::from_secs(60),
+    )
+    .tenant("acme")
+    .subject("ada")
 }
 
 fn decode(token: &str, signer: &Signer) -> Result<Value, jsonwebtoken::errors::Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cellway_testbed::Heard;
+use cellway_testbed::CheckOutcome;
 
 use super::Invariant;
 use super::journal::{Journal, Passed};
@@ -43,9 +43,9 @@ impl Invariant for EnvoyObeys {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        if let Fact::Heard {
+        if let Fact::Checked {
             tag: Some(tag),
-            heard: Heard::Leave { request_id, cell },
+            outcome: CheckOutcome::Allowed { request_id, cell },
         } = fact
         {
             let leave = (request_id.clone(), cell.clone());

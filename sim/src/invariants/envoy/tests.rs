@@ -8,19 +8,19 @@ fn goes(tag: &str, via: Option<&str>) -> Fact {
     })
 }
 
-fn heard(tag: &str, heard: Heard) -> Fact {
-    Fact::Heard {
+fn checked(tag: &str, outcome: CheckOutcome) -> Fact {
+    Fact::Checked {
         tag: Some(tag.to_owned()),
-        heard,
+        outcome,
     }
 }
 
 fn leave(tag: &str, cell: &str) -> Fact {
-    let leave = Heard::Leave {
+    let allowed = CheckOutcome::Allowed {
         request_id: tag.to_owned(),
         cell: cell.to_owned(),
     };
-    heard(tag, leave)
+    checked(tag, allowed)
 }
 
 fn comes(tag: &str, cell: &str) -> Fact {
@@ -45,8 +45,8 @@ fn accepts_with_leave() {
 #[test]
 fn notices_an_arrival_without_leave() {
     assert!(asked("t", &[comes("t", "a")]).is_err());
-    for other in [Heard::Denial, Heard::Nothing] {
-        assert!(asked("t", &[heard("t", other), comes("t", "a")]).is_err());
+    for other in [CheckOutcome::Denied, CheckOutcome::Error] {
+        assert!(asked("t", &[checked("t", other), comes("t", "a")]).is_err());
     }
     assert!(asked("t", &[leave("u", "a"), comes("t", "a")]).is_err());
 }

@@ -66,7 +66,7 @@ impl Retried {
         let Some(open) = self.open.get_mut(tag) else {
             return;
         };
-        if how.is_disclaimed() {
+        if how.is_unprocessed() {
             open.disclaimed += 1;
             open.cell = Some(cell.to_owned());
         }
@@ -175,7 +175,7 @@ struct Attempts {
     times: u32,
     /// It was left behind when its connection was closed in order. The first retry then costs no budget,
     /// because the cell gets no more requests than without the close.
-    left_behind: bool,
+    after_goaway: bool,
     /// The cells where it arrived.
     arrived: Vec<Attempt>,
 }
@@ -224,7 +224,7 @@ impl RetriesBounded {
                 1 + u32::from(RESENDS_MAX)
             ));
         }
-        if std::mem::take(&mut attempts.left_behind) && attempts.times == 2 {
+        if std::mem::take(&mut attempts.after_goaway) && attempts.times == 2 {
             return Ok(());
         }
         let budget = budget(&mut self.budgets, &attempts.to, cell);
@@ -324,7 +324,7 @@ impl Invariant for RetriesBounded {
                     // RFC 9110, section 9.2.2.
                     idempotent: matches!(sent.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE"),
                     times: 0,
-                    left_behind: false,
+                    after_goaway: false,
                     arrived: Vec::new(),
                 };
                 self.requests.insert(sent.tag.clone(), attempts);
@@ -337,16 +337,16 @@ impl Invariant for RetriesBounded {
                 how,
                 ..
             } => match how {
-                Unserved::Disclaimed => return self.came(cell, tag),
-                Unserved::LeftBehind => {
+                Unserved::StreamRefused => return self.came(cell, tag),
+                Unserved::AfterGoaway => {
                     let came = self.came(cell, tag);
                     if let Some(attempts) = self.requests.get_mut(tag) {
-                        attempts.left_behind = true;
+                        attempts.after_goaway = true;
                     }
                     return came;
                 }
-                Unserved::ConnectionBroken => self.died(|other, _| other == tag),
-                Unserved::StreamBroken => {}
+                Unserved::ConnectionClosed => self.died(|other, _| other == tag),
+                Unserved::StreamReset => {}
             },
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {

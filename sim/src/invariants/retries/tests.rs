@@ -47,7 +47,7 @@ fn bounded(facts: &[Fact]) -> Result<(), String> {
 
 #[test]
 fn notices_a_retry_that_is_missing() {
-    let disclaimed = || unserved("t", Unserved::Disclaimed);
+    let disclaimed = || unserved("t", Unserved::StreamRefused);
     assert!(retried(&[get("t"), disclaimed(), gave_up("t")]).is_err());
     let again = [
         get("t"),
@@ -64,7 +64,7 @@ fn notices_a_retry_that_is_missing() {
     // The budget is used up.
     let many = (0..8).flat_map(|n| {
         let tag = format!("t{n}");
-        [get(&tag), unserved(&tag, Unserved::Disclaimed)]
+        [get(&tag), unserved(&tag, Unserved::StreamRefused)]
     });
     let many = [many.collect(), vec![gave_up("t7")]].concat();
     assert_eq!(retried(&many), Ok(()));
@@ -81,11 +81,11 @@ fn notices_what_a_cell_gets_twice() {
         bounded(&facts.concat())
     };
     assert!(twice(&[]).is_err());
-    assert!(twice(&[unserved("t", Unserved::StreamBroken)]).is_err());
-    assert_eq!(twice(&[unserved("t", Unserved::ConnectionBroken)]), Ok(()));
+    assert!(twice(&[unserved("t", Unserved::StreamReset)]).is_err());
+    assert_eq!(twice(&[unserved("t", Unserved::ConnectionClosed)]), Ok(()));
     assert_eq!(twice(&[Fact::EndpointStopped("a-1".to_owned())]), Ok(()));
     assert!(twice(&[Fact::EndpointStopped("a-2".to_owned())]).is_err());
-    let died = unserved("t", Unserved::ConnectionBroken);
+    let died = unserved("t", Unserved::ConnectionClosed);
     let thrice = [died.clone(), arrived("a", "t", "r"), died.clone()];
     assert!(twice(&thrice).is_err());
     let post = [
@@ -105,14 +105,14 @@ fn notices_more_retries_than_the_budget_has() {
     let disclaimed = |requests: u32, times: usize| {
         let facts = (0..requests).flat_map(|n| {
             let tag = format!("t{n}");
-            let how = unserved(&tag, Unserved::Disclaimed);
+            let how = unserved(&tag, Unserved::StreamRefused);
             [vec![get(&tag)], vec![how; times], vec![gave_up(&tag)]].concat()
         });
         bounded(&facts.collect::<Vec<_>>())
     };
-    let left_behind = (0..30).flat_map(|n| {
+    let after_goaway = (0..30).flat_map(|n| {
         let tag = format!("t{n}");
-        let how = unserved(&tag, Unserved::LeftBehind);
+        let how = unserved(&tag, Unserved::AfterGoaway);
         [
             get(&tag),
             how,
@@ -120,7 +120,7 @@ fn notices_more_retries_than_the_budget_has() {
             answered(&tag, Answer::Ok),
         ]
     });
-    assert_eq!(bounded(&left_behind.collect::<Vec<_>>()), Ok(()));
+    assert_eq!(bounded(&after_goaway.collect::<Vec<_>>()), Ok(()));
     assert_eq!(disclaimed(10, 2), Ok(()));
     assert!(disclaimed(11, 2).is_err());
     assert_eq!(disclaimed(1, 4), Ok(()));

@@ -11,7 +11,7 @@ use super::*;
 use crate::finding::Findings;
 use crate::settings::RegistryLocation;
 use crate::settings::{RevocationSettings, UpstreamSettings};
-use crate::testing::{Heard, Host};
+use crate::testing::{EventLog, Host};
 use crate::tls::Provider;
 
 const KEYS: &str = "keys.json";
@@ -69,7 +69,7 @@ async fn config(
 struct Running {
     views: Arc<ViewCell>,
     commands: mpsc::Sender<Command>,
-    heard: Heard,
+    events: EventLog,
 }
 
 fn fetch() -> ClientConfig {
@@ -87,19 +87,19 @@ async fn start(host: &Host) -> Running {
 
 /// Starts a driver, with a key set that was read before.
 async fn start_with(host: &Host, keys: Option<String>) -> Running {
-    let heard = Heard::default();
+    let events = EventLog::default();
     let clock = Clock::new(host.clone());
     let policy = policy("default");
     let issuer = policy.issuer_ids().next().unwrap();
     let config = config(host, policy, None).await;
-    let mut driving = Driver::new(host.clone(), clock, heard.clone(), config, fetch());
+    let mut driving = Driver::new(host.clone(), clock, events.clone(), config, fetch());
     let keys = keys.map(|body| (issuer, body.into()));
     driving.driver.begin_with(keys.into_iter().collect());
     host.spawn(driving.driver.run());
     Running {
         views: driving.views,
         commands: driving.commands,
-        heard,
+        events,
     }
 }
 
@@ -113,7 +113,7 @@ impl Running {
 
     async fn until_heard(&self, event: &str) -> String {
         loop {
-            if let Some(line) = self.heard.of(event).pop() {
+            if let Some(line) = self.events.of(event).pop() {
                 return line;
             }
             // Something becomes due sooner or later. If nothing does, the test hangs here.
@@ -205,7 +205,7 @@ async fn kept_files_that_are_not_whole_are_reported_and_replaced() {
     host.disk.put(REGISTRY, registry(1));
     let running = start(&host).await;
     running.until(|snapshot| version(snapshot) == Some(1)).await;
-    assert_eq!(running.heard.of("kept_refused").len(), 2);
+    assert_eq!(running.events.of("kept_refused").len(), 2);
     while host.disk.get("state/registry.keep").unwrap().len() < 100 {
         yield_now().await;
     }

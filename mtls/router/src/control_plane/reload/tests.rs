@@ -9,7 +9,7 @@ use super::*;
 use crate::envelope::{Index, IndexKey, key_file, signing_pem};
 use crate::router::Router;
 use crate::settings::EnvelopeForm;
-use crate::testing::{Heard, Host};
+use crate::testing::{EventLog, Host};
 
 const FILE: &str = "cellway.toml";
 const CONFIG: &str = r#"
@@ -67,11 +67,11 @@ fn put(host: &Host, (credential, key): (Credential, Key)) {
 
 /// Starts a router that follows the files of `host`. Time is paused, so waiting for checks takes no
 /// real time.
-async fn start(host: &Host) -> Heard {
+async fn start(host: &Host) -> EventLog {
     start_from(host, CONFIG).await
 }
 
-async fn start_from(host: &Host, config: &str) -> Heard {
+async fn start_from(host: &Host, config: &str) -> EventLog {
     let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
     host.disk.put(
         "keys.json",
@@ -81,23 +81,23 @@ async fn start_from(host: &Host, config: &str) -> Heard {
     host.disk.put(FILE, config.to_owned());
     put_credential(host, 2);
     let config = Config::load(FILE, config, []).unwrap_or_else(|errors| panic!("{errors}"));
-    let heard = Heard::default();
+    let events = EventLog::default();
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let (settings, time) = (config.router.clone(), Arc::new(DefaultTimeProvider));
-    let router = Router::builder(host.clone(), settings, crypto, time, heard.clone());
+    let router = Router::builder(host.clone(), settings, crypto, time, events.clone());
     let handle = router.start().await.unwrap();
     let none = || Vec::<(String, String)>::new();
     let reloader = Reloader::new(&handle, FILE, none, config);
     host.spawn(reloader.run(Arc::new(Notify::new())));
-    heard
+    events
 }
 
 /// Waits for the `count`-th event of this name.
-async fn until(heard: &Heard, event: &str, count: usize) -> String {
-    while heard.of(event).len() < count {
+async fn until(events: &EventLog, event: &str, count: usize) -> String {
+    while events.of(event).len() < count {
         sleep(Duration::from_millis(100)).await;
     }
-    heard.of(event)[count - 1].clone()
+    events.of(event)[count - 1].clone()
 }
 
 /// Waits until the files were checked several times.
@@ -108,39 +108,39 @@ async fn some_looks() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_reloaded_while_nothing_changes() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
-    assert!(heard.of("reloaded").is_empty());
-    assert!(heard.of("reload_refused").is_empty());
+    assert!(events.of("reloaded").is_empty());
+    assert!(events.of("reload_refused").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_certificate_is_refused_once_and_a_good_one_taken() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     host.disk.put("server.pem", "junk");
-    let refused = until(&heard, "reload_refused", 1).await;
+    let refused = until(&events, "reload_refused", 1).await;
     assert!(refused.contains("listener[0].tls"), "{refused}");
     some_looks().await;
     assert_eq!(
-        heard.of("reload_refused").len(),
+        events.of("reload_refused").len(),
         1,
         "said once, not at every look"
     );
-    assert!(heard.of("reloaded").is_empty());
+    assert!(events.of("reloaded").is_empty());
 
     put_credential(&host, 3);
-    until(&heard, "reloaded", 1).await;
+    until(&events, "reloaded", 1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_of_another_certificate_is_refused() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     host.disk.put("server.key", credential(9).1.pem().unwrap());
-    until(&heard, "reload_refused", 1).await;
+    until(&events, "reload_refused", 1).await;
 }
 
 /// Puts signing keys with these ids into the folder, and then the index.
@@ -165,81 +165,81 @@ async fn keys_of_envelopes_are_looked_at_and_a_bad_one_leaves_the_old() {
     let host = Host::new();
     put_envelope_keys(&host, &["k1"]);
     let config = format!("{CONFIG}\n[envelope]\nkeys = \"sealing\"\n");
-    let heard = start_from(&host, &config).await;
+    let events = start_from(&host, &config).await;
     some_looks().await;
-    assert!(heard.of("reloaded").is_empty());
+    assert!(events.of("reloaded").is_empty());
 
     // The index is written last. Then everything is there.
     put_envelope_keys(&host, &["k1", "k2"]);
-    until(&heard, "reloaded", 1).await;
+    until(&events, "reloaded", 1).await;
 
     // A change of a file that the index names counts too.
     let good = host.disk.get("sealing/k2.pem").unwrap();
     host.disk.put("sealing/k2.pem", "junk");
-    let refused = until(&heard, "reload_refused", 1).await;
+    let refused = until(&events, "reload_refused", 1).await;
     let expected = "envelope.keys: sealing/k2.pem is not an Ed25519 private key in PKCS#8";
     assert!(refused.contains(expected), "{refused}");
     host.disk.put("sealing/k2.pem", good);
-    until(&heard, "reloaded", 2).await;
+    until(&events, "reloaded", 2).await;
 
     host.disk.put("sealing/keys.toml", "junk");
-    let refused = until(&heard, "reload_refused", 2).await;
+    let refused = until(&events, "reload_refused", 2).await;
     assert!(
         refused.contains("envelope.keys: sealing/keys.toml"),
         "{refused}"
     );
     put_envelope_keys(&host, &["k1", "k2"]);
-    until(&heard, "reloaded", 3).await;
+    until(&events, "reloaded", 3).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_configuration_is_tried_again_when_what_it_lacked_is_there() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     let with_envelope = format!("{CONFIG}\n[envelope]\nkeys = \"sealing\"\n");
     host.disk.put(FILE, with_envelope);
-    let refused = until(&heard, "reload_refused", 1).await;
+    let refused = until(&events, "reload_refused", 1).await;
     assert!(refused.contains("sealing/keys.toml"), "{refused}");
     some_looks().await;
-    assert_eq!(heard.of("reload_refused").len(), 1, "nothing came");
+    assert_eq!(events.of("reload_refused").len(), 1, "nothing came");
 
     put_envelope_keys(&host, &["k1"]);
-    until(&heard, "reloaded", 1).await;
+    until(&events, "reloaded", 1).await;
     some_looks().await;
-    assert_eq!(heard.of("reloaded").len(), 1, "and nothing came later");
+    assert_eq!(events.of("reloaded").len(), 1, "and nothing came later");
     put_envelope_keys(&host, &["k1", "k2"]);
-    until(&heard, "reloaded", 2).await;
+    until(&events, "reloaded", 2).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_of_a_refused_configuration_counts_until_that_is_replaced() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     host.disk.put(FILE, CONFIG.replace("server.", "late."));
-    until(&heard, "reload_refused", 1).await;
+    until(&events, "reload_refused", 1).await;
     host.disk.put("late.pem", "junk");
-    until(&heard, "reload_refused", 2).await;
+    until(&events, "reload_refused", 2).await;
     // The files in force are checked all the time.
     put_credential(&host, 3);
-    until(&heard, "reload_refused", 3).await;
+    until(&events, "reload_refused", 3).await;
 
     host.disk.put(FILE, CONFIG);
-    until(&heard, "reloaded", 1).await;
+    until(&events, "reloaded", 1).await;
     host.disk.put("late.pem", "other junk");
     some_looks().await;
-    assert_eq!(heard.of("reload_refused").len(), 3);
-    assert_eq!(heard.of("reloaded").len(), 1);
+    assert_eq!(events.of("reload_refused").len(), 3);
+    assert_eq!(events.of("reloaded").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     host.disk.put(FILE, CONFIG.replace("audience", "audiance"));
-    let refused = until(&heard, "reload_refused", 1).await;
+    let refused = until(&events, "reload_refused", 1).await;
     assert!(
         refused.contains("cellway.toml:12: issuer[0].audiance"),
         "{refused}"
@@ -248,18 +248,18 @@ async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
         FILE,
         CONFIG.replace("bind = \"127.0.0.1:0\"", "bind = \"127.0.0.1:9\""),
     );
-    let refused = until(&heard, "reload_refused", 2).await;
+    let refused = until(&events, "reload_refused", 2).await;
     assert!(refused.contains("listener"), "{refused}");
     host.disk
         .put(FILE, CONFIG.replace("= \"cellway\"", "= \"other\""));
-    until(&heard, "reloaded", 1).await;
+    until(&events, "reloaded", 1).await;
 }
 
 /// Catches: a reload that doesn't report what changed, and one that reports more than names.
 #[tokio::test(start_paused = true)]
 async fn a_reload_says_which_settings_and_files_have_changed() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     let changed = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -270,19 +270,19 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
         )
     };
     put_credential(&host, 3);
-    let (settings, files, digest) = changed(&until(&heard, "reloaded", 1).await);
+    let (settings, files, digest) = changed(&until(&events, "reloaded", 1).await);
     assert_eq!(settings, serde_json::json!([]));
     assert_eq!(files, serde_json::json!(["server.key", "server.pem"]));
 
     // Changed files of a refused reload are reported by the next good one, if it names them.
     host.disk.put(FILE, CONFIG.replace("server.", "late."));
-    until(&heard, "reload_refused", 1).await;
+    until(&events, "reload_refused", 1).await;
     host.disk.put("late.pem", "junk");
-    until(&heard, "reload_refused", 2).await;
+    until(&events, "reload_refused", 2).await;
     let other = CONFIG.replace("= \"cellway\"", "= \"not-to-be-told\"");
     host.disk
         .put(FILE, format!("{other}\n[runtime]\ndrain_secs = 7\n"));
-    let line = until(&heard, "reloaded", 2).await;
+    let line = until(&events, "reloaded", 2).await;
     let (settings, files, other) = changed(&line);
     let expected = ["issuer[0].audience", "runtime.drain_secs"];
     assert_eq!(settings, serde_json::json!(expected));
@@ -291,7 +291,7 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
     assert!(!line.contains("not-to-be-told"), "{line}");
 
     host.disk.put(FILE, CONFIG);
-    let (_, _, again) = changed(&until(&heard, "reloaded", 3).await);
+    let (_, _, again) = changed(&until(&events, "reloaded", 3).await);
     assert_eq!(digest, again);
 }
 
@@ -300,19 +300,19 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
 #[tokio::test(start_paused = true)]
 async fn a_subject_key_that_comes_later_is_found() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
     host.disk.put(
         FILE,
         format!("{CONFIG}\n[log]\nsubject_key = \"subjects.key\"\n"),
     );
-    let refused = until(&heard, "reload_refused", 1).await;
+    let refused = until(&events, "reload_refused", 1).await;
     assert!(
         refused.contains("log.subject_key: subjects.key"),
         "{refused}"
     );
     host.disk.put("subjects.key", vec![1; 32]);
-    let line = until(&heard, "reloaded", 1).await;
+    let line = until(&events, "reloaded", 1).await;
     assert!(
         line.contains("\"settings\":[\"log.subject_key\"]"),
         "{line}"
@@ -323,16 +323,16 @@ async fn a_subject_key_that_comes_later_is_found() {
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_ends_soon_is_named_once() {
     let host = Host::new();
-    let heard = start(&host).await;
+    let events = start(&host).await;
     some_looks().await;
-    assert!(heard.of("certificate_ending").is_empty());
+    assert!(events.of("certificate_ending").is_empty());
     let now = cellway_env::Env::unix_now(&host);
     let until_secs = |left: u64| Validity {
         from: cellway_core::Unix::from_secs(now.as_secs() - 1_000),
         until: cellway_core::Unix::from_secs(now.as_secs() + left),
     };
     put(&host, credential_for(3, until_secs(60)));
-    let line = until(&heard, "certificate_ending", 1).await;
+    let line = until(&events, "certificate_ending", 1).await;
     for part in [
         "\"level\":\"warn\"",
         "\"setting\":\"listener[0].tls.certificate\"",
@@ -344,22 +344,22 @@ async fn a_certificate_that_ends_soon_is_named_once() {
     }
     // Another reload and more checks report nothing new. The wall clock stands still here.
     host.disk.put(FILE, format!("{CONFIG}\n"));
-    until(&heard, "reloaded", 2).await;
+    until(&events, "reloaded", 2).await;
     some_looks().await;
-    assert_eq!(heard.of("certificate_ending").len(), 1);
+    assert_eq!(events.of("certificate_ending").len(), 1);
 
     let past = Validity {
         from: cellway_core::Unix::from_secs(now.as_secs() - 1_000),
         until: cellway_core::Unix::from_secs(now.as_secs() - 1),
     };
     put(&host, credential_for(4, past));
-    let line = until(&heard, "certificate_expired", 1).await;
+    let line = until(&events, "certificate_expired", 1).await;
     assert!(
         line.contains("\"not_after\":\"2027-01-15T07:59:59.000Z\""),
         "{line}"
     );
     put_credential(&host, 5);
-    until(&heard, "reloaded", 4).await;
+    until(&events, "reloaded", 4).await;
     some_looks().await;
-    assert_eq!(heard.of("certificate_expired").len(), 1);
+    assert_eq!(events.of("certificate_expired").len(), 1);
 }

@@ -23,10 +23,10 @@ fn issuer(iss: &str) -> Issuer {
 
 /// Discovers the keys of an issuer whose name ends in `ending`.
 async fn discover(answers: Vec<Script>, ending: &str) -> (Result<String, FetchError>, Vec<String>) {
-    let lab = ScriptedSource::new(1);
-    let server = lab.serve(answers).await;
+    let source = ScriptedSource::new(1);
+    let server = source.serve(answers).await;
     let issuer = issuer(&format!("https://127.0.0.1:{}{ending}", server.port));
-    let keys = fetch_keys(&TokioEnv::new(), &lab.client(LONG), &issuer).await;
+    let keys = fetch_keys(&TokioEnv::new(), &source.client(LONG), &issuer).await;
     let keys = keys.map(|body| String::from_utf8(body.into()).unwrap());
     let requests = server.requests.lock().unwrap();
     let paths = requests

@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::stepped::Stepped;
-use crate::world::{Heard, PATIENCE, ca, cell, issue, now, provider, secure, uri};
+use crate::world::{EventLog, PATIENCE, ca, cell, issue, now, provider, secure, uri};
 
 pub(super) const MAX_AGE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ impl KeyFolder {
 /// A router, its keys, and its cells `a` (with the tenant `acme`) and `b` (with the tenant `bolt`).
 pub(super) struct Sealing {
     pub env: Stepped,
-    pub handle: Handle<Stepped, Heard>,
+    pub handle: Handle<Stepped, EventLog>,
     pub folder: KeyFolder,
     clients: Ca,
     cells: Vec<EchoCell>,
@@ -133,8 +133,8 @@ impl Sealing {
         let mut settings = settings(&clients, &[("a", port_a), ("b", port_b)]);
         settings.envelope = form.map(|form| folder.settings(form));
         let (env, tls) = (Stepped::new(folder.start), provider());
-        let heard = Heard::default();
-        let router = Router::builder(env.clone(), settings, tls.crypto, tls.time, heard);
+        let events = EventLog::default();
+        let router = Router::builder(env.clone(), settings, tls.crypto, tls.time, events);
         let handle = router.start().await.map_err(|error| error.to_string())?;
         tokio::time::timeout(PATIENCE, handle.ready())
             .await
@@ -150,7 +150,7 @@ impl Sealing {
 
     /// A client with the tenant's certificate.
     pub(super) fn client(&self, protocol: Protocol, tenant: &str) -> Client<TokioEnv> {
-        let id = format!("spiffe://lab.example/tenant/{tenant}");
+        let id = format!("spiffe://corp.example/tenant/{tenant}");
         self.target(protocol, Some(issue(&self.clients, uri(&id))))
     }
 
@@ -185,7 +185,7 @@ impl Sealing {
         tenant: Option<&str>,
     ) -> Value {
         let certificate = tenant.map(|tenant| {
-            let id = format!("spiffe://lab.example/tenant/{tenant}");
+            let id = format!("spiffe://corp.example/tenant/{tenant}");
             let pem = issue(&self.clients, uri(&id)).pem().to_owned();
             pem.bytes()
                 .map(|byte| format!("%{byte:02X}"))
@@ -261,7 +261,7 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
         ],
         trust: Some(
             serde_json::from_value(json!({
-                "bundle": "inline", "trust_domains": ["lab.example"],
+                "bundle": "inline", "trust_domains": ["corp.example"],
                 "san": ["spiffe://{trust_domain}/tenant/{tenant}"],
             }))
             .unwrap(),

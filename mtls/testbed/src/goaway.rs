@@ -1,9 +1,10 @@
-//! HTTP/2 connections that go away and disclaim requests.
+//! HTTP/2 connections that send `GOAWAY` and leave requests unprocessed.
 //!
-//! hyper's server ends a connection in order, and serves everything that came on it before. Other
-//! servers that end a connection (after some number of requests, or at a restart) name a last
-//! stream that is lower than streams they already have (`GOAWAY`; RFC 9113, section 6.8): requests
-//! on higher streams were not processed. So this module writes its own frame between hyper's.
+//! hyper's server closes a connection gracefully: it serves every request that it received. Other
+//! servers, when they close a connection (after some number of requests, or at a restart), name a
+//! last stream in `GOAWAY` that is lower than streams they already received: they didn't process
+//! requests on higher streams (RFC 9113, section 6.8). To act like them, this module writes its own
+//! frame between hyper's frames.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,9 +21,9 @@ use cellway_core::http2::{FrameHeader, Frames, HEADERS, PREFACE_LEN};
 const GOAWAY: u8 = 7;
 const GOAWAY_LEN: u8 = 8;
 
-/// The departure of one connection, shared by its requests and its byte stream.
+/// Whether one connection goes away, shared by its requests and its byte stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Departure(Arc<Mutex<State>>);
+pub(super) struct Goaway(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,25 +34,26 @@ struct State {
     highest: u32,
     /// The highest stream whose request is served.
     served: u32,
-    announced: bool,
-    /// The rest of the announcement that is still to be written.
-    farewell: Vec<u8>,
+    /// The frame was made.
+    sent: bool,
+    /// The rest of the frame that is still to be written.
+    frame: Vec<u8>,
 }
 
-impl Departure {
-    /// Takes the next request. With `departs` the connection goes away, and neither this request
+impl Goaway {
+    /// Counts the next request. With `goes_away` the connection goes away, and neither this request
     /// nor later ones are processed. Returns whether this request is left unprocessed.
-    pub(super) fn leaves_behind(&self, departs: bool) -> bool {
+    pub(super) fn ignores_next(&self, goes_away: bool) -> bool {
         let mut state = self.lock();
         let stream = state.opened.pop_front();
-        if departs && !state.announced {
-            state.announced = true;
-            state.farewell = goaway(state.served);
+        if goes_away && !state.sent {
+            state.sent = true;
+            state.frame = goaway(state.served);
         }
-        if !state.announced {
+        if !state.sent {
             state.served = stream.unwrap_or(state.served);
         }
-        state.announced
+        state.sent
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,46 +70,46 @@ fn goaway(last: u32) -> Vec<u8> {
 }
 
 /// The byte stream of a connection that may go away.
-pub(super) struct Departing<S> {
+pub(super) struct GoawayStream<S> {
     stream: S,
-    departure: Departure,
+    goaway: Goaway,
     incoming: Frames,
     outgoing: Frames,
 }
 
-impl<S> Departing<S> {
-    pub(super) fn new(stream: S, departure: Departure) -> Self {
+impl<S> GoawayStream<S> {
+    pub(super) fn new(stream: S, goaway: Goaway) -> Self {
         Self {
             stream,
-            departure,
+            goaway,
             incoming: Frames::after(PREFACE_LEN),
             outgoing: Frames::after(0),
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Departing<S> {
+impl<S: AsyncWrite + Unpin> GoawayStream<S> {
     /// Notes that hyper has written these bytes.
     fn wrote(&mut self, bytes: &[u8]) {
         let Ok(()) = self.outgoing.take(bytes, |_| Ok::<_, Infallible>(()));
     }
 
-    /// Writes the announcement, if it is due and hyper isn't in the middle of a frame.
-    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes the frame, if it is due and hyper isn't in the middle of a frame.
+    fn poll_goaway(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.outgoing.is_between() {
             return Poll::Ready(Ok(()));
         }
-        let mut state = self.departure.lock();
-        while !state.farewell.is_empty() {
-            let written = Pin::new(&mut self.stream).poll_write(cx, &state.farewell);
+        let mut state = self.goaway.lock();
+        while !state.frame.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &state.frame);
             let written = ready!(written)?;
-            state.farewell.drain(..written);
+            state.frame.drain(..written);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Departing<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for GoawayStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,7 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Departing<S> {
         let before = buf.filled().len();
         let this = &mut *self;
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let mut state = this.departure.lock();
+        let mut state = this.goaway.lock();
         let opens = |FrameHeader { kind, stream, .. }| {
             // Trailers come on a stream that is known.
             if kind == HEADERS && stream > state.highest {
@@ -131,13 +133,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Departing<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Departing<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for GoawayStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_farewell(cx))?;
+        ready!(self.poll_goaway(cx))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.wrote(&bytes[..written]);
         Poll::Ready(Ok(written))
@@ -148,7 +150,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Departing<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_farewell(cx))?;
+        ready!(self.poll_goaway(cx))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces))?;
         let mut left = written;
         for piece in pieces {
@@ -164,7 +166,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Departing<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_farewell(cx))?;
+        ready!(self.poll_goaway(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

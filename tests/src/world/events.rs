@@ -13,9 +13,9 @@ use super::PATIENCE;
 
 /// Remembers the log line of every event, with subjects shown as they are unless asked otherwise.
 #[derive(Clone, Default)]
-pub struct Heard(Arc<(Mutex<Vec<Value>>, Notify)>);
+pub struct EventLog(Arc<(Mutex<Vec<Value>>, Notify)>);
 
-impl Sink for Heard {
+impl Sink for EventLog {
     fn emit(&self, now: Now, event: &Event<'_>) {
         let subjects = Subjects::with_key(&[7; 32]);
         let Some(line) = render(now.unix, event, Level::Debug, &subjects) else {
@@ -27,7 +27,7 @@ impl Sink for Heard {
     }
 }
 
-impl Heard {
+impl EventLog {
     /// All lines.
     pub fn lines(&self) -> Vec<Value> {
         self.0.0.lock().expect("no test panics with it").clone()
