@@ -32,25 +32,19 @@ pub(crate) fn shape<T: DeserializeOwned>(
             Ok(made) => return Some(made),
             Err(error) => error,
         };
-        let mut steps = steps(error.path());
-        let message = error.inner().message().to_owned();
-        let missing = quoted(&message, "missing field ").is_some();
-        let unknown = quoted(&message, "unknown field ").is_some();
-        let field = quoted(&message, "missing field ").or(quoted(&message, "unknown field "));
-        if let Some(field) = field
-            && steps.last() != Some(&Step::Key(field.to_owned()))
-        {
-            steps.push(Step::Key(field.to_owned()));
-        }
+        let message = error.inner().message();
+        let missing = quoted(message, "missing field ");
+        let unknown = quoted(message, "unknown field ");
+        let steps = steps(error.path(), missing.or(unknown));
         let setting = name_of(&steps);
         if let Some(tried) = stand_ins.get_mut(&setting) {
             *tried += 1;
             tree.put(&steps, stand_in(*tried)?);
             continue;
         }
-        if missing {
+        if missing.is_some() {
             if !removed.contains(&setting) {
-                errors.push(mistake(tree, &setting, &message));
+                errors.push(mistake(tree, &setting, message));
             }
             stand_ins.insert(setting, 0);
             tree.put(&steps, stand_in(0)?);
@@ -60,34 +54,37 @@ pub(crate) fn shape<T: DeserializeOwned>(
             // The variable's text was parsed as a number or another type, but the setting may need
             // a string.
             tree.put(&steps, Value::String(raw));
-            as_string.insert(setting, message);
+            as_string.insert(setting, message.to_owned());
             continue;
         }
         // It doesn't accept a string either, so report the first error.
-        let message = as_string.remove(&setting).unwrap_or(message);
-        errors.push(mistake(tree, &setting, &message));
+        let first = as_string.remove(&setting);
+        let message = first.as_deref().unwrap_or(message);
+        errors.push(mistake(tree, &setting, message));
         if errors.len() >= ERRORS_MAX {
             return None;
         }
         // The value of a mistyped name is meant for the right name, so that one isn't reported as
         // missing.
-        if unknown
-            && let Some(close) = meant(&message)
+        if unknown.is_some()
+            && let Some(close) = meant(message)
             && tree.rename(&steps, close)
         {
             removed.insert(setting);
             continue;
         }
-        // Remove the whole list of a bad entry. Removing only the entry would renumber the others.
-        while matches!(steps.last(), Some(Step::Index(_))) {
-            steps.pop();
-        }
-        if !tree.remove(&steps) {
-            return None;
-        }
-        removed.insert(name_of(&steps));
+        removed.insert(remove(tree, steps)?);
     }
     None
+}
+
+/// Removes the setting and returns the name of what it removed. For an entry of a list that is the
+/// whole list: removing only the entry would renumber the others.
+fn remove(tree: &mut Tree, mut steps: Vec<Step>) -> Option<String> {
+    while matches!(steps.last(), Some(Step::Index(_))) {
+        steps.pop();
+    }
+    tree.remove(&steps).then(|| name_of(&steps))
 }
 
 /// The values to try for a missing setting, so that the rest can be checked.
@@ -102,14 +99,22 @@ fn stand_in(tried: usize) -> Option<Value> {
     })
 }
 
-fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
-    path.iter()
-        .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .collect()
+/// The setting at this path, or the one in it that has this name.
+fn steps(path: &serde_path_to_error::Path, field: Option<&str>) -> Vec<Step> {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Map { key } => Some(Step::Key(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    let mut steps: Vec<_> = path.iter().filter_map(step).collect();
+    let field = field.map(|field| Step::Key(field.to_owned()));
+    // An unknown field is in the path already, a missing one isn't.
+    if let Some(field) = field
+        && steps.last() != Some(&field)
+    {
+        steps.push(field);
+    }
+    steps
 }
 
 fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {

@@ -123,9 +123,8 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
     report: &mut Reporter<F>,
 ) -> UpstreamSettings {
     let name = |key: &str| format!("upstream.{key}");
-    let (times, limits) = (CellTimeouts::default(), CellLimits::default());
+    let limits = CellLimits::default();
     let (certificate, key) = (table.certificate.as_ref(), table.key.as_ref());
-    let total = table.total_timeout_ms;
     if table.bundle.is_none() && (certificate.is_some() || key.is_some()) {
         let set = if certificate.is_some() {
             "certificate"
@@ -140,27 +139,7 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
     UpstreamSettings {
         bundle: table.bundle.clone().map(Pem::File),
         identity: report.key_pair("upstream", certificate, key),
-        timeouts: CellTimeouts {
-            connect: report.ms(
-                name("connect_timeout_ms"),
-                table.connect_timeout_ms,
-                times.connect,
-            ),
-            tls: report.ms(name("tls_timeout_ms"), table.tls_timeout_ms, times.tls),
-            header: report.ms(
-                name("header_timeout_ms"),
-                table.header_timeout_ms,
-                times.header,
-            ),
-            idle: report.ms(name("idle_timeout_ms"), table.idle_timeout_ms, times.idle),
-            total: total.map(|ms| report.ms(name("total_timeout_ms"), Some(ms), Duration::ZERO)),
-            failover: report.ms(
-                name("failover_timeout_ms"),
-                table.failover_timeout_ms,
-                times.failover,
-            ),
-            keep: report.ms(name("keep_ms"), table.keep_ms, times.keep),
-        },
+        timeouts: cell_timeouts(table, report),
         limits: CellLimits {
             connections_max: report.count(
                 name("connections_max"),
@@ -182,6 +161,34 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
         ),
         retry_percent: retry_percent(name("retry_percent"), table.retry_percent, report),
         answers: answers(table, report),
+    }
+}
+
+fn cell_timeouts<F: FnMut(ConfigError)>(
+    table: &UpstreamTable,
+    report: &mut Reporter<F>,
+) -> CellTimeouts {
+    let default = CellTimeouts::default();
+    let mut ms = |key: &str, given: Option<u64>, default: Duration| {
+        report.ms(format!("upstream.{key}"), given, default)
+    };
+    CellTimeouts {
+        connect: ms(
+            "connect_timeout_ms",
+            table.connect_timeout_ms,
+            default.connect,
+        ),
+        tls: ms("tls_timeout_ms", table.tls_timeout_ms, default.tls),
+        header: ms("header_timeout_ms", table.header_timeout_ms, default.header),
+        idle: ms("idle_timeout_ms", table.idle_timeout_ms, default.idle),
+        total: (table.total_timeout_ms)
+            .map(|given| ms("total_timeout_ms", Some(given), Duration::ZERO)),
+        failover: ms(
+            "failover_timeout_ms",
+            table.failover_timeout_ms,
+            default.failover,
+        ),
+        keep: ms("keep_ms", table.keep_ms, default.keep),
     }
 }
 

@@ -166,7 +166,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
     /// As [`start`](Self::start). Workers that were already placed stop by themselves.
     pub async fn start_on(
         self,
-        mut place: impl FnMut(Worker<E, S>),
+        place: impl FnMut(Worker<E, S>),
     ) -> Result<Handle<E, S>, StartError> {
         let (env, sink, settings) = (self.env, self.sink, self.settings);
         let clock = Clock::new(env.clone());
@@ -195,22 +195,11 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         driver.begin_with(keys);
         let opening = Opening::new(self.workers, self.share_addresses, self.open_wait);
         let state = RouterState::new(views, opening, settings.listeners.len());
-        // One after the other: the first chooses the ports that the others bind too.
-        for index in 0..self.workers {
-            let (worker, bound) = Worker::new(
-                (index, self.workers),
-                env.clone(),
-                clock.clone(),
-                sink.shard(index),
-                state.clone(),
-            );
-            place(worker);
-            let started = bound.await.unwrap_or(Err(StartError::WorkerLost(index)));
-            if let Err(error) = started {
-                state.drain.begin();
-                state.drain.stop();
-                return Err(error);
-            }
+        let placed = place_workers(self.workers, &env, &clock, &sink, &state, place);
+        if let Err(error) = placed.await {
+            state.drain.begin();
+            state.drain.stop();
+            return Err(error);
         }
         let reporter = Reporter::new(clock, sink);
         let applier = Applier::new(
@@ -232,4 +221,28 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         });
         Ok(Handle::new(state, reporter, Arc::new(applier), commands))
     }
+}
+
+/// Makes the workers one after the other, because the first chooses the ports that the others bind
+/// too.
+async fn place_workers<E: Env, S: Sink>(
+    workers: usize,
+    env: &E,
+    clock: &Clock<E>,
+    sink: &S,
+    state: &RouterState,
+    mut place: impl FnMut(Worker<E, S>),
+) -> Result<(), StartError> {
+    for index in 0..workers {
+        let (worker, bound) = Worker::new(
+            (index, workers),
+            env.clone(),
+            clock.clone(),
+            sink.shard(index),
+            state.clone(),
+        );
+        place(worker);
+        bound.await.unwrap_or(Err(StartError::WorkerLost(index)))?;
+    }
+    Ok(())
 }

@@ -101,17 +101,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         config: Arc<ActiveConfig>,
         fetch: ClientConfig,
     ) -> Driving<E, S> {
-        let RouterSettings {
-            policy, sources, ..
-        } = &config.settings;
-        let mut seed = [0; 8];
-        env.fill(&mut seed);
-        let settings = ControlSettings {
-            registry: sources.registry.timing.clone(),
-            ..ControlSettings::default()
-        };
-        let seed = u64::from_le_bytes(seed);
-        let control = Control::new(Arc::clone(policy), settings, clock.now(), seed);
+        let control = control(&env, &clock, &config.settings);
+        let sources = &config.settings.sources;
         let view = View::new(Arc::clone(&config), Arc::clone(control.snapshot()));
         let (views, inbox) = ViewCell::new(view);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
@@ -300,6 +291,18 @@ async fn reach(due: Option<Instant>) {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
     }
+}
+
+/// The state machines for these settings.
+fn control<E: Env>(env: &E, clock: &Clock<E>, settings: &RouterSettings) -> Control {
+    let mut seed = [0; 8];
+    env.fill(&mut seed);
+    let timing = ControlSettings {
+        registry: settings.sources.registry.timing.clone(),
+        ..ControlSettings::default()
+    };
+    let (policy, seed) = (Arc::clone(&settings.policy), u64::from_le_bytes(seed));
+    Control::new(policy, timing, clock.now(), seed)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Sets the headers that tell a cell about an allowed request.
 
 use cellway_core::envelope::{self, EnvelopeContents};
-use cellway_core::{Allow, Reason, headers};
+use cellway_core::headers::{self, HeaderRules};
+use cellway_core::{Allow, Reason};
 use cellway_env::Env;
+use http::HeaderMap;
 use http::request::Parts;
 
 use super::{Case, Refused};
@@ -89,21 +91,22 @@ fn seal<E: Env, S: Sink>(
         kid,
     };
     case.authorizer.reporter.emit_at(now, &event);
-    let rules = config.header_rules();
-    match sealed {
-        Ok(Sealed::Jws(_, value)) => {
-            parts.headers.insert(rules.envelope(), value);
-        }
-        Ok(Sealed::Hmac(_, values)) => {
-            parts
-                .headers
-                .extend(rules.envelope_hmac().iter().cloned().zip(values));
-        }
-        Ok(Sealed::Compatible(_, values)) => {
-            let names = rules.envelope_compatible().iter().cloned();
-            parts.headers.extend(names.zip(values));
-        }
-        Err(refused) => return Err(Refused::envelope(refused)),
-    }
+    let sealed = sealed.map_err(Refused::envelope)?;
+    set(&mut parts.headers, config.header_rules(), sealed);
     Ok(())
+}
+
+/// Sets an envelope's headers.
+fn set(headers: &mut HeaderMap, rules: &HeaderRules, sealed: Sealed<'_>) {
+    match sealed {
+        Sealed::Jws(_, value) => {
+            headers.insert(rules.envelope(), value);
+        }
+        Sealed::Hmac(_, values) => {
+            headers.extend(rules.envelope_hmac().iter().cloned().zip(values));
+        }
+        Sealed::Compatible(_, values) => {
+            headers.extend(rules.envelope_compatible().iter().cloned().zip(values));
+        }
+    }
 }

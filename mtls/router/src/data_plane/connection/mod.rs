@@ -127,29 +127,8 @@ pub(crate) async fn open<E: Env, S: Sink>(
         // There is no request yet, so nothing is lost.
         () = worker.drain.begun() => return Err(Some(Closed::Drain)),
     };
-    let activity = Arc::new(Activity::new(
-        Instant::now(),
-        opened.http2,
-        settings.timeouts.read_rate_min,
-    ));
-    let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());
-    let connection = Arc::new(Connection {
-        worker: worker.clone(),
-        listener,
-        name: name.clone(),
-        id: worker.holders.next_connection(),
-        origin,
-        client: opened.client.map(Arc::new),
-        forwarding: ForwardingFields::new(origin.address, tls.is_some()),
-        activity,
-        faults: Arc::default(),
-    });
-    Ok(Ready {
-        connection,
-        io,
-        http2: opened.http2,
-        settings,
-    })
+    let at = (listener, name);
+    Ok(Ready::new(worker, at, origin, opened, settings))
 }
 
 /// A connection that is ready for HTTP, and the settings that it was opened under.
@@ -250,6 +229,39 @@ async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
 }
 
 impl<E: Env, S: Sink> Ready<E, S> {
+    fn new(
+        worker: &Arc<WorkerState<E, S>>,
+        (listener, name): (usize, &Arc<str>),
+        origin: Origin,
+        opened: Opened<E::Stream>,
+        settings: ListenerSettings,
+    ) -> Self {
+        let is_tls = matches!(opened.wire, Wire::Tls(_));
+        let activity = Arc::new(Activity::new(
+            Instant::now(),
+            opened.http2,
+            settings.timeouts.read_rate_min,
+        ));
+        let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());
+        let connection = Arc::new(Connection {
+            worker: worker.clone(),
+            listener,
+            name: name.clone(),
+            id: worker.holders.next_connection(),
+            origin,
+            client: opened.client.map(Arc::new),
+            forwarding: ForwardingFields::new(origin.address, is_tls),
+            activity,
+            faults: Arc::default(),
+        });
+        Self {
+            connection,
+            io,
+            http2: opened.http2,
+            settings,
+        }
+    }
+
     /// What the connection's listener serves.
     pub(crate) fn serves(&self) -> &Serves {
         &self.settings.serves
@@ -293,30 +305,13 @@ impl<E: Env, S: Sink> Ready<E, S> {
                 stall: settings.timeouts.stall,
                 turns,
             };
-            let mut builder = http2::Builder::new(streams);
-            builder
-                .timer(TokioTimer::new())
-                .auto_date_header(false)
-                .max_concurrent_streams(settings.streams_max)
-                .max_header_list_size(REQUEST_LIST_MAX)
-                .keep_alive_interval(PING_INTERVAL)
-                .keep_alive_timeout(PING_TIMEOUT);
+            let builder = http2_builder(streams, settings.streams_max);
             let io = Listening::new(io, Blocks::of_requests());
             let serve = |io| builder.serve_connection(TokioIo::new(io), service);
             let serving = Uncorking::new(io, serve);
             watch::run(serving, &connection, &settings.timeouts).await
         } else {
-            let mut builder = http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .auto_date_header(false)
-                // The watch checks both timeouts, without a cost for each request.
-                .header_read_timeout(None)
-                // A client may close its sending side and still read. A client that is gone is noticed
-                // by reading ahead if it resets the connection, otherwise by the timeouts.
-                .half_close(true)
-                .max_headers(FIELDS_MAX)
-                .max_header_size(HYPER_HEADER_BYTES_MAX);
+            let builder = http1_builder();
             let requests = Requests::new(connection.faults.clone());
             let serve = |io| {
                 let guarded = Guarded::new(io, requests);
@@ -326,4 +321,33 @@ impl<E: Env, S: Sink> Ready<E, S> {
             watch::run(serving, &connection, &settings.timeouts).await
         }
     }
+}
+
+/// Serves HTTP/2 under the router's limits.
+fn http2_builder<E>(executor: E, streams_max: u32) -> http2::Builder<E> {
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(streams_max)
+        .max_header_list_size(REQUEST_LIST_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// Serves HTTP/1.1 under the router's limits.
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        // The watch checks both timeouts, without a cost for each request.
+        .header_read_timeout(None)
+        // A client may close its sending side and still read. A client that is gone is noticed by
+        // reading ahead if it resets the connection, otherwise by the timeouts.
+        .half_close(true)
+        .max_headers(FIELDS_MAX)
+        .max_header_size(HYPER_HEADER_BYTES_MAX);
+    builder
 }

@@ -5,6 +5,8 @@ use cellway_env::Env;
 use http::HeaderMap;
 use http::request::Parts;
 
+use super::forward::Outgoing;
+use super::unread::{self, Announced};
 use super::{Answer, Report, answer};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::well_formed::RequestRefused;
@@ -42,8 +44,21 @@ impl Early {
         Some(Self::Preflight(headers))
     }
 
-    /// The answer.
-    pub(super) fn answer<E: Env, S: Sink>(
+    /// Answers the request, whose body nobody reads.
+    pub(super) async fn serve<E: Env, S: Sink>(
+        self,
+        report: Report<E, S>,
+        outgoing: Outgoing,
+        announced: Announced,
+        config: &ActiveConfig,
+    ) -> Answer<E, S> {
+        let (body, progress) = (outgoing.body.boxed(), outgoing.progress.as_deref());
+        let settled = unread::settle(&report.connection, announced, body, progress);
+        let closes = settled.decided().await;
+        answer::closing(self.answer(report, config, &outgoing.parts), closes)
+    }
+
+    fn answer<E: Env, S: Sink>(
         self,
         report: Report<E, S>,
         config: &ActiveConfig,

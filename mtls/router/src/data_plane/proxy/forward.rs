@@ -133,12 +133,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
         config,
         head: outgoing.parts.method == Method::HEAD,
     };
-    // hyper answers `Expect` itself when we read the body.
-    outgoing.parts.headers.remove(EXPECT);
-    outgoing.parts.extensions.clear();
-    // It has no fields that HTTP/2 forbids, because sanitizing removed them. Only HTTP/1.1 needs
-    // further fields.
-    outgoing.parts.version = Version::HTTP_2;
+    for_any_cell(&mut outgoing.parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut candidates = Candidates::default();
@@ -146,15 +141,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
     while let Some((at, pool)) = candidates.next(&worker.pools, allow) {
         match forwarding.try_endpoint(&pool, &mut slot).await {
             Attempt::Answered(response, framing, lease) => {
-                return Ok(Answered {
-                    response,
-                    framing,
-                    lease,
-                    permit: forwarding.permit,
-                    progress: forwarding.progress,
-                    idle: config.settings.upstream.timeouts.idle,
-                    total: forwarding.total,
-                });
+                return Ok(forwarding.answered(response, framing, lease));
             }
             Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
             Attempt::Again => candidates.gave_back(at),
@@ -168,17 +155,35 @@ pub(super) async fn forward<E: Env, S: Sink>(
         }
     }
     *unsent = slot.and_then(|request| request.into_body().boxed());
-    Err(match failure {
-        Some((_, Some(full))) => {
-            let bulkhead = forwarding.permit.bulkhead();
-            share::refused(report, bulkhead, allow, Resource::CellConnections, full)
-        }
-        Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
-        None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
-    })
+    Err(forwarding.unreached(allow, failure))
 }
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// The cell's answer, with what it holds until its body ends.
+    fn answered(self, response: Response<Incoming>, framing: Framing, lease: Lease) -> Answered {
+        Answered {
+            response,
+            framing,
+            lease,
+            permit: self.permit,
+            progress: self.progress,
+            idle: self.config.settings.upstream.timeouts.idle,
+            total: self.total,
+        }
+    }
+
+    /// The answer if no endpoint got the request. `failure` is the last one.
+    fn unreached(&self, allow: &Allow, failure: Option<(Reason, Option<LimitRefused>)>) -> Refused {
+        match failure {
+            Some((_, Some(full))) => {
+                let (bulkhead, resource) = (self.permit.bulkhead(), Resource::CellConnections);
+                share::refused(self.report, bulkhead, allow, resource, full)
+            }
+            Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
+            None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
+        }
+    }
+
     /// Tries a pooled connection, and a new one if the pooled one turns out to be closed. A request
     /// that is sent again gets a new connection at once.
     async fn try_endpoint(
@@ -505,6 +510,16 @@ fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
             grace: body_grace,
         });
     }
+}
+
+/// Prepares the header for every attempt.
+fn for_any_cell(parts: &mut Parts) {
+    // hyper answers `Expect` itself when we read the body.
+    parts.headers.remove(EXPECT);
+    parts.extensions.clear();
+    // It has no fields that HTTP/2 forbids, because sanitizing removed them. Only HTTP/1.1 needs
+    // further fields.
+    parts.version = Version::HTTP_2;
 }
 
 /// Puts the request into origin form with a `Host` field. `None` if that isn't possible.

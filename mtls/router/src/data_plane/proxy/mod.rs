@@ -19,6 +19,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
+use cellway_core::Allow;
 use cellway_env::Env;
 use http::request::Parts;
 use http::{Request, Response};
@@ -28,7 +29,7 @@ pub use self::again::RESENDS_MAX;
 use self::answer::Wants;
 use self::cors::Grant;
 use self::early::Early;
-use self::forward::Outgoing;
+use self::forward::{Outgoing, forward};
 pub(crate) use self::report::Report;
 pub(crate) use self::response_body::ResponseBody;
 pub(crate) use self::unread::{Announced, settle_rest};
@@ -40,6 +41,7 @@ use crate::data_plane::target;
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
 use crate::observe::event::Sink;
+use crate::view::View;
 
 /// The answer that hyper sends.
 pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
@@ -62,16 +64,11 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let checked = well_formed::check(&outgoing.parts);
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();
-        let listener = report.connection.listener;
-        report.cors = Grant::of(&view.config, listener, &outgoing.parts);
+        report.cors = Grant::of(&view.config, report.connection.listener, &outgoing.parts);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
             let config = view.config.clone();
             drop(view);
-            let connection = &report.connection;
-            let (body, progress) = (outgoing.body.boxed(), outgoing.progress.as_deref());
-            let settled = unread::settle(connection, announced, body, progress);
-            let closes = settled.decided().await;
-            return answer::closing(early.answer(report, &config, &outgoing.parts), closes);
+            return early.serve(report, outgoing, announced, &config).await;
         }
         let (view, judged) =
             authorize(&report.case(spread), view, checked, &mut outgoing.parts).await;
@@ -79,47 +76,20 @@ pub(crate) fn serve<E: Env, S: Sink>(
         // holds a whole registry.
         let config = view.config.clone();
         let progress = outgoing.progress.clone();
+        let judged =
+            judged.and_then(|allow| prepare(&mut report, spread, &view, allow, &mut outgoing));
+        drop(view);
         // The request's body, if no cell got it.
         let mut unsent = None;
         let refused = {
             let answered = match judged {
+                Ok(allow) => {
+                    let forwarding = pin!(forward(&report, &allow, &config, outgoing, &mut unsent));
+                    unless_closed(report.stream.as_deref(), forwarding).await
+                }
                 Err(refused) => {
-                    drop(view);
                     unsent = outgoing.into_unsent();
                     Err(refused)
-                }
-                Ok(allow) => {
-                    // Reserve room once for the forwarding fields, the stamps, an envelope and what
-                    // HTTP needs.
-                    outgoing.parts.headers.reserve(FIELDS_ADDED);
-                    // Set these before the stamps, because a stamp may have the name of a
-                    // forwarding field.
-                    set_forwarding(&report.connection, &config, &mut outgoing.parts);
-                    let stamped = stamp(&report.case(spread), &view, &allow, &mut outgoing.parts);
-                    report.opens(&allow, &view);
-                    drop(view);
-                    outgoing.body.passes(
-                        &config.settings.policy,
-                        report.stream.clone(),
-                        &report.connection.activity,
-                    );
-                    report.cell = Some(allow.cell.clone());
-                    match stamped {
-                        Ok(()) => {
-                            let forwarding = pin!(forward::forward(
-                                &report,
-                                &allow,
-                                &config,
-                                outgoing,
-                                &mut unsent
-                            ));
-                            unless_closed(report.stream.as_deref(), forwarding).await
-                        }
-                        Err(refused) => {
-                            unsent = outgoing.into_unsent();
-                            Err(refused)
-                        }
-                    }
                 }
             };
             if let Some(progress) = &progress {
@@ -138,6 +108,34 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let wants = wants.closing(closes);
         answer::from_router(report, config.header_rules(), &refused, &wants)
     }
+}
+
+/// Makes an allowed request ready for its cell: its header, its body and its place among the open
+/// streams.
+///
+/// # Errors
+/// The request can't be stamped, and must not reach the cell.
+fn prepare<E: Env, S: Sink>(
+    report: &mut Report<E, S>,
+    spread: u64,
+    view: &View,
+    allow: Allow,
+    outgoing: &mut Outgoing,
+) -> Result<Allow, Refused> {
+    let (config, parts) = (&view.config, &mut outgoing.parts);
+    // Reserve room once for the forwarding fields, the stamps, an envelope and what HTTP needs.
+    parts.headers.reserve(FIELDS_ADDED);
+    // Set these before the stamps, because a stamp may have the name of a forwarding field.
+    set_forwarding(&report.connection, config, parts);
+    let stamped = stamp(&report.case(spread), view, &allow, parts);
+    report.opens(&allow, view);
+    outgoing.body.passes(
+        &config.settings.policy,
+        report.stream.clone(),
+        &report.connection.activity,
+    );
+    report.cell = Some(allow.cell.clone());
+    stamped.map(|()| allow)
 }
 
 /// Sets the forwarding fields for the cell as the listener's settings say.

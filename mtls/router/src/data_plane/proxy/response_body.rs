@@ -155,6 +155,86 @@ impl<E: Env, S: Sink> Answering<E, S> {
             headers::sanitize_trailers(view.config.header_rules(), trailers);
         }
     }
+
+    /// A frame of the router's own answer.
+    fn own(&mut self, data: Bytes) -> Frame<Bytes> {
+        if let Some(report) = &mut self.report {
+            report.bytes += data.len() as u64;
+        }
+        Frame::data(data)
+    }
+
+    /// Ends an answer to a gRPC caller with the status `OK`.
+    fn grpc_ok(&mut self) -> Frame<Bytes> {
+        self.finish();
+        let mut trailers = HeaderMap::with_capacity(1);
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        Frame::trailers(trailers)
+    }
+
+    /// The next frame of a cell's answer.
+    fn poll_cell(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Cell(body) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let stream = self.report.as_ref().and_then(|it| it.stream.as_ref());
+        if let Some(stream) = stream
+            && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
+        {
+            return Poll::Ready(Some(Err(self.close(reason))));
+        }
+        // A request body that is too slow ends the exchange even while the answer makes progress.
+        if body.is_outrun() {
+            return Poll::Ready(Some(Err(self.close(Reason::ClientTimeout))));
+        }
+        match Pin::new(&mut body.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                body.timer = None;
+                if let Err((reason, why)) = body.framing.came(&frame) {
+                    return Poll::Ready(Some(Err(self.break_off(reason, why))));
+                }
+                if let Some(report) = &self.report {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    report.turns.client_has_the_turn(bytes);
+                }
+                // Nothing follows trailers, and hyper doesn't poll after them.
+                let ended = body.is_over() || frame.is_trailers();
+                self.passed_on(&mut frame);
+                if ended {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => match body.framing.over(&body.incoming) {
+                Ok(()) => {
+                    self.finish();
+                    Poll::Ready(None)
+                }
+                Err((reason, why)) => Poll::Ready(Some(Err(self.break_off(reason, why)))),
+            },
+            Poll::Ready(Some(Err(error))) => {
+                let reason = health_report::reason(&error);
+                Poll::Ready(Some(Err(self.break_off(reason, &error.to_string()))))
+            }
+            Poll::Pending => match body.overdue(cx) {
+                Poll::Pending => {
+                    if let Some(report) = &self.report {
+                        report.turns.client_waits();
+                    }
+                    Poll::Pending
+                }
+                Poll::Ready(reason) => Poll::Ready(Some(Err(self.time_out(reason)))),
+            },
+        }
+    }
+
+    /// Ends the body because nothing came for too long.
+    fn time_out(&mut self, reason: Reason) -> BodyError {
+        match reason == Reason::ClientTimeout {
+            true => self.close(reason),
+            false => self.break_off(reason, reason.describe()),
+        }
+    }
 }
 
 impl CellBody {
@@ -239,85 +319,20 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self.0;
-        let body = match &mut this.source {
-            Source::Ended => return Poll::Ready(None),
+        match &mut this.source {
+            Source::Ended => Poll::Ready(None),
             Source::Router(text) => {
                 let text = text.take();
-                if let (Some(text), Some(report)) = (&text, &mut this.report) {
-                    report.bytes += text.len() as u64;
-                }
+                let frame = text.map(|text| this.own(text));
                 this.finish();
-                return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
+                Poll::Ready(frame.map(Ok))
             }
-            Source::Grpc(message) => match message.take() {
-                Some(message) => {
-                    if let Some(report) = &mut this.report {
-                        report.bytes += message.len() as u64;
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(message))));
-                }
-                None => {
-                    this.finish();
-                    let mut trailers = HeaderMap::with_capacity(1);
-                    trailers.insert("grpc-status", HeaderValue::from_static("0"));
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-            },
-            Source::Cell(body) => body,
-        };
-        let stream = this.report.as_ref().and_then(|it| it.stream.as_ref());
-        if let Some(stream) = stream
-            && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
-        {
-            return Poll::Ready(Some(Err(this.close(reason))));
-        }
-        // A request body that is too slow ends the exchange even while the answer makes progress.
-        if body.is_outrun() {
-            return Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))));
-        }
-        match Pin::new(&mut body.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                body.timer = None;
-                if let Err((reason, why)) = body.framing.came(&frame) {
-                    return Poll::Ready(Some(Err(this.break_off(reason, why))));
-                }
-                if let Some(report) = &this.report {
-                    let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    report.turns.client_has_the_turn(bytes);
-                }
-                // Nothing follows trailers, and hyper doesn't poll after them.
-                let ended = body.is_over() || frame.is_trailers();
-                this.passed_on(&mut frame);
-                if ended {
-                    this.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
+            Source::Grpc(message) => {
+                let message = message.take();
+                let frame = message.map(|message| this.own(message));
+                Poll::Ready(Some(Ok(frame.unwrap_or_else(|| this.grpc_ok()))))
             }
-            Poll::Ready(None) => match body.framing.over(&body.incoming) {
-                Ok(()) => {
-                    this.finish();
-                    Poll::Ready(None)
-                }
-                Err((reason, why)) => Poll::Ready(Some(Err(this.break_off(reason, why)))),
-            },
-            Poll::Ready(Some(Err(error))) => {
-                let reason = health_report::reason(&error);
-                Poll::Ready(Some(Err(this.break_off(reason, &error.to_string()))))
-            }
-            Poll::Pending => match body.overdue(cx) {
-                Poll::Pending => {
-                    if let Some(report) = &this.report {
-                        report.turns.client_waits();
-                    }
-                    Poll::Pending
-                }
-                Poll::Ready(Reason::ClientTimeout) => {
-                    Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))))
-                }
-                Poll::Ready(reason) => {
-                    Poll::Ready(Some(Err(this.break_off(reason, reason.describe()))))
-                }
-            },
+            Source::Cell(_) => this.poll_cell(cx),
         }
     }
 

@@ -168,23 +168,7 @@ fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
             kid: Some("k1"),
         });
     }
-    for told in [false, true] {
-        tell(&Event::Responded {
-            listener,
-            peer,
-            request_id,
-            status: Some(200),
-            owner: Owner::Cell,
-            reason: Some(Reason::CellReset),
-            detail: Some("the cell has too many requests"),
-            told,
-            cell: Some(&cell),
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            bytes: 1,
-            complete: true,
-        });
-    }
+    of_answers(tell);
     tell(&Event::StreamClosed {
         listener,
         peer,
@@ -199,6 +183,26 @@ fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
         request_id,
         covered: true,
     });
+}
+
+fn of_answers(tell: &mut dyn FnMut(&Event<'_>)) {
+    for told in [false, true] {
+        tell(&Event::Responded {
+            listener: "public",
+            peer: ([203, 0, 113, 9], 4711).into(),
+            request_id: "r1",
+            status: Some(200),
+            owner: Owner::Cell,
+            reason: Some(Reason::CellReset),
+            detail: Some("the cell has too many requests"),
+            told,
+            cell: Some(&text("a")),
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 1,
+            complete: true,
+        });
+    }
 }
 
 fn cell_bound(decision: &Decision, tell: &mut dyn FnMut(&Event<'_>)) {

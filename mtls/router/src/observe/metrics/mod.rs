@@ -16,8 +16,7 @@ mod shard;
 
 use std::sync::{Arc, Mutex};
 
-use cellway_core::control::Notice;
-use cellway_core::{Decision, Now, Snapshot};
+use cellway_core::{Now, Snapshot};
 
 pub use self::ages::{ages, ends};
 pub use self::cells::CELLS_MAX;
@@ -108,13 +107,7 @@ impl Sink for Counting {
                 decision,
                 forwards,
                 ..
-            } => {
-                shard.decided(*mode, decision.reason());
-                shard.left_out(decision);
-                if *forwards && matches!(decision, Decision::Allow(_)) {
-                    shard.allowed.add(1);
-                }
-            }
+            } => shard.decided(*mode, decision, *forwards),
             Event::CellBound { bound, .. } => shard.cell_bound(bound),
             Event::Envelope { form, outcome, .. } => shard.envelope(*form, *outcome),
             Event::Responded {
@@ -124,18 +117,7 @@ impl Sink for Counting {
                 cell,
                 latency,
                 ..
-            } => {
-                shard.responded(*status, *owner);
-                if let Some(reason) = reason {
-                    shard.reasons.add(*reason as usize);
-                }
-                if let Some(cell) = cell {
-                    shard.answered.add(1);
-                    let cell = shard.cells.of(cell);
-                    cell.latency.observe(*latency);
-                    cell.answers.add(answer_at(*status, *owner));
-                }
-            }
+            } => shard.responded(answer_at(*status, *owner), *reason, *cell, *latency),
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
             Event::Preflight { covered, .. } => shard.preflights.add(usize::from(*covered)),
             Event::ShareRefused {
@@ -148,16 +130,7 @@ impl Sink for Counting {
             Event::CellRetry {
                 cell, why, granted, ..
             } => shard.cells.of(cell).retried(*why, *granted),
-            Event::Notice { notice, policy } => match notice {
-                Notice::Keys { issuer, notice } => {
-                    let issuer = policy.issuers.get(usize::from(issuer.0));
-                    shard.keys(issuer.map(|issuer| &issuer.name), notice);
-                }
-                Notice::Registry(notice) => shard.registry(notice),
-                Notice::Health(notice) => shard.health(notice),
-                // A gauge shows how many there are.
-                Notice::CellKeysRefused { .. } => {}
-            },
+            Event::Notice { notice, policy } => shard.notice(notice, policy),
             Event::Published { snapshot } => self.all.forget_cells(snapshot),
             Event::KeptRefused { .. } => shard.kept_refused.add(1),
             Event::KeepFailed { .. } => shard.keep_failed.add(1),

@@ -363,6 +363,10 @@ impl Page {
         }
         self.head("endpoints_ejected", "gauge", "Endpoints currently ejected.");
         self.sample("endpoints_ejected", &[], snapshot.health.ejected().len());
+        self.keys_state(snapshot, now);
+    }
+
+    fn keys_state(&mut self, snapshot: &Snapshot, now: Mono) {
         let name = "keys_state";
         self.head(
             name,

@@ -1,12 +1,14 @@
 //! The counters of one worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cellway_core::cba::CellBound;
+use cellway_core::control::Notice;
 use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
-use cellway_core::policy::Mode;
+use cellway_core::policy::{Mode, Policy};
 use cellway_core::registry::{RegistryErrorReason, RegistryNotice};
 use cellway_core::{Decision, LeftOut, Reason, Text};
 
@@ -82,13 +84,17 @@ impl Shard {
         }
     }
 
-    pub(super) fn decided(&self, mode: Mode, reason: Reason) {
+    pub(super) fn decided(&self, mode: Mode, decision: &Decision, forwards: bool) {
         let mode = MODES.iter().position(|m| *m == mode).unwrap_or_default();
         self.decisions
-            .add(mode * Reason::ALL.len() + reason as usize);
+            .add(mode * Reason::ALL.len() + decision.reason() as usize);
+        self.left_out(decision);
+        if forwards && matches!(decision, Decision::Allow(_)) {
+            self.allowed.add(1);
+        }
     }
 
-    pub(super) fn left_out(&self, decision: &Decision) {
+    fn left_out(&self, decision: &Decision) {
         let left_out = match decision {
             Decision::Allow(allow) => &allow.identity.left_out,
             Decision::Deny(deny) => &deny.left_out,
@@ -121,11 +127,40 @@ impl Shard {
             .add(resource as usize * Share::ALL.len() + share as usize);
     }
 
-    pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {
-        self.responses.add(answer_at(status, owner));
+    /// Counts an answer. `answer` is its [place](answer_at).
+    pub(super) fn responded(
+        &self,
+        answer: usize,
+        reason: Option<Reason>,
+        cell: Option<&Text>,
+        latency: Duration,
+    ) {
+        self.responses.add(answer);
+        if let Some(reason) = reason {
+            self.reasons.add(reason as usize);
+        }
+        if let Some(cell) = cell {
+            self.answered.add(1);
+            let cell = self.cells.of(cell);
+            cell.latency.observe(latency);
+            cell.answers.add(answer);
+        }
     }
 
-    pub(super) fn keys(&self, issuer: Option<&Text>, notice: &KeyNotice) {
+    pub(super) fn notice(&self, notice: &Notice, policy: &Policy) {
+        match notice {
+            Notice::Keys { issuer, notice } => {
+                let issuer = policy.issuers.get(usize::from(issuer.0));
+                self.keys(issuer.map(|issuer| &issuer.name), notice);
+            }
+            Notice::Registry(notice) => self.registry(notice),
+            Notice::Health(notice) => self.health(notice),
+            // A gauge shows how many there are.
+            Notice::CellKeysRefused { .. } => {}
+        }
+    }
+
+    fn keys(&self, issuer: Option<&Text>, notice: &KeyNotice) {
         let result = match notice {
             KeyNotice::Fetched { .. } => 0,
             KeyNotice::Refused(_) => 1,
@@ -145,7 +180,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn registry(&self, notice: &RegistryNotice) {
+    fn registry(&self, notice: &RegistryNotice) {
         match notice {
             RegistryNotice::Applied { .. } => self.registry_applied.add(1),
             RegistryNotice::Refused(refused) => self.registry_rejected.add(refused.reason as usize),
@@ -159,7 +194,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn health(&self, notice: &HealthNotice) {
+    fn health(&self, notice: &HealthNotice) {
         match notice {
             HealthNotice::Ejected { cell, .. } => self.cells.of(cell).ejected.add(1),
             HealthNotice::Returned { .. } => {}

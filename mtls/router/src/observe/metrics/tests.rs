@@ -6,7 +6,7 @@ use cellway_core::control::{Control, ControlSettings};
 use cellway_core::identify::Hint;
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
 use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
-use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
+use cellway_core::{Challenge, Decision, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
 use crate::observe::event::{Asked, HandshakeError, Owner, Schemes, SealOutcome};

@@ -170,6 +170,35 @@ impl TenantStatus {
     }
 }
 
+/// The status in one word.
+fn word(draining: bool, ready: bool, tenants: TenantStatus) -> &'static str {
+    match (draining, ready, tenants) {
+        (true, _, _) => "draining",
+        // A ready router keeps serving without its sources until this limit. After that, a router
+        // that can still reach its control plane must get the requests.
+        (false, true, TenantStatus::Expired) => "failed",
+        (false, true, _) => "ready",
+        (false, false, _) => "starting",
+    }
+}
+
+/// What an operator should not overlook in the snapshot. `left`: the seconds until tenant status is
+/// too old.
+fn warnings(snapshot: &Snapshot, tenants: TenantStatus, left: Option<u64>) -> Vec<String> {
+    let auths = snapshot.policy.auths().iter();
+    let disabled = auths.filter(|auth| auth.mode == Mode::Disabled);
+    let aging = (tenants == TenantStatus::Aging).then(|| {
+        let left = left.unwrap_or_default();
+        format!("the registry's source doesn't answer; in {left} s all requests are refused")
+    });
+    let refused = snapshot.cell_keys.refused().take(WARNINGS_MAX);
+    disabled
+        .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
+        .chain(aging)
+        .chain(refused.map(keys_refused))
+        .collect()
+}
+
 /// Why a router can't serve. One sentence for each thing that is missing.
 fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
     let mut lacks = Vec::new();
@@ -247,26 +276,14 @@ impl Status {
             _ => None,
         };
         let issuers = policy.issuers.iter().zip(&snapshot.keys.issuers);
-        let disabled = policy.auths().iter().filter(|a| a.mode == Mode::Disabled);
         let tenant_status = TenantStatus::of(snapshot, now.mono);
         let left = snapshot.status_expires_at;
         let left = left.map(|expires| expires.since(now.mono).as_secs());
-        let status = match (draining, ready, tenant_status) {
-            (true, _, _) => "draining",
-            // A ready router keeps serving without its sources until this limit. After that, a
-            // router that can still reach its control plane must get the requests.
-            (false, true, TenantStatus::Expired) => "failed",
-            (false, true, _) => "ready",
-            (false, false, _) => "starting",
-        };
+        let status = word(draining, ready, tenant_status);
         let lacks = match status {
             "ready" | "draining" => Vec::new(),
             _ => lacks(snapshot, now.mono, tenant_status),
         };
-        let aging = (tenant_status == TenantStatus::Aging).then(|| {
-            let left = left.unwrap_or_default();
-            format!("the registry's source doesn't answer; in {left} s all requests are refused")
-        });
         Self {
             status,
             lacks,
@@ -293,17 +310,7 @@ impl Status {
             revocation_lists: Vec::new(),
             certificates: Vec::new(),
             envelope: None,
-            warnings: disabled
-                .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
-                .chain(aging)
-                .chain(
-                    snapshot
-                        .cell_keys
-                        .refused()
-                        .take(WARNINGS_MAX)
-                        .map(keys_refused),
-                )
-                .collect(),
+            warnings: warnings(snapshot, tenant_status, left),
         }
     }
 
