@@ -26,22 +26,20 @@ async fn world() -> World {
     World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await
 }
 
-/// Documents that a control plane must not publish, and what the router says of each.
-#[tokio::test]
-async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
-    let world = world().await;
-    let router = world.router().await;
-    let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
-    let change = |path: &str, value: Value| {
-        let mut document = world.registry.clone();
-        document["version"] = json!(6);
-        *document.pointer_mut(path).unwrap() = value;
-        document.to_string()
-    };
+/// The world's next registry, with this value at this path.
+fn registry_with(world: &World, path: &str, value: Value) -> String {
+    let mut document = world.registry.clone();
+    document["version"] = json!(6);
+    *document.pointer_mut(path).unwrap() = value;
+    document.to_string()
+}
+
+/// Documents that a control plane must not publish, each with the reason and a part of the error.
+fn bad_registries(world: &World) -> [(String, &'static str, &'static str); 9] {
+    let change = |path: &str, value: Value| registry_with(world, path, value);
     let few: Value = world.registry["tenants"].as_array().unwrap()[..2].into();
     let other = change("/version", json!(5)).replace("\"eu\"", "\"us\"");
-    let mut said = Vec::new();
-    for (document, reason, detail) in [
+    [
         (
             "<html>sign in</html>".to_owned(),
             "invalid",
@@ -71,7 +69,16 @@ async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
         (change("/tenants", few), "shrunken", "shrunken"),
         (change("/cells", json!([])), "empty", "cells is empty"),
         (String::new(), "empty", "no content"),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
+    let world = world().await;
+    let router = world.router().await;
+    let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
+    let mut said = Vec::new();
+    for (document, reason, detail) in bad_registries(&world) {
         world.plane.set_document(document);
         // The source is asked at once.
         router.handle.reload().await.unwrap();
@@ -85,7 +92,7 @@ async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
     assert_eq!(router.events.count("registry_applied"), 1);
 
     broken_transfers(&world, &router).await;
-    let good = change("/tenants/4/status", json!("active"));
+    let good = registry_with(&world, "/tenants/4/status", json!("active"));
     world.plane.set_document(good);
     router
         .events
@@ -108,17 +115,15 @@ async fn broken_transfers(world: &World, router: &Running) {
     world.plane.set_fault(ControlPlaneFault::None);
 }
 
-#[tokio::test]
-async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
-    let world = world().await;
-    let router = world.router().await;
-    let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
-    let config = world.config();
+/// What is wrong with a file, its name, and its content.
+type BadFile = (&'static str, &'static str, String);
+
+/// Certificates, keys and bundles that can't be used.
+fn bad_certificates(world: &World) -> Vec<BadFile> {
     let junk = "no PEM at all\n".to_owned();
     let cut = world.folder.read("clients.pem").replace("-----END", "");
     let other_key = Authorities::key(77).pem().unwrap();
-    let mut said = Vec::new();
-    for (what, file, content) in [
+    vec![
         ("a certificate that is none", "server.pem", junk.clone()),
         ("no certificate any more", "server.pem", String::new()),
         ("a key that is none", "server.key", junk.clone()),
@@ -128,6 +133,13 @@ async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
         ("a cells' bundle that is none", "cells.pem", junk.clone()),
         ("a router's key that is none", "router.key", junk.clone()),
         ("a sources' bundle that is none", "servers.pem", junk),
+    ]
+}
+
+/// Configurations that can't be used, or not without a restart.
+fn bad_settings(world: &World) -> Vec<BadFile> {
+    let config = world.config();
+    vec![
         ("broken TOML", "cellway.toml", format!("{config}\n[log\n")),
         (
             "a setting that isn't one",
@@ -159,7 +171,17 @@ async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
             "cellway.toml",
             config.replace("/manage/cells", "/cells"),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
+    let world = world().await;
+    let router = world.router().await;
+    let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
+    let files = bad_certificates(&world).into_iter();
+    let mut said = Vec::new();
+    for (what, file, content) in files.chain(bad_settings(&world)) {
         let before = world.folder.read(file);
         world.folder.write(file, &content);
         let error = router.reload_refused().await;

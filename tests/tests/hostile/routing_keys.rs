@@ -97,7 +97,8 @@ fn signed(signature: &str) -> Request {
 
 pub(crate) async fn rows(table: &mut Table<'_>) {
     table.section("from gateways, and from who would be one");
-    gateways(table).await;
+    gateways_by_name(table).await;
+    gateways_and_tenants(table).await;
     table.section("the key's form, from a gateway");
     forms(table).await;
     table.section("signed");
@@ -107,11 +108,11 @@ pub(crate) async fn rows(table: &mut Table<'_>) {
     spoofed(table).await;
 }
 
-async fn gateways(table: &mut Table<'_>) {
+/// Certificates whose names are a gateway's, or look like them.
+async fn gateways_by_name(table: &mut Table<'_>) {
     let clients = &table.world.authorities.clients;
     let uri = |name: &str| San::Uri(name.to_owned());
     let dns = |name: &str| San::Dns(name.to_owned());
-    let cells = certificate(&table.world.authorities.cells, vec![uri(GATEWAY)]);
     for (what, names) in [
         ("listed by its URI", vec![uri(GATEWAY)]),
         ("listed by its DNS name", vec![dns(DNS_GATEWAY)]),
@@ -148,6 +149,13 @@ async fn gateways(table: &mut Table<'_>) {
             .both(what, Some(&shown), with(&[(KEY, b"acme")]))
             .await;
     }
+}
+
+/// Gateways of another authority, or that ask for another tenant.
+async fn gateways_and_tenants(table: &mut Table<'_>) {
+    let clients = &table.world.authorities.clients;
+    let cells = &table.world.authorities.cells;
+    let cells = certificate(cells, vec![San::Uri(GATEWAY.to_owned())]);
     table
         .both(
             "of another authority",
@@ -155,7 +163,7 @@ async fn gateways(table: &mut Table<'_>) {
             with(&[(KEY, b"acme")]),
         )
         .await;
-    let partner = certificate(clients, vec![dns(DNS_GATEWAY)]);
+    let partner = certificate(clients, vec![San::Dns(DNS_GATEWAY.to_owned())]);
     table
         .both(
             "for a tenant not its own",

@@ -13,17 +13,24 @@ use crate::{Row, Setup};
 const GLOBEX: &str = "spiffe://own.test/tenant/globex";
 
 pub(crate) fn hostile(pki: &Pki) -> Vec<Row> {
+    let mut rows = other_authorities(pki);
+    rows.extend(other_names(pki));
+    rows
+}
+
+/// Authorities that vouch for names of a trust domain that isn't theirs.
+fn other_authorities(pki: &Pki) -> Vec<Row> {
     let issue = |authority: &Authority, uri: &str| authority.issue(Cert::svid(uri), &pki.key);
     let both = |authority: &Authority, uris: [&str; 2]| {
         let uris = uris.map(uri_name);
         authority.issue(Cert::leaf().and(names(&uris)), &pki.key)
     };
     let named = Cert::leaf().and(names(&[dns_name("acme.clients.test")]));
-    let intermediate = Cert::authority("own").and(names(&[uri_name("spiffe://own.test")]));
-    let claims = pki.root.below(intermediate, Key::seeded(60));
     let crossed = pki.own.below(Cert::authority("between"), Key::seeded(61));
     let other_way = Cert::authority("root");
     let other_way = pki.own.below(other_way, pki.root.key.clone());
+    let intermediate = Cert::authority("own").and(names(&[uri_name("spiffe://own.test")]));
+    let claims = pki.root.below(intermediate, Key::seeded(60));
     rows([
         (
             "the common authority, a name of the other domain",
@@ -57,6 +64,13 @@ pub(crate) fn hostile(pki: &Pki) -> Vec<Row> {
             "an authority that calls itself the other domain's",
             issue(&claims, GLOBEX),
         ),
+    ])
+}
+
+/// Names of the other domain's tenants, and of domains that look like it.
+fn other_names(pki: &Pki) -> Vec<Row> {
+    let issue = |authority: &Authority, uri: &str| authority.issue(Cert::svid(uri), &pki.key);
+    rows([
         (
             "its own domain's authority, a tenant of the other",
             issue(&pki.own, "spiffe://own.test/tenant/acme"),

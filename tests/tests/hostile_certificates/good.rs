@@ -72,22 +72,17 @@ fn ids(pki: &Pki) -> Vec<Row> {
 }
 
 fn forms(pki: &Pki) -> Vec<Row> {
+    let mut rows = extensions(pki);
+    rows.extend(more_names(pki));
+    rows
+}
+
+/// Extensions and serial numbers.
+fn extensions(pki: &Pki) -> Vec<Row> {
     let with = |extension: Vec<u8>| Cert::svid(ACME).and(extension);
     let used = |set: &[u8]| Cert::leaf().only(vec![usage(set), names(&[uri_name(ACME)])]);
-    let named = |more: &[Vec<u8>]| {
-        let all = [&[uri_name(ACME)], more].concat();
-        Cert::leaf().and(names(&all))
-    };
-    let many: Vec<_> = (0..60).map(|i| dns_name(&format!("n{i}.test"))).collect();
     let mut long_serial = [0xff; 21];
     long_serial[0] = 0;
-    // Against DER, and yet what some authorities write: nothing hangs on it.
-    let parts = [
-        crate::der::oid(crate::make::ALTERNATIVE_NAMES),
-        crate::der::boolean(false),
-        crate::der::octets(&crate::der::sequence(&[uri_name(ACME)])),
-    ];
-    let said_false = Cert::leaf().and(crate::der::sequence(&parts));
     let mut subjectless = Cert::leaf();
     subjectless.subject.clear();
     let value = crate::der::sequence(&[uri_name(ACME)]);
@@ -118,6 +113,26 @@ fn forms(pki: &Pki) -> Vec<Row> {
         ),
         ("a serial of 20 bytes", Cert::svid(ACME).serial(&[0x7f; 20])),
         ("no subject, and names that are critical", critical),
+    ]
+    .map(|(what, cert)| Row::new("", what, pki.leaf(cert)))
+    .into()
+}
+
+/// Names of other kinds beside the tenant's URI.
+fn more_names(pki: &Pki) -> Vec<Row> {
+    let named = |more: &[Vec<u8>]| {
+        let all = [&[uri_name(ACME)], more].concat();
+        Cert::leaf().and(names(&all))
+    };
+    let many: Vec<_> = (0..60).map(|i| dns_name(&format!("n{i}.test"))).collect();
+    // Not DER, but some authorities write it, and it is harmless.
+    let parts = [
+        crate::der::oid(crate::make::ALTERNATIVE_NAMES),
+        crate::der::boolean(false),
+        crate::der::octets(&crate::der::sequence(&[uri_name(ACME)])),
+    ];
+    let said_false = Cert::leaf().and(crate::der::sequence(&parts));
+    [
         (
             "a DNS name beside it",
             named(&[dns_name("web.clients.test")]),

@@ -17,12 +17,26 @@ pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     rows
 }
 
+/// A client certificate with these extensions.
+fn with(extensions: &[Vec<u8>]) -> Cert {
+    let named = vec![names(&[uri_name(ACME)])];
+    Cert::leaf().only([named, extensions.to_vec()].concat())
+}
+
+fn signs() -> Vec<u8> {
+    usage(&[SIGNATURES])
+}
+
 fn leaves(pki: &Pki) -> Vec<Row> {
-    let with = |extensions: &[Vec<u8>]| {
-        let named = vec![names(&[uri_name(ACME)])];
-        Cert::leaf().only([named, extensions.to_vec()].concat())
-    };
-    let signs = || usage(&[SIGNATURES]);
+    let certs = marked_as_authorities().into_iter();
+    let certs = certs.chain(key_usages()).chain(other_purposes());
+    certs
+        .map(|(what, cert)| Row::new(CLASS, what, pki.leaf(cert)))
+        .collect()
+}
+
+/// Clients that could also be authorities.
+fn marked_as_authorities() -> [(&'static str, Cert); 7] {
     [
         ("an authority", with(&[signs(), basic(Some(true), None)])),
         (
@@ -49,6 +63,12 @@ fn leaves(pki: &Pki) -> Vec<Row> {
             "it says that it is none, and may sign certificates",
             with(&[basic(Some(false), None), usage(&[SIGNATURES, CERTIFICATES])]),
         ),
+    ]
+}
+
+/// Key usages that don't allow signatures, and basic constraints that contradict themselves.
+fn key_usages() -> [(&'static str, Cert); 7] {
+    [
         ("no key usage", with(&[])),
         ("a key usage without a use", with(&[usage(&[])])),
         (
@@ -71,6 +91,12 @@ fn leaves(pki: &Pki) -> Vec<Row> {
                 extension(BASIC_CONSTRAINTS, true, &sequence(&[integer(&[1])])),
             ]),
         ),
+    ]
+}
+
+/// Purposes other than a client's.
+fn other_purposes() -> [(&'static str, Cert); 5] {
+    [
         ("for servers only", with(&[signs(), purposes(&[SERVERS])])),
         ("for code only", with(&[signs(), purposes(&[CODE])])),
         // RFC 5280, section 4.2.1.12: whoever asks for one purpose may refuse this.
@@ -84,8 +110,6 @@ fn leaves(pki: &Pki) -> Vec<Row> {
             with(&[signs(), purposes(&[CLIENTS]), purposes(&[SERVERS])]),
         ),
     ]
-    .map(|(what, cert)| Row::new(CLASS, what, pki.leaf(cert)))
-    .into()
 }
 
 fn authorities(pki: &Pki) -> Vec<Row> {

@@ -148,9 +148,37 @@ fn audiences() -> Vec<Value> {
     ]
 }
 
-/// Dates as text, because not all of them survive a JSON library.
+/// Values that are no date that a claim may have.
+const BAD_DATES: [&str; 24] = [
+    "true",
+    "\"\"",
+    "\"never\"",
+    "\"4102444800\"",
+    "[4102444800]",
+    "{}",
+    "-1",
+    "-0.5",
+    "-1e300",
+    // Milliseconds.
+    "4102444800000",
+    "253402300800",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1e308",
+    "1e400",
+    "Infinity",
+    "NaN",
+    "0x7fffffff",
+    "+4102444800",
+    "04102444800",
+    "4102444800.",
+    "\"2099-01-01T00:00:00Z\"",
+];
+
+/// Dates as text, because a JSON library changes some of them.
 fn dates() -> Vec<Row> {
-    let end = EXP.to_string();
     let mut rows = Vec::new();
     let mut row = |claim: &str, value: &str| {
         let mut others = claims();
@@ -161,33 +189,7 @@ fn dates() -> Vec<Row> {
         rows.push(Row::new("dates", format!("{claim} {value}"), token));
     };
     for claim in ["exp", "nbf", "iat"] {
-        for value in [
-            "true",
-            "\"\"",
-            "\"never\"",
-            &format!("\"{end}\""),
-            &format!("[{end}]"),
-            "{}",
-            "-1",
-            "-0.5",
-            "-1e300",
-            // Milliseconds.
-            &format!("{end}000"),
-            "253402300800",
-            "9223372036854775807",
-            "9223372036854775808",
-            "18446744073709551615",
-            "18446744073709551616",
-            "1e308",
-            "1e400",
-            "Infinity",
-            "NaN",
-            "0x7fffffff",
-            "+4102444800",
-            "04102444800",
-            "4102444800.",
-            "\"2099-01-01T00:00:00Z\"",
-        ] {
+        for value in BAD_DATES {
             row(claim, value);
         }
     }

@@ -12,7 +12,8 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(shapes());
     rows.extend(weak());
     rows.extend(documents());
-    rows.extend(several());
+    rows.extend(other_names());
+    rows.extend(other_algorithms());
     rows
 }
 
@@ -269,68 +270,78 @@ fn documents() -> Vec<Row> {
     .into()
 }
 
-/// Sets in which another key stands under the name, or none.
-fn several() -> Vec<Row> {
-    const CLASS: &str = "which key";
-    let mut rows = Vec::new();
-    let own = header("EdDSA").to_string();
+/// A token for a set in which its key may be missing, or have another name or algorithm.
+fn which_key(name: &str, keys: &[Value], token: String) -> Row {
+    Row {
+        class: "which key",
+        name: name.to_owned(),
+        keys: set(keys),
+        token,
+    }
+}
+
+fn stranger(kid: &str) -> Value {
+    with(&strangers("EdDSA"), json!({ "kid": kid }))
+}
+
+/// Keys of other names, or without one.
+fn other_names() -> Vec<Row> {
+    let nameless = |key: &Value| with(key, json!({"kid": null}));
     let kidless = |algorithm: &str| {
         let header = json!({ "alg": algorithm }).to_string();
         signed(algorithm, &header, &claims().to_string())
     };
-    let stranger = |kid: &str| with(&strangers("EdDSA"), json!({ "kid": kid }));
-    let mut row = |name: &str, keys: &[Value], token: String| {
-        let (name, keys) = (name.to_owned(), set(keys));
-        rows.push(Row {
-            class: CLASS,
-            name,
-            keys,
-            token,
-        });
-    };
-    row(
-        "a stranger's under the name",
-        &[stranger("EdDSA")],
-        token("EdDSA"),
-    );
-    row(
-        "the key under another name",
-        &[with(&jwk("EdDSA"), json!({"kid": "x"}))],
-        token("EdDSA"),
-    );
-    row(
-        "the key without a name, among others",
-        &[with(&jwk("EdDSA"), json!({"kid": null})), jwk("ES256")],
-        token("EdDSA"),
-    );
-    row(
-        "a stranger's alone and without a name",
-        &[stranger("x")].map(|key| with(&key, json!({"kid": null}))),
-        token("EdDSA"),
-    );
-    row(
-        "no name in the token, two that fit",
-        &[jwk("EdDSA"), stranger("x")],
-        kidless("EdDSA"),
-    );
-    row(
-        "no name in the token, none that fits",
-        &[jwk("ES256")],
-        kidless("EdDSA"),
-    );
-    row("a symmetric key under the name", &[oct()], token("EdDSA"));
+    vec![
+        which_key(
+            "a stranger's under the name",
+            &[stranger("EdDSA")],
+            token("EdDSA"),
+        ),
+        which_key(
+            "the key under another name",
+            &[with(&jwk("EdDSA"), json!({"kid": "x"}))],
+            token("EdDSA"),
+        ),
+        which_key(
+            "the key without a name, among others",
+            &[nameless(&jwk("EdDSA")), jwk("ES256")],
+            token("EdDSA"),
+        ),
+        which_key(
+            "a stranger's alone and without a name",
+            &[nameless(&stranger("x"))],
+            token("EdDSA"),
+        ),
+        which_key(
+            "no name in the token, two that fit",
+            &[jwk("EdDSA"), stranger("x")],
+            kidless("EdDSA"),
+        ),
+        which_key(
+            "no name in the token, none that fits",
+            &[jwk("ES256")],
+            kidless("EdDSA"),
+        ),
+    ]
+}
+
+/// Keys of the right name for another algorithm.
+fn other_algorithms() -> Vec<Row> {
+    let own = header("EdDSA").to_string();
     let rsa = with(&jwk("RS256"), json!({"alg": "PS256", "kid": "RS256"}));
-    row("RS256 under an RSA key for PS256", &[rsa], token("RS256"));
     let rs512 = with(&jwk("RS256"), json!({"alg": "RS512", "kid": "PS256"}));
-    row("PS256 under an RSA key for RS512", &[rs512], token("PS256"));
     let message = message(&own, &claims().to_string());
     let signature = sign("ES256", &message);
-    row(
-        "EdDSA that is ECDSA",
-        &[jwk("EdDSA"), jwk("ES256")],
-        format!("{message}.{signature}"),
-    );
-    rows
+    vec![
+        which_key("a symmetric key under the name", &[oct()], token("EdDSA")),
+        which_key("RS256 under an RSA key for PS256", &[rsa], token("RS256")),
+        which_key("PS256 under an RSA key for RS512", &[rs512], token("PS256")),
+        which_key(
+            "EdDSA that is ECDSA",
+            &[jwk("EdDSA"), jwk("ES256")],
+            format!("{message}.{signature}"),
+        ),
+    ]
 }
 
 fn oct() -> Value {

@@ -5,32 +5,45 @@ use std::process::{Command, Stdio};
 
 use crate::{Folder, run, sealing, token};
 
-#[test]
-fn envelope_keys_are_made_shown_and_removed() {
-    let folder = Folder::new();
+/// Runs a command of `envelope-key` on this folder's configuration.
+fn key(folder: &Folder, args: &[&str]) -> (i32, String, String) {
     let config = folder.config();
-    let key = |args: &[&str]| {
-        let mut all = vec!["envelope-key", args[0], "-c", &config];
-        all.extend(&args[1..]);
-        run(&all)
-    };
-    let (code, _, err) = key(&["new"]);
+    let mut all = vec!["envelope-key", args[0], "-c", &config];
+    all.extend(&args[1..]);
+    run(&all)
+}
+
+/// A folder whose envelopes are signed, with this key.
+fn with_key(kid: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write("cellway.toml", sealing("jws"));
+    let (code, out, err) = key(&folder, &["new", "--kid", kid]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(&format!("{kid}.pem: published now")), "{out}");
+    folder
+}
+
+#[test]
+fn a_configuration_without_envelopes_or_keys_is_refused() {
+    let folder = Folder::new();
+    let (code, _, err) = key(&folder, &["new"]);
     assert_eq!(code, 3);
     assert!(err.contains("add [envelope]"), "{err}");
 
     folder.write("cellway.toml", sealing("jws"));
-    let (code, _, err) = run(&["check", "-c", &config]);
+    let (code, _, err) = run(&["check", "-c", &folder.config()]);
     assert_eq!(code, 1, "{err}");
     assert!(
         err.contains("envelope.keys: ") && err.contains("keys.toml"),
         "{err}"
     );
-    assert_eq!(key(&["list"]).0, 3, "there is no folder yet");
+    assert_eq!(key(&folder, &["list"]).0, 3, "there is no folder yet");
+}
 
-    let (code, out, err) = key(&["new", "--kid", "first"]);
-    assert_eq!(code, 0, "{err}");
-    assert!(out.contains("first.pem: published now"), "{out}");
-    assert_eq!(run(&["check", "-c", &config]).0, 0);
+#[test]
+fn only_the_owner_can_read_new_envelope_keys() {
+    let folder = with_key("first");
+    assert_eq!(run(&["check", "-c", &folder.config()]).0, 0);
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt;
         let metadata = fs::metadata(folder.root().join("sealing").join(name)).unwrap();
@@ -40,17 +53,21 @@ fn envelope_keys_are_made_shown_and_removed() {
         (mode(""), mode("first.pem"), mode("keys.toml")),
         (0o700, 0o600, 0o600)
     );
+}
 
-    // The next one waits; a third must, until that one signs.
-    assert_eq!(key(&["new"]).0, 0);
-    let (_, out, _) = key(&["list"]);
+/// The next key waits. A third must wait until the next key signs.
+#[test]
+fn one_envelope_key_waits_at_a_time() {
+    let folder = with_key("first");
+    assert_eq!(key(&folder, &["new"]).0, 0);
+    let (_, out, _) = key(&folder, &["list"]);
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].starts_with("first: in use (added "), "{out}");
     assert!(lines[1].contains(": waits (added "), "{out}");
-    let (code, _, err) = key(&["new"]);
+    let (code, _, err) = key(&folder, &["new"]);
     assert_eq!(code, 3);
     assert!(err.contains("already waits"), "{err}");
-    let (code, out, _) = key(&["prune"]);
+    let (code, out, _) = key(&folder, &["prune"]);
     assert_eq!(code, 0);
     assert!(
         out.starts_with("every key is still needed; the first can be removed from 2")
@@ -62,19 +79,24 @@ fn envelope_keys_are_made_shown_and_removed() {
         &["replace", "--kid", "../x"],
         &["replace", "--kid", "first"],
     ] {
-        assert_eq!(key(bad).0, 3, "{bad:?}");
+        assert_eq!(key(&folder, bad).0, 3, "{bad:?}");
     }
+}
 
-    let (code, out, err) = key(&["replace", "--kid", "second"]);
+#[test]
+fn replaced_and_old_envelope_keys_are_removed() {
+    let folder = with_key("first");
+    assert_eq!(key(&folder, &["new"]).0, 0);
+    let (code, out, err) = key(&folder, &["replace", "--kid", "second"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("removed: first, "), "{out}");
     let left: Vec<_> = fs::read_dir(folder.root().join("sealing"))
         .unwrap()
         .collect();
     assert_eq!(left.len(), 2, "{left:?}");
-    assert_eq!(run(&["check", "-c", &config]).0, 0);
+    assert_eq!(run(&["check", "-c", &folder.config()]).0, 0);
 
-    // Long after the next one has begun, the old one can go.
+    // Long after the next key began to sign, the old key can be removed.
     let index = folder.root().join("sealing/keys.toml");
     let text = fs::read_to_string(&index).unwrap();
     let old = "\n[[key]]\nkid = \"old\"\nadded = 1\nsign_from = 1\n";
@@ -82,9 +104,9 @@ fn envelope_keys_are_made_shown_and_removed() {
         .replace("sign_from = 1", "sign_from = 1000 # 1")
         .replace("added = 1", "added = 500 # 1");
     fs::write(&index, text + old).unwrap();
-    let (_, out, _) = key(&["list"]);
+    let (_, out, _) = key(&folder, &["list"]);
     assert!(out.contains("old: can be pruned"), "{out}");
-    let (code, out, err) = key(&["prune"]);
+    let (code, out, err) = key(&folder, &["prune"]);
     assert_eq!((code, out.as_str()), (0, "removed: old\n"), "{err}");
 }
 

@@ -53,7 +53,7 @@ fn explain_says_which_settings_are_never_looked_at() {
 }
 
 #[test]
-fn explain_tells_each_step_and_what_follows() {
+fn explain_shows_each_step_and_the_decision() {
     let folder = Folder::new();
     let config = folder.config();
     folder.write("token", token("acme", false));
@@ -84,7 +84,12 @@ from  file:DIR/registry.json: read
         !out.contains("alice") && !out.contains(&token("acme", false)),
         "{out}"
     );
+}
 
+#[test]
+fn explain_shows_the_step_that_failed() {
+    let folder = Folder::new();
+    let config = folder.config();
     let denied = [
         (vec![], "deny 401 missing_token: "),
         (vec![token("acme", true)], "deny 401 expired_token: "),
@@ -101,19 +106,23 @@ from  file:DIR/registry.json: read
         assert!(out.lines().any(|line| line.starts_with("FAIL")), "{out}");
     }
 
-    let (_, out, _) = run(&["explain", "-c", &config, "--json"]);
-    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(json["decision"]["reason"], "missing_token");
-    assert_eq!(
-        json["steps"].as_array().unwrap().last().unwrap()["passed"],
-        false
-    );
-
     let (code, _, err) = run(&["explain", "-c", &config, "--listener", "other"]);
     assert_eq!(code, 3);
     assert!(
         err.contains("no listener is called other; known: local"),
         "{err}"
+    );
+}
+
+#[test]
+fn explain_has_the_steps_in_json_too() {
+    let folder = Folder::new();
+    let (_, out, _) = run(&["explain", "-c", &folder.config(), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["decision"]["reason"], "missing_token");
+    assert_eq!(
+        json["steps"].as_array().unwrap().last().unwrap()["passed"],
+        false
     );
 }
 

@@ -15,6 +15,7 @@ mod answers;
 mod cells;
 mod clock;
 mod cors;
+mod cut_requests;
 mod drain;
 mod early;
 mod endpoints;

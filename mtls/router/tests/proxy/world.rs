@@ -36,74 +36,99 @@ pub(crate) struct EventLog(Arc<(Mutex<Vec<String>>, Notify)>);
 
 impl Sink for EventLog {
     fn emit(&self, _: Now, event: &Event<'_>) {
-        let line = match event {
-            Event::Responded {
-                status,
-                owner,
-                reason,
-                complete,
-                ..
-            } => format!(
-                "responded {} {} {} {}",
-                status.map_or("none".to_owned(), |status| status.to_string()),
-                owner.as_str(),
-                reason.map_or("-", |reason| reason.as_str()),
-                if *complete { "whole" } else { "cut" },
-            ),
-            Event::ConnectionClosed { why, .. } => format!("closed {}", why.as_str()),
-            Event::TlsRefused { reason, peer, .. } => {
-                self.push(format!("tls refused to {}", peer.ip()));
-                format!("tls refused {}", reason.as_str())
-            }
-            Event::Decided {
-                decision: Decision::Deny(deny),
-                peer,
-                ..
-            } => match peer {
-                Some(peer) => format!("denied {} to {peer}", deny.reason),
-                None => format!("denied {} to nobody", deny.reason),
-            },
-            Event::CellFailed { reason, error, .. } => {
-                self.push(format!("cell failed {reason}"));
-                format!("because {error}")
-            }
-            Event::CellRetry { why, granted, .. } => match granted {
-                true => format!("retry {}", why.as_str()),
-                false => format!("no retry {}", why.as_str()),
-            },
-            Event::ConnectionRefused { peer, .. } => {
-                self.push(format!("connection refused to {}", peer.ip()));
-                "connection refused".to_owned()
-            }
-            Event::ShareRefused {
-                resource,
-                share,
-                peer,
-                ..
-            } => {
-                self.push(format!("share refused to {:?}", peer.map(|peer| peer.ip())));
-                format!("share refused {} {}", resource.as_str(), share.as_str())
-            }
-            Event::StreamClosed { reason, .. } => format!("stream closed {reason}"),
-            Event::Published { snapshot } => match &snapshot.registry {
-                Some(registry) => format!("registry {}", registry.version()),
-                None => return,
-            },
-            Event::Notice {
-                notice:
-                    Notice::Keys {
-                        notice: KeyNotice::Failed(why),
-                        ..
-                    },
-                ..
-            } => format!("keys failed {}", why.as_str()),
-            Event::Reloaded { .. } => "reloaded".to_owned(),
-            Event::ReloadRefused { .. } => "reload refused".to_owned(),
-            _ => return,
-        };
-        self.push(line);
+        let lines = of_clients(event).or_else(|| of_cells(event));
+        for line in lines
+            .or_else(|| of_control_plane(event))
+            .unwrap_or_default()
+        {
+            self.push(line);
+        }
         self.0.1.notify_waiters();
     }
+}
+
+/// The lines of events about clients' connections and requests.
+fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
+    Some(match event {
+        Event::Responded {
+            status,
+            owner,
+            reason,
+            complete,
+            ..
+        } => vec![format!(
+            "responded {} {} {} {}",
+            status.map_or("none".to_owned(), |status| status.to_string()),
+            owner.as_str(),
+            reason.map_or("-", |reason| reason.as_str()),
+            if *complete { "whole" } else { "cut" },
+        )],
+        Event::ConnectionClosed { why, .. } => vec![format!("closed {}", why.as_str())],
+        Event::TlsRefused { reason, peer, .. } => vec![
+            format!("tls refused to {}", peer.ip()),
+            format!("tls refused {}", reason.as_str()),
+        ],
+        Event::Decided {
+            decision: Decision::Deny(deny),
+            peer,
+            ..
+        } => match peer {
+            Some(peer) => vec![format!("denied {} to {peer}", deny.reason)],
+            None => vec![format!("denied {} to nobody", deny.reason)],
+        },
+        Event::ConnectionRefused { peer, .. } => vec![
+            format!("connection refused to {}", peer.ip()),
+            "connection refused".to_owned(),
+        ],
+        Event::ShareRefused {
+            resource,
+            share,
+            peer,
+            ..
+        } => vec![
+            format!("share refused to {:?}", peer.map(|peer| peer.ip())),
+            format!("share refused {} {}", resource.as_str(), share.as_str()),
+        ],
+        Event::StreamClosed { reason, .. } => vec![format!("stream closed {reason}")],
+        _ => return None,
+    })
+}
+
+/// The lines of events about cells.
+fn of_cells(event: &Event<'_>) -> Option<Vec<String>> {
+    Some(match event {
+        Event::CellFailed { reason, error, .. } => {
+            vec![format!("cell failed {reason}"), format!("because {error}")]
+        }
+        Event::CellRetry { why, granted, .. } => match granted {
+            true => vec![format!("retry {}", why.as_str())],
+            false => vec![format!("no retry {}", why.as_str())],
+        },
+        _ => return None,
+    })
+}
+
+/// The lines of events about sources and reloads.
+fn of_control_plane(event: &Event<'_>) -> Option<Vec<String>> {
+    Some(match event {
+        Event::Published { snapshot } => {
+            vec![format!(
+                "registry {}",
+                snapshot.registry.as_ref()?.version()
+            )]
+        }
+        Event::Notice {
+            notice:
+                Notice::Keys {
+                    notice: KeyNotice::Failed(why),
+                    ..
+                },
+            ..
+        } => vec![format!("keys failed {}", why.as_str())],
+        Event::Reloaded { .. } => vec!["reloaded".to_owned()],
+        Event::ReloadRefused { .. } => vec!["reload refused".to_owned()],
+        _ => return None,
+    })
 }
 
 impl EventLog {

@@ -69,20 +69,7 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
             );
             chunks(rest)
         }
-        (None, Some(length)) => {
-            let mut lengths = length.split(',').map(|it| it.trim_matches([' ', '\t']));
-            let length = lengths.next().expect("one");
-            assert!(
-                length.bytes().all(|digit| digit.is_ascii_digit()),
-                "{length}"
-            );
-            for other in lengths {
-                let same = other.trim_start_matches('0') == length.trim_start_matches('0');
-                assert!(same && message != Message::Request, "{other} and {length}");
-            }
-            let length: usize = length.parse().expect("a number");
-            &rest[length.min(rest.len())..]
-        }
+        (None, Some(length)) => after_length(message, length, rest),
         (None, None) if message == Message::Request => rest,
         (None, None) => &[],
     };
@@ -92,6 +79,22 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
         "an answer that no request asked for"
     );
     after
+}
+
+/// What follows a body of this length. An answer may repeat the same length in one field.
+fn after_length<'a>(message: Message, length: &str, rest: &'a [u8]) -> &'a [u8] {
+    let mut lengths = length.split(',').map(|it| it.trim_matches([' ', '\t']));
+    let length = lengths.next().expect("one");
+    assert!(
+        length.bytes().all(|digit| digit.is_ascii_digit()),
+        "{length}"
+    );
+    for other in lengths {
+        let same = other.trim_start_matches('0') == length.trim_start_matches('0');
+        assert!(same && message != Message::Request, "{other} and {length}");
+    }
+    let length: usize = length.parse().expect("a number");
+    &rest[length.min(rest.len())..]
 }
 
 fn request_line(line: &[u8]) -> u16 {

@@ -100,7 +100,16 @@ async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
         assert_eq!(page.headers[CACHE_CONTROL], "public, max-age=300");
         assert_eq!(page.headers["x-cellway-owner"], "router");
         assert_eq!(body(&page)["keys"][0]["kid"], "k1");
+    }
+    assert_eq!(world.arrivals(), 0);
+}
 
+#[tokio::test]
+async fn the_page_of_keys_answers_conditional_requests_and_other_methods() {
+    let world = Sealing::jws(&[("k1", 0)]).await;
+    for protocol in PROTOCOLS {
+        let client = world.anonymous(protocol);
+        let page = client.send(Request::get(JWKS_PATH)).await.unwrap();
         let etag = &page.headers[ETAG];
         for (known, status) in [
             (etag.clone(), StatusCode::NOT_MODIFIED),
@@ -135,6 +144,12 @@ async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
             );
         }
     }
+    assert_eq!(world.arrivals(), 0);
+}
+
+#[tokio::test]
+async fn only_the_router_answers_for_the_page_of_keys() {
+    let world = Sealing::jws(&[("k1", 0)]).await;
     // No spelling that a proxy could take for the page's path reaches a cell either, with any
     // credential.
     for protocol in PROTOCOLS {

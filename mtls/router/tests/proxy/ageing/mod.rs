@@ -1,10 +1,11 @@
 //! Open connections while time passes: lists become stale, certificates expire, CAs are removed.
 //! The test sets the wall clock, so nothing here waits.
 
+mod streams;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{Pem, RouterSettings};
@@ -13,23 +14,19 @@ use cellway_testbed::{
     Ca, Client, Credential, Key, Protocol, Request, ServerTls, Target, Validity, bundle_pem,
 };
 use http::StatusCode;
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
+use rustls::HandshakeKind;
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::ServerName;
-use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
 
 use crate::cells::played;
 use crate::stepped::Stepped;
-use crate::suspension::{LongCell, soon};
+use crate::suspension::soon;
 use crate::world::{
-    DAY, EventLog, PATIENCE, ca, cell, dns, issue, issue_numbered, now, pair, plain_endpoint,
-    provider, reason, registry, secure, uri,
+    DAY, EventLog, PATIENCE, ca, cell, dns, issue, issue_numbered, now, plain_endpoint, provider,
+    reason, registry, secure, uri,
 };
 
 const ACME: &str = "spiffe://corp.example/tenant/acme";
@@ -385,111 +382,4 @@ async fn a_session_from_before_certificates_were_asked_for_isnt_resumed() {
         assert_eq!((kind, early), (kind_full(), false));
         assert!(first.contains("200"), "{first}");
     }
-}
-
-async fn http2(world: &Aged, trusted: &Ca, shown: &Credential) -> SendRequest<Empty<Bytes>> {
-    let tls = provider().client(Ca::roots(&[trusted]).unwrap(), Some(shown), Protocol::Http2);
-    let stream = TcpStream::connect(("127.0.0.1", world.port()))
-        .await
-        .unwrap();
-    let host = ServerName::try_from("localhost").unwrap();
-    let connector = TlsConnector::from(tls.unwrap());
-    let stream = connector.connect(host, stream).await.unwrap();
-    assert_eq!(
-        stream.get_ref().1.protocol_version(),
-        Some(ProtocolVersion::TLSv1_3)
-    );
-    let opened = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (sender, connection) = opened.await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-async fn ask(sender: &mut SendRequest<Empty<Bytes>>) -> http::Response<hyper::body::Incoming> {
-    let request = http::Request::get("https://localhost/").body(Empty::new());
-    soon(sender.send_request(request.unwrap())).await.unwrap()
-}
-
-#[tokio::test]
-async fn what_is_open_breaks_off_when_its_authority_is_taken_away_and_nothing_else_does() {
-    let (old, new) = (ca(1), ca(4));
-    let cell = LongCell::new();
-    let endpoints = plain_endpoint("http", cell.start().await);
-    let mut settings = secure(registry(endpoints), &old, &ca(2));
-    settings.trust_bundle = Some(bundle_pem(&[&old, &new]).into());
-    settings.listeners[0].tls.as_mut().unwrap().identity = pair(&issue(&old, dns("localhost")));
-    let world = start(settings).await;
-    let until = now().after(DAY);
-    let (lagging, renewed) = (
-        issue_numbered(&old, uri(ACME), until, 8),
-        issue_numbered(&new, uri(ACME), until, 9),
-    );
-    let mut one = http2(&world, &old, &lagging).await;
-    let mut two = http2(&world, &old, &renewed).await;
-    let (mut first, mut second) = (ask(&mut one).await, ask(&mut two).await);
-    cell.arrivals(2).await;
-    for answer in [&mut first, &mut second] {
-        assert!(
-            soon(answer.frame()).await.unwrap().is_ok(),
-            "the first byte"
-        );
-    }
-    // A reload that removes nothing.
-    world.apply(|_| ()).await;
-    cell.more.notify_waiters();
-    for answer in [&mut first, &mut second] {
-        assert!(soon(answer.frame()).await.unwrap().is_ok());
-    }
-
-    let only_new = bundle_pem(&[&new]);
-    let bundle = || Some(Pem::from(only_new.clone()));
-    world
-        .apply(|settings| settings.trust_bundle = bundle())
-        .await;
-    world
-        .events
-        .line("stream closed certificate_untrusted")
-        .await;
-    assert!(soon(first.frame()).await.unwrap().is_err());
-    cell.losses(1).await;
-    assert_eq!(
-        ask(&mut one).await.status(),
-        StatusCode::UNAUTHORIZED,
-        "on what stands"
-    );
-    cell.more.notify_waiters();
-    assert!(soon(second.frame()).await.unwrap().is_ok());
-
-    // Nobody knows whether it is revoked: new requests are refused until there is a list, and open
-    // ones continue.
-    let begun = world.env.now();
-    let lists = vec![list(&new, &[], begun, 100)];
-    world
-        .apply(|settings| {
-            settings.trust_bundle = bundle();
-            settings.revocation.lists = lists.clone();
-        })
-        .await;
-    world.env.step(100);
-    world
-        .apply(|settings| {
-            settings.trust_bundle = bundle();
-            settings.revocation.lists = lists.clone();
-        })
-        .await;
-    let answer = ask(&mut two).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    cell.more.notify_waiters();
-    assert!(soon(second.frame()).await.unwrap().is_ok());
-
-    let revoked = vec![list(&new, &[9], world.env.now(), 100)];
-    world
-        .apply(|settings| {
-            settings.trust_bundle = bundle();
-            settings.revocation.lists = revoked;
-        })
-        .await;
-    world.events.line("stream closed certificate_revoked").await;
-    assert!(soon(second.frame()).await.unwrap().is_err());
-    cell.losses(1).await;
 }

@@ -1,28 +1,22 @@
 //! Answers of cells whose end is ambiguous, or that are cut.
 
+mod http2;
+mod limits;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use cellway_env::tokio::TokioEnv;
-use cellway_testbed::{
-    Answer, ClientError, EchoCell, Protocol, Report, Request, ServerTls, bundle_pem,
-};
-use h2::Reason;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use cellway_testbed::{Answer, ClientError, Protocol, Request, bundle_pem};
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc::{self, error::SendError};
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cells::{http2, played, receive};
-use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, head_of, trailers_of};
+use crate::frames::{NO_ERROR, head_of, trailers_of};
 use crate::world::{
-    PATIENCE, World, ca, cell, dns, issue, listen, plain, plain_endpoint, provider, reason,
-    registry, start,
+    World, ca, dns, issue, plain, plain_endpoint, provider, reason, registry, start,
 };
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
@@ -254,166 +248,6 @@ async fn identity_is_no_coding() {
     broken(&world, "too short").await;
 }
 
-/// Catches: a body that counts as complete without END_STREAM, or with another length than
-/// announced.
-#[tokio::test]
-async fn only_end_stream_ends_a_body() {
-    let ok = |last| Step::Data(b"ok", last);
-    let (long, short) = ([("content-length", "1")], [("content-length", "3")]);
-    for (what, steps) in [
-        (
-            "reset without an error",
-            vec![head(&[], false), ok(false), Step::Reset(NO_ERROR)],
-        ),
-        (
-            "reset without an error, no data",
-            vec![head(&[], false), Step::Reset(NO_ERROR)],
-        ),
-        (
-            "reset with one",
-            vec![head(&[], false), ok(false), Step::Reset(INTERNAL_ERROR)],
-        ),
-        (
-            "gone away before the stream",
-            vec![head(&[], false), ok(false), Step::GoAway(0)],
-        ),
-        ("closed", vec![head(&[], false), ok(false), Step::Close]),
-        ("longer than said", vec![head(&long, false), ok(true)]),
-        ("shorter than said", vec![head(&short, false), ok(true)]),
-        (
-            "shorter than said, reset",
-            vec![head(&short, false), ok(false), Step::Reset(NO_ERROR)],
-        ),
-        ("shorter than said, trailers", {
-            vec![
-                head(&short, false),
-                ok(false),
-                trailers(&[("grpc-status", "0")]),
-            ]
-        }),
-    ] {
-        let world = before("h2c", does(steps).await).await;
-        broken(&world, what).await;
-    }
-    let [length, status] = [("content-length", "2"), ("grpc-status", "7")];
-    for (what, steps, said) in [
-        ("ended", vec![head(&[], false), ok(true)], None),
-        (
-            "ended, then reset",
-            vec![head(&[length], false), ok(true), Step::Reset(NO_ERROR)],
-            Some("2"),
-        ),
-        (
-            "ended by trailers, then reset",
-            {
-                vec![
-                    head(&[], false),
-                    ok(false),
-                    trailers(&[status]),
-                    Step::Reset(NO_ERROR),
-                ]
-            },
-            None,
-        ),
-    ] {
-        let world = before("h2c", does(steps).await).await;
-        whole(&world, what, Method::GET, "ok", said).await;
-    }
-}
-
-/// A cell that answers before the request is complete may reset the stream without an error (RFC
-/// 9113, section 8.1). gRPC servers do that.
-#[tokio::test]
-async fn an_early_answer_is_whole_though_the_stream_is_reset() {
-    let port = played(|stream| async move {
-        let mut frames = Frames::greet(stream).await;
-        while let Some(came) = frames.next().await {
-            if let Came::Head(id) = came {
-                frames.fields(id, &head_of(&[]), false).await;
-                frames.data(id, b"no", true).await;
-                frames.reset(id, NO_ERROR).await;
-            }
-        }
-    });
-    let world = before("h2c", port.await).await;
-    let mut request = Request::get("/");
-    request.method = Method::POST;
-    request.body = Bytes::from(vec![0; 4 << 20]);
-    let answer = world.client(Protocol::Http2).send(request).await.unwrap();
-    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, &b"no"[..]));
-}
-
-/// Catches: headers that are refused although they fit, and trailers that are dropped silently.
-#[tokio::test]
-async fn headers_and_trailers_up_to_the_limit_pass_and_are_never_cut() {
-    let value = |kib: usize| "v".repeat(kib << 10);
-    let ok = |last| Step::Data(b"ok", last);
-    for kib in [17, 60] {
-        let value = value(kib);
-        let own = [("x-own", &*value)];
-        let steps = vec![head(&own, false), ok(false), trailers(&own)];
-        let world = before("h2c", does(steps).await).await;
-        for (protocol, answer) in ask(&world, Method::GET).await {
-            let answer = answer.unwrap();
-            assert_eq!(answer.headers["x-own"], value, "{kib} KiB, {protocol:?}");
-            if protocol == Protocol::Http2 {
-                assert_eq!(answer.trailers["x-own"], value, "{kib} KiB");
-            }
-        }
-    }
-    for kib in [65, 200, 400, 900, 1_100, 2_000] {
-        let value = value(kib);
-        let world = before(
-            "h2c",
-            does(vec![head(&[("x-own", &value)], false), ok(true)]).await,
-        )
-        .await;
-        refused(&world, &format!("a header of {kib} KiB")).await;
-        let last = trailers(&[("grpc-status", "0"), ("x-own", &value)]);
-        let world = before("h2c", does(vec![head(&[], false), ok(false), last]).await).await;
-        broken(&world, &format!("trailers of {kib} KiB")).await;
-    }
-}
-
-#[tokio::test]
-async fn as_many_fields_pass_as_the_settings_say() {
-    let names: Vec<String> = (0..130).map(|n| format!("x-own-{n}")).collect();
-    let fields: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
-    let text = |count: usize| {
-        let lines = names[..count].iter().map(|name| format!("{name}: 1\r\n"));
-        format!(
-            "HTTP/1.1 200 OK\r\n{}content-length: 2\r\n\r\nok",
-            lines.collect::<String>()
-        )
-    };
-    let h1 = says(text(127).as_bytes(), End::Open).await;
-    let h2 = does(vec![head(&fields[..128], false), Step::Data(b"ok", true)]).await;
-    for (scheme, port) in [("http", h1), ("h2c", h2)] {
-        for (protocol, answer) in ask(&before(scheme, port).await, Method::GET).await {
-            let answer = answer.unwrap();
-            let own = |name: &&HeaderName| name.as_str().starts_with("x-own-");
-            let count = answer.headers.keys().filter(own).count();
-            assert!(count >= 127, "{scheme}, {protocol:?}: {count}");
-        }
-    }
-    let h1 = says(text(128).as_bytes(), End::Open).await;
-    let h2 = does(vec![head(&fields[..129], false), Step::Data(b"ok", true)]).await;
-    for (scheme, port) in [("http", h1), ("h2c", h2)] {
-        refused(&before(scheme, port).await, scheme).await;
-        let mut settings = plain(registry(plain_endpoint(scheme, port)));
-        settings.upstream.answers.header_fields_max = 129;
-        let world = start(settings).await;
-        whole(
-            &world,
-            scheme,
-            Method::GET,
-            "ok",
-            (scheme == "http").then_some("2"),
-        )
-        .await;
-    }
-}
-
 /// A router in front of a cell with TLS. The cell answers without a length and then closes the
 /// connection, after `close_notify` only if `ends_tls` is set.
 async fn until_closed(ends_tls: bool) -> World {
@@ -455,58 +289,4 @@ async fn an_answer_to_the_end_of_the_connection_needs_a_clean_end() {
     let plain = b"HTTP/1.1 200 OK\r\n\r\nok";
     let world = before("http", says(plain, End::Closed).await).await;
     whole(&world, "without TLS", Method::GET, "ok", None).await;
-}
-
-/// Catches: a cell that takes half an upload for complete.
-#[tokio::test]
-async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
-    for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {
-        for code in [Reason::NO_ERROR, Reason::CANCEL] {
-            let (arrived, mut arrival) = mpsc::unbounded_channel();
-            let (ended, mut end) = mpsc::unbounded_channel();
-            let cell = EchoCell::new("a", move |report| {
-                let _ = match report {
-                    Report::Arrived(_) => arrived.send(()),
-                    Report::Ended(_, how) => ended.send(how.complete).map_err(|_| SendError(())),
-                    Report::Unserved(..) => Ok(()),
-                };
-            });
-            let (listener, address) = listen().await;
-            let tls = tls.clone();
-            tokio::spawn(async move { cell.serve(TokioEnv::new(), listener, tls).await });
-            let world = before(scheme, address.port()).await;
-
-            let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-            let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-            tokio::spawn(connection);
-            let request = http::Request::post("http://localhost/").body(()).unwrap();
-            let (_answer, mut body) = client.send_request(request, false).unwrap();
-            body.send_data(Bytes::from_static(b"half of it"), false)
-                .unwrap();
-            arrival.recv().await.unwrap();
-            body.send_reset(code);
-            let complete = timeout(PATIENCE, end.recv()).await.unwrap().unwrap();
-            assert!(!complete, "{scheme}, {code:?}");
-        }
-    }
-}
-
-/// Catches: request trailers that are too large and of which only a part reaches the cell.
-#[tokio::test]
-async fn a_clients_trailers_arrive_whole_or_not_at_all() {
-    let (_cell, port) = cell("a", ServerTls::plain_h2()).await;
-    let world = before("h2c", port).await;
-    for (kib, arrives) in [(60, true), (65, false), (110, false), (270, false)] {
-        let mut request = Request::get("/");
-        request.method = Method::POST;
-        request.body = Bytes::from_static(b"hello");
-        let value = HeaderValue::try_from("v".repeat(kib << 10)).unwrap();
-        request.trailers.insert("x-own", value);
-        request
-            .trailers
-            .insert("x-last", HeaderValue::from_static("1"));
-        let answer = world.client(Protocol::Http2).send(request).await;
-        let arrived = answer.is_ok_and(|answer| answer.status.is_success());
-        assert_eq!(arrived, arrives, "{kib} KiB");
-    }
 }

@@ -1,0 +1,55 @@
+//! What a cell saw of a request.
+
+/// A request, as a cell received it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Arrived {
+    /// The cell's id.
+    pub cell: String,
+    /// The endpoint's host.
+    pub host: String,
+    /// The request's tag, if it had one.
+    pub tag: Option<String>,
+    /// The number of its connection at this endpoint.
+    pub connection: u64,
+    /// How many requests came before it on the same connection.
+    pub on_connection: u64,
+    /// All headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Arrived {
+    /// The value of a header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The result when an endpoint of a cell checked an envelope.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct EnvelopeChecked {
+    /// Which endpoint.
+    pub host: String,
+    /// The router's id of the request.
+    pub request_id: Option<String>,
+    /// The key that the envelope names.
+    pub kid: Option<String>,
+    /// What it proves, or why the cell refuses it.
+    pub found: Result<Proved, String>,
+    /// The result that every other cell of the world would get with the same keys.
+    pub elsewhere: Vec<(String, Result<(), String>)>,
+}
+
+/// What an envelope proves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Proved {
+    /// The tenant that the caller acts for.
+    pub tenant: Option<String>,
+    /// The cell that it is for.
+    pub cell: String,
+    /// The registry version of the decision.
+    pub placement_epoch: u64,
+}

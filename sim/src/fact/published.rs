@@ -1,0 +1,68 @@
+//! What a registry document means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::scenario::CellState;
+
+/// The cells that may serve each tenant in one registry version.
+pub type Assignment = BTreeMap<String, BTreeSet<String>>;
+
+/// The content of a good registry document, as its operators mean it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Published {
+    /// Its version.
+    pub version: u64,
+    /// Which cells may serve each tenant.
+    pub assignment: Assignment,
+    /// The cells of each placement that take traffic.
+    pub placements: Assignment,
+    /// The suspended tenants.
+    pub suspended: BTreeSet<String>,
+    /// The revoked subjects: tenant and subject.
+    pub revoked: BTreeSet<(String, String)>,
+    /// The cells that may call others and have their key in the registry.
+    pub callers: BTreeSet<String>,
+    /// All cells.
+    pub cells: BTreeMap<String, PublishedCell>,
+    /// The role settings of each tenant.
+    pub role_settings: BTreeMap<String, RoleSettings>,
+    /// Whether unlisted tenants go to the cells of their token's tier.
+    pub by_tier: bool,
+}
+
+impl Published {
+    /// The cells that may serve a tenant, given the tier in its token. For a tenant that isn't
+    /// listed these are the cells of its tier that take new traffic, or none.
+    pub fn cells_of(&self, tenant: &str, tier: Option<&str>) -> Option<BTreeSet<String>> {
+        if let Some(cells) = self.assignment.get(tenant) {
+            return Some(cells.clone());
+        }
+        let tier = tier.filter(|_| self.by_tier)?;
+        let of_tier = self
+            .cells
+            .iter()
+            .filter(|(_, cell)| cell.tier == tier && cell.state == CellState::Active);
+        Some(of_tier.map(|(id, _)| id.clone()).collect())
+    }
+}
+
+/// A cell in the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PublishedCell {
+    /// Its tier.
+    pub tier: String,
+    /// Its state.
+    pub state: CellState,
+}
+
+/// A tenant's role settings in the registry.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct RoleSettings {
+    /// The roles that its callers may have.
+    pub allowed_roles: BTreeSet<String>,
+    /// The role of callers whose credentials have no roles.
+    pub default_role: Option<String>,
+}
