@@ -1,5 +1,6 @@
 //! Deciding without any IO: a core, fed by hand.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,7 @@ impl Core {
             sources,
             memo: Memo::new(64, 7),
         };
+        core.serve(at(0));
         core.control.handle_timeout(at(0));
         core.serve(at(0));
         core
@@ -100,25 +102,30 @@ impl Core {
 
     /// Answers everything that control asks for, until it asks for nothing more.
     pub fn serve(&mut self, now: Now) {
-        while let Some(output) = self.control.poll_output() {
-            match output {
-                Output::FetchKeys { source, .. } => {
+        let mut asked = VecDeque::new();
+        loop {
+            // What is saved, freed or told has no effect on decisions. Registries are parsed below.
+            asked.extend(std::iter::from_fn(|| self.control.poll_output()));
+            match asked.pop_front() {
+                Some(Output::FetchKeys { source, .. }) => {
                     let answer = self.sources.jwks.clone().map(Bytes::from);
                     let answer = answer.ok_or(JwksFetchError::Unreachable);
                     self.control.handle_keys(now, source, answer);
                 }
-                Output::FetchRegistry { .. } => {
+                Some(Output::FetchRegistry { .. }) => {
                     let answer = self.registry_answer();
                     self.control.handle_registry(now, answer);
                 }
-                // What is saved, freed or told has no effect on decisions. Registries are parsed above.
-                Output::Publish(_)
-                | Output::SaveKeys { .. }
-                | Output::ParseRegistry { .. }
-                | Output::SaveRegistry { .. }
-                | Output::ConfirmRegistry { .. }
-                | Output::Free(_)
-                | Output::Notice(_) => {}
+                Some(
+                    Output::Publish(_)
+                    | Output::SaveKeys { .. }
+                    | Output::ParseRegistry { .. }
+                    | Output::SaveRegistry { .. }
+                    | Output::ConfirmRegistry { .. }
+                    | Output::Free(_)
+                    | Output::Notice(_),
+                ) => {}
+                None => return,
             }
         }
     }

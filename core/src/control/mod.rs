@@ -291,6 +291,10 @@ impl Control {
 
     /// Drains the children and publishes a snapshot if what decisions read has changed.
     fn settle(&mut self, now: Now) {
+        debug_assert!(
+            self.outputs.is_empty(),
+            "the driver drains the outputs of one input before it hands in the next"
+        );
         let keys_changed = self.drain_keys();
         self.drain_registry(now);
         while let Some(notice) = self.health.poll_output() {

@@ -56,6 +56,7 @@ impl Driver {
             control,
             outputs: Vec::new(),
         };
+        driver.drain();
         driver.wake(at(0));
         driver
     }
@@ -195,6 +196,7 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     driver
         .control
         .handle_policy(at(1), policy(&["three", "two"]), Vec::new());
+    driver.drain();
     driver.wake(at(1));
     assert_eq!(driver.key_state(1, at(1)), KeyState::Fresh, "two stays");
     assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "three is new");
@@ -229,6 +231,7 @@ fn keys_serve_on_while_their_new_place_gives_none() {
         driver.keys(at(0), source);
         let changed = policy_with(&["one"], change);
         driver.control.handle_policy(at(10), changed, Vec::new());
+        driver.drain();
         driver.wake(at(10));
         let fetches = driver.key_fetches();
         assert_eq!(fetches.len(), 1, "{change}: it is asked for at once");
@@ -236,6 +239,7 @@ fn keys_serve_on_while_their_new_place_gives_none() {
         assert_eq!(driver.key_state(0, at(10)), KeyState::Stale, "{change}");
         let failed = Err(JwksFetchError::Unreachable);
         driver.control.handle_keys(at(11), fetches[0], failed);
+        driver.drain();
         driver.keys(at(11), source);
         let end = serves.as_secs();
         assert_eq!(
@@ -248,6 +252,7 @@ fn keys_serve_on_while_their_new_place_gives_none() {
         let before = before.keys.issuer(IssuerId(0)).unwrap();
         let other = JWKS.replace("\"a\"", "\"b\"").into();
         driver.control.handle_keys(at(12), fetches[0], Ok(other));
+        driver.drain();
         let after = driver.control.snapshot().clone();
         let after = after.keys.issuer(IssuerId(0)).unwrap();
         assert!(after.epoch > before.epoch && after.generation > before.generation);
@@ -265,6 +270,7 @@ fn another_issuer_with_the_same_name_gets_none_of_the_keys() {
     let other = serde_json::json!({"issuer": "https://one.example/other"});
     let policy = policy_with(&["one"], &other);
     driver.control.handle_policy(at(1), policy, Vec::new());
+    driver.drain();
     driver.wake(at(1));
     assert_eq!(driver.key_state(0, at(1)), KeyState::Empty);
 }

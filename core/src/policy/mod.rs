@@ -236,6 +236,13 @@ impl Policy {
         (0..self.issuers.len()).filter_map(|i| u16::try_from(i).ok().map(IssuerId))
     }
 
+    /// The id here of the issuer that another policy calls `id`: issuers are the same if their `iss`
+    /// is. `None` if there is no such issuer here.
+    pub fn same_issuer(&self, other: &Self, id: IssuerId) -> Option<IssuerId> {
+        let issuer = other.issuers.get(usize::from(id.0))?;
+        self.issuer_of(&issuer.iss)
+    }
+
     /// The issuer of this configured name.
     pub fn issuer_named(&self, name: &str) -> Option<IssuerId> {
         self.by_name.get(name).copied()

@@ -92,7 +92,7 @@ impl ActiveConfig {
         Self {
             certificates: certificates.into(),
             cors: cors.collect(),
-            epoch: before.map_or(1, |config| config.epoch + 1),
+            epoch: 1,
             server_tls,
             cell_tls,
             sealer,

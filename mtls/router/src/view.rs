@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use cellway_core::Snapshot;
 use cellway_core::health::Outcome;
-use cellway_core::policy::IssuerId;
+use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::EndpointId;
 use tokio::sync::{Notify, mpsc};
 
@@ -24,10 +24,14 @@ pub(crate) struct View {
 
 impl View {
     /// Joins a configuration and a snapshot of its policy.
+    ///
+    /// # Panics
+    /// If the snapshot is of another policy.
     pub(crate) fn new(config: Arc<ActiveConfig>, snapshot: Arc<Snapshot>) -> Self {
-        debug_assert!(
+        // Ids of one policy mean something else in another: a wrong pair could let a caller in.
+        assert!(
             Arc::ptr_eq(&config.settings.policy, &snapshot.policy),
-            "the snapshot is of the configuration's policy"
+            "a snapshot of another policy than the configuration's"
         );
         Self { config, snapshot }
     }
@@ -52,12 +56,14 @@ pub(crate) struct ViewCell {
 pub(crate) type Inbox = mpsc::Receiver<ToControl>;
 
 /// A message from a worker to control.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ToControl {
     /// A token names a key that the issuer's key set lacks.
     UnknownKey {
         /// The token's issuer.
         issuer: IssuerId,
+        /// The policy in which `issuer` is an id. A reload may have replaced it meanwhile.
+        policy: Arc<Policy>,
         /// The key's name, if the token has one.
         kid: Option<Box<str>>,
     },

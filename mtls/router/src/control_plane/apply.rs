@@ -58,6 +58,26 @@ impl<E: Env, S: Sink> Applier<E, S> {
         &self.reporter
     }
 
+    /// As [`apply`](Self::apply), in a task of its own: settings that come into force are reported
+    /// even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub(crate) async fn apply_detached(
+        self: &Arc<Self>,
+        settings: RouterSettings,
+    ) -> Result<(), ReloadError> {
+        let (done, result) = oneshot::channel();
+        let applier = Arc::clone(self);
+        self.env.spawn(async move {
+            let applied = applier.apply(settings, &Changed::default(), || ()).await;
+            // An error only says that nobody waits any more.
+            let _ = done.send(applied);
+        });
+        let drained = || ReloadError::new("policy", "the router has drained");
+        result.await.unwrap_or_else(|_| Err(drained()))
+    }
+
     /// Reads every file of the settings, and puts all of it in force if all of it is good. Reports it
     /// as a change of `changed`. `also` is done once the settings are in force, before that is reported.
     ///
@@ -100,7 +120,7 @@ impl<E: Env, S: Sink> Applier<E, S> {
         } = examined.usable()?;
         let (done, in_force) = oneshot::channel();
         let configure = Configure {
-            config: Arc::new(active),
+            config: Box::new(active),
             fetch: Arc::new(fetch),
             keys,
             done,

@@ -141,18 +141,19 @@ impl Asked {
 }
 
 impl<E: Env> Gather<'_, E> {
-    /// Asks all sources first. Last-known-good copies replace sources that gave nothing.
+    /// Restores last-known-good copies first, as a router does at its start: it never accepts an
+    /// older registry than it had.
     async fn run(&mut self) {
-        self.control.handle_timeout(self.clock.now());
-        self.settle().await;
+        drain(&mut self.control, &mut self.asked);
         self.restore().await;
+        self.control.handle_timeout(self.clock.now());
         self.settle().await;
     }
 
     /// Performs what control asks for, until it asks for nothing more.
     async fn settle(&mut self) {
+        drain(&mut self.control, &mut self.asked);
         for _ in 0..ROUNDS_MAX {
-            drain(&mut self.control, &mut self.asked);
             let jobs = std::mem::take(&mut self.asked.jobs);
             if jobs.is_empty() {
                 return;
@@ -160,6 +161,7 @@ impl<E: Env> Gather<'_, E> {
             for job in jobs {
                 if let Some(answer) = self.perform(job).await {
                     answer.hand_to(&mut self.control, self.clock.now());
+                    drain(&mut self.control, &mut self.asked);
                 }
             }
         }
@@ -245,14 +247,12 @@ impl<E: Env> Gather<'_, E> {
                 let now = self.clock.now();
                 let (body, at) = (document.body, document.fetched_at);
                 let restored = self.control.handle_restored_keys(now, id, &body, at);
+                drain(&mut self.control, &mut self.asked);
                 if restored != Err(RestoreError::NotNeeded) {
                     self.asked
                         .note(&last_known_good.path(&slot), restored.as_ref().err());
                 }
             }
-        }
-        if self.control.registry().is_some() {
-            return;
         }
         let settings = Arc::clone(&self.registry);
         let limit = settings.limits.document_bytes_max;
@@ -268,6 +268,7 @@ impl<E: Env> Gather<'_, E> {
             );
             let (now, at) = (self.clock.now(), document.fetched_at);
             self.control.handle_restored_registry(now, parsed, at);
+            drain(&mut self.control, &mut self.asked);
         }
     }
 

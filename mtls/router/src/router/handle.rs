@@ -21,7 +21,7 @@ use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::error::{ReloadError, StartError};
 use crate::observe::Reporter;
 use crate::observe::admin::{Admin, Overview};
-use crate::observe::event::{Changed, Event, Sink};
+use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
 use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::settings::RouterSettings;
@@ -190,8 +190,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// # Errors
     /// What is wrong. The old settings stay in force.
     pub async fn apply(&self, settings: RouterSettings) -> Result<(), ReloadError> {
-        let applier = &self.0.applier;
-        applier.apply(settings, &Changed::default(), || ()).await
+        self.0.applier.apply_detached(settings).await
     }
 
     /// Accepts no more connections, lets open requests finish, and cuts the remaining connections

@@ -53,7 +53,8 @@ pub(crate) enum Command {
 /// A configuration that replaces the current one.
 #[derive(Debug)]
 pub(crate) struct Configure {
-    pub(crate) config: Arc<ActiveConfig>,
+    /// The driver gives it the next epoch.
+    pub(crate) config: Box<ActiveConfig>,
     /// The TLS configuration for sources.
     pub(crate) fetch: Arc<ClientConfig>,
     /// The key sets of issuers with keys in files.
@@ -159,7 +160,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
     /// when every sender of commands is dropped: a router whose handle was dropped keeps serving
     /// and needs current keys.
     pub(crate) async fn run(mut self) {
+        self.drain();
         self.restore().await;
+        self.drain();
         let examined = std::mem::take(&mut self.examined);
         if !examined.is_empty() {
             let policy = self.control.snapshot().policy.clone();
@@ -188,16 +191,20 @@ impl<E: Env, S: Sink> Driver<E, S> {
 
     /// Puts a configuration in force, together with the snapshot of its policy.
     fn configure(&mut self, new: Configure) {
+        let mut config = new.config;
+        // Given here, where configurations come into force one after the other, so that no two have
+        // the same.
+        config.epoch = self.performer.config.epoch + 1;
         let Sources {
             registry, fetch, ..
-        } = &new.config.settings.sources;
+        } = &config.settings.sources;
         // First, because a new issuer is fetched from at once.
         self.tls.store(new.fetch);
         self.reach.store(Arc::new(fetch.reach()));
         self.performer.tasks.registry = Arc::new(registry.clone());
         let timing = registry.timing.clone();
-        let policy = Arc::clone(&new.config.settings.policy);
-        self.performer.config = new.config;
+        let policy = Arc::clone(&config.settings.policy);
+        self.performer.config = Arc::from(config);
         self.control
             .handle_policy(self.clock.now(), policy, new.keys);
         self.drain();
@@ -221,8 +228,15 @@ impl<E: Env, S: Sink> Driver<E, S> {
     fn message(&mut self, message: ToControl) {
         let now = self.clock.now();
         match message {
-            ToControl::UnknownKey { issuer, kid } => {
-                self.control.handle_unknown_key(now, issuer, kid.as_deref());
+            ToControl::UnknownKey {
+                issuer,
+                policy,
+                kid,
+            } => {
+                let current = &self.control.snapshot().policy;
+                if let Some(issuer) = current.same_issuer(&policy, issuer) {
+                    self.control.handle_unknown_key(now, issuer, kid.as_deref());
+                }
             }
             ToControl::Outcome { endpoint, outcome } => {
                 self.control.handle_outcome(now, endpoint, outcome);

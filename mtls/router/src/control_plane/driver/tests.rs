@@ -42,11 +42,7 @@ fn policy(name: &str) -> Arc<Policy> {
 }
 
 /// A configuration with this policy, to replace another.
-async fn config(
-    host: &Host,
-    policy: Arc<Policy>,
-    before: Option<&ActiveConfig>,
-) -> Arc<ActiveConfig> {
+async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>) -> ActiveConfig {
     let mut sources = Sources::new(RegistryLocation::File(REGISTRY.to_owned()));
     sources.state = Some("state".to_owned());
     let settings = RouterSettings {
@@ -63,7 +59,7 @@ async fn config(
     let mut findings = Findings::default();
     let config = ActiveConfig::load(host, &provider, settings, now, before, &mut findings).await;
     assert!(findings.into_vec().is_empty());
-    Arc::new(config)
+    config
 }
 
 struct Running {
@@ -91,7 +87,7 @@ async fn start_with(host: &Host, keys: Option<String>) -> Running {
     let clock = Clock::new(host.clone());
     let policy = policy("default");
     let issuer = policy.issuer_ids().next().unwrap();
-    let config = config(host, policy, None).await;
+    let config = Arc::new(config(host, policy, None).await);
     let mut driving = Driver::new(host.clone(), clock, events.clone(), config, fetch());
     let keys = keys.map(|body| (issuer, body.into()));
     driving.driver.begin_with(keys.into_iter().collect());
@@ -223,10 +219,10 @@ async fn a_full_disk_is_reported_and_stops_nothing() {
 }
 
 /// Replaces the configuration, and waits until the new one is in force.
-async fn configure(running: &Running, config: &Arc<ActiveConfig>) -> Result<(), RecvError> {
+async fn configure(running: &Running, config: ActiveConfig) -> Result<(), RecvError> {
     let (done, in_force) = oneshot::channel();
     let configure = Configure {
-        config: Arc::clone(config),
+        config: Box::new(config),
         fetch: Arc::new(fetch()),
         keys: Vec::new(),
         done,
@@ -251,18 +247,37 @@ async fn configuration_and_policy_are_replaced_together() {
     // The same policy needs no new snapshot, and the configuration is in force all the same.
     let same = Arc::clone(&before.settings.policy);
     let reloaded = config(&host, same, Some(&before)).await;
-    configure(&running, &reloaded).await.unwrap();
-    assert!(Arc::ptr_eq(&views.config(), &reloaded));
+    configure(&running, reloaded).await.unwrap();
+    let reloaded = views.config();
+    assert!(!Arc::ptr_eq(&reloaded, &before));
 
-    let renamed = config(&host, policy("renamed"), Some(&reloaded)).await;
+    let renamed = policy("renamed");
+    let new = config(&host, Arc::clone(&renamed), Some(&reloaded)).await;
     let replaced = views.until(|view| {
         let is_new = view.config.epoch > reloaded.epoch;
         is_new.then(|| Arc::clone(&view.snapshot.policy))
     });
-    let (configured, policy) = tokio::join!(configure(&running, &renamed), replaced);
+    let (configured, policy) = tokio::join!(configure(&running, new), replaced);
     configured.unwrap();
-    assert!(Arc::ptr_eq(&policy, &renamed.settings.policy));
+    assert!(Arc::ptr_eq(&policy, &renamed));
     assert_eq!(version(&views.snapshot()), Some(1), "the registry stays");
+}
+
+/// Catches: two configurations with one epoch. What was verified under the first would then count
+/// under the second, for example a client whose CA the second no longer trusts.
+#[tokio::test(start_paused = true)]
+async fn no_two_configurations_have_the_same_epoch() {
+    let host = Host::new();
+    let running = start(&host).await;
+    let before = running.views.config();
+    let mut epochs = vec![before.epoch];
+    // Both are made while the same configuration is in force.
+    for name in ["one", "other"] {
+        let new = config(&host, policy(name), Some(&before)).await;
+        configure(&running, new).await.unwrap();
+        epochs.push(running.views.config().epoch);
+    }
+    assert_eq!(epochs, [1, 2, 3]);
 }
 
 /// Catches: a reload that waits without end for a router that drains meanwhile.
@@ -272,5 +287,5 @@ async fn a_configuration_that_comes_too_late_is_told_so() {
     let running = start(&host).await;
     let config = config(&host, policy("late"), None).await;
     running.commands.send(Command::Stop).await.unwrap();
-    assert!(configure(&running, &config).await.is_err());
+    assert!(configure(&running, config).await.is_err());
 }

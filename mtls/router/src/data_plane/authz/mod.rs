@@ -114,9 +114,10 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
         Ok((credentials, Outcome::Wait(wait))) => (credentials, wait),
         Err(refused) => return (view, Err(refused)),
     };
+    let policy = Arc::clone(&view.snapshot.policy);
     drop(view);
     // Boxed, because few requests wait, and otherwise every request's future would be larger.
-    let waited = Box::pin(keys::wait(case, &wait)).await;
+    let waited = Box::pin(keys::wait(case, &policy, &wait)).await;
     let view = case.authorizer.views.load();
     let decided = waited
         .map_err(|why| tell(case, &view, parts, &credentials, why))
@@ -133,7 +134,8 @@ fn first<E: Env, S: Sink>(
 ) -> Result<(Credentials, Outcome), Refused> {
     let credentials = sanitize(view, parts)?;
     checked?;
-    reverify_client(case, view).map_err(|why| tell(case, view, parts, &credentials, why))?;
+    reverify_client(case, view, case.began)
+        .map_err(|why| tell(case, view, parts, &credentials, why))?;
     let outcome = once(case, view, parts, &credentials, false)?;
     Ok((credentials, outcome))
 }
@@ -146,7 +148,8 @@ fn after_waiting<E: Env, S: Sink>(
     credentials: &Credentials,
     parts: &mut Parts,
 ) -> Result<Allow, Refused> {
-    reverify_client(case, view).map_err(|why| tell(case, view, parts, credentials, why))?;
+    reverify_client(case, view, case.authorizer.reporter.now())
+        .map_err(|why| tell(case, view, parts, credentials, why))?;
     sanitize(view, parts)?;
     match once(case, view, parts, credentials, true)? {
         Outcome::Done(decision) => settle(decision),
@@ -173,14 +176,18 @@ fn settle(decision: Decision) -> Result<Allow, Refused> {
 /// Verifies the client's chain again if the settings have changed since it was last verified, or if
 /// a revocation list has become stale. Otherwise an open connection could still be trusted after
 /// its CA was removed from the bundle.
-fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>, view: &View) -> Result<(), Refused> {
+fn reverify_client<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    view: &View,
+    now: Now,
+) -> Result<(), Refused> {
     let Some(client) = case.client else {
         return Ok(());
     };
     let config = &view.config;
     let verify = |chain: &[_]| config.verify_chain(case.listener, chain);
-    let judged = client.reverify(config, case.began.unix, verify);
-    judged.map_err(Refused::chain)
+    let verified = client.reverify(config, now.unix, verify);
+    verified.map_err(Refused::chain)
 }
 
 /// The policy that decides the request.

@@ -25,6 +25,7 @@ fn control_of(policies: serde_json::Value, with_keys: bool) -> Control {
     .unwrap();
     let policy = Arc::new(Policy::build(&specs).unwrap_or_else(|errors| panic!("{errors:?}")));
     let mut control = Control::new(policy, ControlSettings::default(), now(), 0);
+    while control.poll_output().is_some() {}
     let source: KeySourceId = control.key_sources().next().unwrap().0;
     if with_keys {
         let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();

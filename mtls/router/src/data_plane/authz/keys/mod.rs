@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use cellway_core::policy::IssuerId;
+use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::{KeyWait, Reason, Snapshot};
 use cellway_env::Env;
 use tokio::time::timeout_at;
@@ -21,9 +21,11 @@ const KEY_WAITERS_MAX: usize = 1024;
 /// The share of these that one client address may have while no other has any, in percent.
 const ADDRESS_SHARE: u8 = 50;
 
-/// Waits until the issuer's keys are fetched again, or until the time limit.
+/// Waits until the issuer's keys are fetched again, until the time limit, or until a reload takes
+/// the issuer away. `policy` is the one that asks for the wait.
 pub(super) async fn wait<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
+    policy: &Arc<Policy>,
     wait: &KeyWait,
 ) -> Result<(), Refused> {
     let authorizer = case.authorizer;
@@ -44,20 +46,28 @@ pub(super) async fn wait<E: Env, S: Sink>(
     let views = &authorizer.views;
     let told = views.tell(ToControl::UnknownKey {
         issuer: wait.issuer,
+        policy: Arc::clone(policy),
         kid: wait.kid.clone(),
     });
     if !told {
         return Err(overloaded("too many requests ask for keys"));
     }
-    let is_newer = |view: &View| epoch(&view.snapshot, wait.issuer) > wait.seen;
+    let is_newer = |view: &View| {
+        let epoch = epoch(&view.snapshot, policy, wait.issuer);
+        epoch.is_none_or(|epoch| epoch > wait.seen)
+    };
     let fetched = views.until(|view| is_newer(view).then_some(()));
     // A timeout isn't an error here. Core is asked again and decides what it means.
     let _ = timeout_at(authorizer.reporter.clock().instant(wait.until), fetched).await;
     Ok(())
 }
 
-fn epoch(snapshot: &Snapshot, issuer: IssuerId) -> u64 {
-    snapshot.keys.issuer(issuer).map_or(0, |keys| keys.epoch)
+/// The epoch of the keys of the issuer that `policy` calls `issuer`. `None` if the snapshot's policy
+/// has no such issuer.
+fn epoch(snapshot: &Snapshot, policy: &Policy, issuer: IssuerId) -> Option<u64> {
+    let issuer = snapshot.policy.same_issuer(policy, issuer)?;
+    let keys = snapshot.keys.issuer(issuer);
+    Some(keys.map_or(0, |keys| keys.epoch))
 }
 
 fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
