@@ -202,7 +202,11 @@ fn location(
             None
         }
         (None, Some(file)) if file.is_empty() => {
-            errors.add(at("jwks_file"), "is empty", "write a path");
+            errors.add(
+                at("jwks_file"),
+                "is empty",
+                "write a path, or remove the setting",
+            );
             None
         }
         (None, Some(file)) => Some(KeysLocation::File(file.as_str().into())),

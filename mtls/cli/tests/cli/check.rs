@@ -74,6 +74,26 @@ fn allowed_warnings_are_still_said() {
     }
 }
 
+/// Catches: a folder for state that can't become one, so that nothing would be kept.
+#[test]
+fn a_state_directory_that_is_a_file_is_an_error() {
+    let folder = Folder::new();
+    for directory in ["keys.json", "keys.json/below"] {
+        let state = format!("[state]\ndirectory = \"{directory}\"\n[admin]");
+        folder.write("cellway.toml", CONFIG.replace("[admin]", &state));
+        let (code, page) = checked(&folder, &[]);
+        assert_eq!((code, &page["warnings"]), (1, &json!([])), "{page}");
+        let error = &page["errors"][0];
+        assert_eq!(error["setting"], "state.directory");
+        let problem = error["problem"].as_str().unwrap();
+        assert!(problem.contains(&folder.path(directory)), "{page}");
+        assert!(problem.contains(" is a file"), "{page}");
+        let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("state.directory: "), "{err}");
+    }
+}
+
 /// A registry that a router has kept, and the file as somebody has changed it since. Catches: a file
 /// that is good by itself and is refused at the next start.
 #[test]

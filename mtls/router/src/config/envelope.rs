@@ -30,10 +30,6 @@ pub(super) fn envelope<F: FnMut(ConfigError)>(
         let fix = "write the issuer that the cells' verifiers expect, or leave it out";
         report.mistake("envelope.issuer", problem, fix);
     }
-    if table.keys.is_empty() {
-        let fix = "name a folder; `cellway envelope-key new` creates it";
-        report.mistake("envelope.keys", "is empty", fix);
-    }
     if table.form != EnvelopeForm::Jws && table.jwks_max_age_secs.is_some() {
         let problem = "requires form = \"jws\": only that form publishes keys";
         report.mistake("envelope.jwks_max_age_secs", problem, "remove it");

@@ -1,9 +1,11 @@
-//! Relative paths.
+//! Relative paths, and empty ones.
 
 use std::path::{Path, PathBuf};
 
-use cellway_core::policy::{BoundTrustDomainSpec, TrustDomainSpec};
+use cellway_core::policy::{BoundTrustDomainSpec, TrustDomainSpec, TrustSpec};
 
+use super::error::ConfigError;
+use super::report::Reporter;
 use super::schema::File;
 
 /// Relative paths start at the configuration's folder, so that it works wherever the router is
@@ -20,67 +22,79 @@ impl Paths {
         )
     }
 
-    pub(super) fn resolve(&self, tables: &mut File) {
-        let File {
-            listener,
-            issuer,
-            trust,
-            registry,
-            upstream,
-            fetch,
-            envelope,
-            state,
-            log,
-            ..
-        } = tables;
-        if let Some(key) = &mut log.subject_key {
-            self.one(key);
-        }
-        for tls in listener
-            .iter_mut()
-            .filter_map(|listener| listener.tls.as_mut())
-        {
-            self.one(&mut tls.certificate);
-            self.one(&mut tls.key);
-        }
-        for list in trust.iter_mut().flat_map(|trust| &mut trust.crl) {
-            self.one(list);
-        }
-        for domain in trust.iter_mut().flat_map(|trust| &mut trust.trust_domains) {
-            if let TrustDomainSpec::Bound(BoundTrustDomainSpec {
-                bundle: Some(path), ..
-            }) = domain
-            {
-                self.one(path);
+    /// Joins every relative path to the folder, and reports every empty one: joined, it would name
+    /// the folder itself.
+    pub(super) fn resolve<F: FnMut(ConfigError)>(
+        &self,
+        tables: &mut File,
+        report: &mut Reporter<F>,
+    ) {
+        for (setting, path) in paths(tables) {
+            if path.is_empty() {
+                report.mistake(setting, "is empty", EMPTY_FIX);
+            } else {
+                *path = self.0.join(&*path).to_string_lossy().into_owned();
             }
         }
-        if let Some(state) = state {
-            self.one(&mut state.directory);
-        }
-        if let Some(envelope) = envelope {
-            self.one(&mut envelope.keys);
-        }
-        let optional = [
-            trust.as_mut().map(|trust| &mut trust.bundle),
-            Some(&mut registry.file),
-            Some(&mut registry.token_file),
-            Some(&mut upstream.bundle),
-            Some(&mut upstream.certificate),
-            Some(&mut upstream.key),
-            Some(&mut fetch.bundle),
-            Some(&mut fetch.certificate),
-            Some(&mut fetch.key),
-        ];
-        let issuers = issuer.iter_mut().map(|issuer| &mut issuer.jwks_file);
-        for path in optional.into_iter().flatten().chain(issuers).flatten() {
-            self.one(path);
-        }
     }
+}
 
-    fn one(&self, path: &mut String) {
-        // An empty path stays empty, so that whoever reads it reports it as missing.
-        if !path.is_empty() {
-            *path = self.0.join(&*path).to_string_lossy().into_owned();
+const EMPTY_FIX: &str = "write a path, or remove the setting";
+
+/// Every path in the tables, with its setting.
+fn paths(tables: &mut File) -> Vec<(String, &mut String)> {
+    let mut paths: Vec<(String, &mut String)> = Vec::new();
+    for (i, listener) in tables.listener.iter_mut().enumerate() {
+        if let Some(tls) = &mut listener.tls {
+            paths.push((
+                format!("listener[{i}].tls.certificate"),
+                &mut tls.certificate,
+            ));
+            paths.push((format!("listener[{i}].tls.key"), &mut tls.key));
         }
     }
+    for (i, issuer) in tables.issuer.iter_mut().enumerate() {
+        let file = issuer.jwks_file.as_mut();
+        paths.extend(file.map(|file| (format!("issuer[{i}].jwks_file"), file)));
+    }
+    if let Some(trust) = &mut tables.trust {
+        trust_paths(trust, &mut paths);
+    }
+    if let Some(state) = &mut tables.state {
+        paths.push(("state.directory".to_owned(), &mut state.directory));
+    }
+    if let Some(envelope) = &mut tables.envelope {
+        paths.push(("envelope.keys".to_owned(), &mut envelope.keys));
+    }
+    let optional = [
+        ("registry.file", &mut tables.registry.file),
+        ("registry.token_file", &mut tables.registry.token_file),
+        ("upstream.bundle", &mut tables.upstream.bundle),
+        ("upstream.certificate", &mut tables.upstream.certificate),
+        ("upstream.key", &mut tables.upstream.key),
+        ("fetch.bundle", &mut tables.fetch.bundle),
+        ("fetch.certificate", &mut tables.fetch.certificate),
+        ("fetch.key", &mut tables.fetch.key),
+        ("log.subject_key", &mut tables.log.subject_key),
+    ];
+    for (setting, path) in optional {
+        paths.extend(path.as_mut().map(|path| (setting.to_owned(), path)));
+    }
+    paths
+}
+
+fn trust_paths<'a>(trust: &'a mut TrustSpec, paths: &mut Vec<(String, &'a mut String)>) {
+    for (i, list) in trust.crl.iter_mut().enumerate() {
+        paths.push((format!("trust.crl[{i}]"), list));
+    }
+    for (i, domain) in trust.trust_domains.iter_mut().enumerate() {
+        if let TrustDomainSpec::Bound(BoundTrustDomainSpec {
+            bundle: Some(path), ..
+        }) = domain
+        {
+            paths.push((format!("trust.trust_domains[{i}].bundle"), path));
+        }
+    }
+    let bundle = trust.bundle.as_mut();
+    paths.extend(bundle.map(|path| ("trust.bundle".to_owned(), path)));
 }

@@ -28,7 +28,7 @@ pub(super) fn resolve(
     report: impl FnMut(ConfigError),
 ) -> Option<Config> {
     let mut report = Reporter(report);
-    Paths::beside(file).resolve(&mut tables);
+    Paths::beside(file).resolve(&mut tables, &mut report);
     let policy = policy(&tables, &mut report);
     let listeners = listeners(&tables, policy.as_deref(), &mut report);
     let registry = registry(&tables.registry, &mut report);

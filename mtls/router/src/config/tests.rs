@@ -268,6 +268,50 @@ fn names_mistakes_of_external_authorization() {
     ]);
 }
 
+/// Catches: an empty path that is joined to the configuration's folder, or that a reader reports
+/// without the setting's name. An empty variable is a common mistake in a deployment's template.
+#[test]
+fn refuses_every_empty_path() {
+    let tls = "8080\"\ntls = { certificate = \"\", key = \"\" }";
+    let text = LEAST.replace("8080\"", tls)
+        + "[trust]\nbundle = \"\"\ncrl = [\"\"]\n\
+           trust_domains = [{ name = \"example\", bundle = \"\" }]\n\
+           [upstream]\nbundle = \"\"\ncertificate = \"\"\nkey = \"\"\n\
+           [fetch]\nbundle = \"\"\ncertificate = \"\"\nkey = \"\"\n\
+           [envelope]\nkeys = \"\"\n[log]\nsubject = \"hash\"\nsubject_key = \"\"\n";
+    let variables = [
+        "STATE__DIRECTORY",
+        "REGISTRY__FILE",
+        "REGISTRY__TOKEN_FILE",
+        "ISSUER__0__JWKS_FILE",
+    ];
+    let variables = variables.map(|name| format!("CELLWAY__{name}"));
+    let empty: Vec<_> = variables.iter().map(|name| (&**name, "")).collect();
+    let found = load_with(&text, &empty).unwrap_err().to_string();
+    for place in [
+        "etc/cellway.toml:5: listener[0].tls.certificate",
+        "etc/cellway.toml:5: listener[0].tls.key",
+        "etc/cellway.toml:19: trust.bundle",
+        "etc/cellway.toml:20: trust.crl[0]",
+        "etc/cellway.toml:21: trust.trust_domains[0].bundle",
+        "etc/cellway.toml:23: upstream.bundle",
+        "etc/cellway.toml:24: upstream.certificate",
+        "etc/cellway.toml:25: upstream.key",
+        "etc/cellway.toml:27: fetch.bundle",
+        "etc/cellway.toml:28: fetch.certificate",
+        "etc/cellway.toml:29: fetch.key",
+        "etc/cellway.toml:31: envelope.keys",
+        "etc/cellway.toml:34: log.subject_key",
+        "CELLWAY__STATE__DIRECTORY: state.directory",
+        "CELLWAY__REGISTRY__FILE: registry.file",
+        "CELLWAY__REGISTRY__TOKEN_FILE: registry.token_file",
+        "CELLWAY__ISSUER__0__JWKS_FILE: issuer[0].jwks_file",
+    ] {
+        let expected = format!("{place}: is empty\n    write a path, or remove the setting");
+        assert_eq!(found.matches(&expected).count(), 1, "{expected}\n{found}");
+    }
+}
+
 #[test]
 fn names_mistakes_of_credentials() {
     let by_gateway = LEAST.replace("[\"jwt\"]", "[\"routing_key\"]").replace(

@@ -3,6 +3,8 @@
 //! `cellway check`, a start and a reload all use [`examine`], so that none of them accepts what
 //! another refuses. The router uses the same file contents that were checked.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use cellway_core::keys::{JwksError, KeySet};
 use cellway_core::policy::{IssuerId, KeysLocation};
@@ -17,6 +19,7 @@ use serde_json::value::RawValue;
 
 use super::fit::fit;
 use crate::active_config::ActiveConfig;
+use crate::control_plane::last_known_good::{LastKnownGood, Slot};
 use crate::control_plane::sources::bearer_token;
 use crate::error::ReloadError;
 use crate::finding::{Finding, Findings};
@@ -62,6 +65,7 @@ pub(crate) async fn examine<E: Env>(
     let fetch = findings.take("fetch", fetch);
     let keys = key_files(env, settings, &mut findings).await;
     token_file(env, settings, &mut findings).await;
+    state_directory(env, settings, &mut findings).await;
     Examined {
         active,
         fetch,
@@ -175,5 +179,20 @@ async fn token_file<E: Env>(env: &E, settings: &RouterSettings, findings: &mut F
     {
         let token = bearer_token(env, path).await;
         findings.take("registry.token_file", token);
+    }
+}
+
+/// The folder may be missing, because the first document that is kept creates it. But a file in its
+/// place would lose every document.
+async fn state_directory<E: Env>(env: &E, settings: &RouterSettings, findings: &mut Findings) {
+    let Some(directory) = &settings.sources.state else {
+        return;
+    };
+    let inside = LastKnownGood::new(directory.as_str()).path(&Slot::Registry);
+    let found = env.store().stat(&inside).await;
+    if found.is_err_and(|error| error.kind() == ErrorKind::NotADirectory) {
+        let problem = format!("{directory} is a file, or lies below one, and must be a folder");
+        let fix = "name a folder that only this router uses; the router creates it";
+        findings.error("state.directory", problem, fix);
     }
 }

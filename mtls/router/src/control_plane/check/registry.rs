@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cellway_core::registry::{Candidate, Parsed, Registry, RegistryError, RegistryErrorReason};
 use cellway_env::{Env, Privacy, Store};
 
-use crate::control_plane::last_known_good::{LastKnownGood, Slot};
+use crate::control_plane::last_known_good::{LastKnownGood, LoadError, Slot};
 use crate::finding::{Findings, Severity};
 use crate::settings::RegistryLocation;
 use crate::settings::{RegistrySettings, RouterSettings};
@@ -161,6 +161,8 @@ async fn last_known_good<E: Env>(
             Ok(Parsed::Unchanged(_)) => return None,
             Err(refused) => refused.to_string(),
         },
+        // `examine` has reported it as an error.
+        Err(LoadError::Io(error)) if error.kind() == ErrorKind::NotADirectory => return None,
         Err(refused) => refused.to_string(),
     };
     // A starting router reports this itself when it restores the copy.
