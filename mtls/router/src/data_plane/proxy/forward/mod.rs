@@ -1,45 +1,42 @@
 //! Forwards an allowed request to its cell and returns the answer.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+mod rewrite;
+mod timing;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::headers::{self, ConnectionFieldRefused};
-use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
-use http::header::{CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::{Authority, Parts as UriParts, Scheme, Uri};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use self::rewrite::{for_any_cell, for_http1, for_http2};
+use self::timing::set_pace;
 use super::again::{self, Resends};
 use super::candidates::Candidates;
 use super::report::Report;
 use super::spare::Spare;
-use super::{Refused, health_report, share, trailers};
+use super::{Refused, health_report, share};
 use crate::active_config::ActiveConfig;
-use crate::data_plane::body::{
-    Exchange, Framing, Pace, Places, Progress, RequestBody, Turn, words,
-};
+use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, Turn, words};
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
-use crate::data_plane::target;
 use crate::observe::event::{Event, Sink, Unserved};
-use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
 use crate::shares::{LimitRefused, Resource};
 
 /// The cell's answer, and what it holds until its body ends.
-pub(super) struct Answered {
-    pub(super) response: Response<Incoming>,
-    pub(super) framing: Framing,
-    pub(super) lease: Lease,
-    pub(super) permit: RequestPermit,
-    pub(super) progress: Option<Arc<Progress>>,
-    pub(super) idle: Duration,
-    pub(super) total: Option<Instant>,
+pub(in crate::data_plane::proxy) struct Answered {
+    pub(in crate::data_plane::proxy) response: Response<Incoming>,
+    pub(in crate::data_plane::proxy) framing: Framing,
+    pub(in crate::data_plane::proxy) lease: Lease,
+    pub(in crate::data_plane::proxy) permit: RequestPermit,
+    pub(in crate::data_plane::proxy) progress: Option<Arc<Progress>>,
+    pub(in crate::data_plane::proxy) idle: Duration,
+    pub(in crate::data_plane::proxy) total: Option<Instant>,
 }
 
 /// One request that is being forwarded.
@@ -56,14 +53,14 @@ struct Forwarding<'a, E: Env, S: Sink> {
 }
 
 /// A request to send.
-pub(super) struct Outgoing {
-    pub(super) parts: Parts,
-    pub(super) body: RequestBody,
-    pub(super) progress: Option<Arc<Progress>>,
+pub(in crate::data_plane::proxy) struct Outgoing {
+    pub(in crate::data_plane::proxy) parts: Parts,
+    pub(in crate::data_plane::proxy) body: RequestBody,
+    pub(in crate::data_plane::proxy) progress: Option<Arc<Progress>>,
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>) -> Self {
+    pub(in crate::data_plane::proxy) fn new(request: Request<Incoming>) -> Self {
         let (parts, incoming) = request.into_parts();
         let (body, progress) = RequestBody::new(incoming, parts.version);
         Self {
@@ -77,7 +74,7 @@ impl Outgoing {
 impl Outgoing {
     /// The body, if there is one. This consumes `self`, so that the rest of it is dropped while the
     /// body is waited for.
-    pub(super) fn into_unsent(self) -> Option<Box<RequestBody>> {
+    pub(in crate::data_plane::proxy) fn into_unsent(self) -> Option<Box<RequestBody>> {
         self.body.boxed()
     }
 }
@@ -102,7 +99,7 @@ enum Attempt {
 /// Tries the cell's other endpoints as long as no byte of the request was sent. After that, the
 /// request is sent again only if [`again`](mod@super::again) allows it. If no cell got the body, it
 /// is in `unsent` afterwards.
-pub(super) async fn forward<E: Env, S: Sink>(
+pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
     config: &ActiveConfig,
@@ -234,34 +231,6 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             });
         }
         Ok(lease)
-    }
-
-    /// The error if the time for all attempts is over, although no single step took too long.
-    fn no_time_left(&self) -> ConnectError {
-        match self.connects_until() {
-            Some((_, Reason::CellTimeoutTotal)) => {
-                let reason = Reason::CellTimeoutTotal;
-                ConnectError::new(reason, reason.describe())
-            }
-            Some(_) | None => ConnectError::cut_short(),
-        }
-    }
-
-    /// Whether another endpoint may be tried after this one, and until when.
-    fn fails_over(&mut self, error: &ConnectError) -> bool {
-        let now = Instant::now();
-        let until = (self.failover)
-            .get_or_insert_with(|| now + self.config.settings.upstream.timeouts.failover);
-        // The limit on connections is for the whole cell, so another endpoint wouldn't help.
-        now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
-    }
-
-    /// When to give up connecting, in addition to the limits of each step, and the reason to give
-    /// then.
-    fn connects_until(&self) -> Option<(Instant, Reason)> {
-        let total = self.total.map(|at| (at, Reason::CellTimeoutTotal));
-        let failover = self.failover.map(|at| (at, Reason::CellTimeoutConnect));
-        total.into_iter().chain(failover).min_by_key(|(at, _)| *at)
     }
 
     async fn send(&mut self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
@@ -428,161 +397,4 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         self.resends.used(why);
         spare.restore()
     }
-
-    fn turn(&self) -> Turn {
-        self.progress
-            .as_ref()
-            .map_or(Turn::Done, |progress| progress.turn())
-    }
-
-    /// Waits for the answer's header, within the time limits for the cell and for a client that
-    /// still sends.
-    async fn in_time<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Result<T, Reason> {
-        let began = Instant::now();
-        // The turn may change without waking this task, and the limit of the next turn may be
-        // nearer.
-        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
-        let grace = self.progress.as_ref().and_then(|it| it.grace());
-        let look = header.min(idle).min(grace.unwrap_or(idle));
-        let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
-        loop {
-            tokio::select! {
-                biased;
-                answer = answer.as_mut() => return Ok(answer),
-                () = timer.as_mut() => {
-                    let (now, (limit, reason)) = (Instant::now(), self.limit(began));
-                    if limit <= now {
-                        return Err(reason);
-                    }
-                    timer.as_mut().reset(limit.min(now + look));
-                }
-            }
-        }
-    }
-
-    /// When the wait has lasted too long at present, and the reason to give then.
-    fn limit(&self, began: Instant) -> (Instant, Reason) {
-        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
-        let moved = self
-            .progress
-            .as_ref()
-            .map_or(began, |progress| progress.last().max(began));
-        let limit = match self.turn() {
-            Turn::Done | Turn::Broken => (moved + header, Reason::CellTimeoutHeader),
-            Turn::Cell => (moved + idle, Reason::CellTimeoutIdle),
-            Turn::Client => {
-                let paced = self.progress.as_ref().and_then(|it| it.client_deadline());
-                let idle = moved + idle;
-                (
-                    paced.map_or(idle, |paced| paced.min(idle)),
-                    Reason::ClientTimeout,
-                )
-            }
-        };
-        match self.total {
-            Some(total) if total < limit.0 => (total, Reason::CellTimeoutTotal),
-            _ => limit,
-        }
-    }
-}
-
-/// Whether the body may be quiet, because it is a stream of RPC messages. Only HTTP/2 has those.
-fn is_rpc_stream(outgoing: &Outgoing) -> bool {
-    let headers = &outgoing.parts.headers;
-    let is_connect = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/connect+");
-    outgoing.body.is_from_http2()
-        && (headers::is_grpc(headers) || headers.get(CONTENT_TYPE).is_some_and(is_connect))
-}
-
-/// Sets how fast the body must arrive.
-fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
-    let ClientTimeouts {
-        body_rate_min,
-        body_grace,
-        ..
-    } = listener.timeouts;
-    if let Some(progress) = &outgoing.progress
-        && body_rate_min > 0
-        && !is_rpc_stream(outgoing)
-    {
-        progress.set_pace(Pace {
-            rate_min: body_rate_min,
-            grace: body_grace,
-        });
-    }
-}
-
-/// Prepares the header for every attempt.
-fn for_any_cell(parts: &mut Parts) {
-    // hyper answers `Expect` itself when we read the body.
-    parts.headers.remove(EXPECT);
-    parts.extensions.clear();
-    // It has no fields that HTTP/2 forbids, because sanitizing removed them. Only HTTP/1.1 needs
-    // further fields.
-    parts.version = Version::HTTP_2;
-}
-
-/// Puts the request into origin form with a `Host` field. `None` if that isn't possible.
-fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
-    *request.version_mut() = Version::HTTP_11;
-    if !request.headers().contains_key(HOST) {
-        let host = request
-            .uri()
-            .authority()
-            .map_or(endpoint.authority(), Authority::as_str);
-        let host = HeaderValue::from_str(host).ok()?;
-        request.headers_mut().insert(HOST, host);
-    }
-    if request.uri().authority().is_some() {
-        let path = target::origin_form(request.uri());
-        *request.uri_mut() = Uri::from(path);
-    }
-    join_cookies(request);
-    trailers::prepare_request(request);
-    Some(())
-}
-
-/// Joins `Cookie` fields. HTTP/2 may split them, but HTTP/1.1 may not (RFC 9113, section 8.2.3).
-fn join_cookies(request: &mut Request<RequestBody>) {
-    let headers = request.headers_mut();
-    let crumbs: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if crumbs.len() < 2 {
-        return;
-    }
-    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(COOKIE, joined);
-    }
-}
-
-/// Puts the request into absolute form without a `Host` field. hyper makes the pseudo-header fields
-/// from that.
-fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
-    if request.version() != Version::HTTP_2 {
-        // An earlier attempt used HTTP/1.1.
-        *request.version_mut() = Version::HTTP_2;
-        request.headers_mut().remove(TRANSFER_ENCODING);
-        request.headers_mut().remove(CONNECTION);
-    }
-    let host = request.headers_mut().remove(HOST);
-    if request.uri().authority().is_some() && request.uri().scheme().is_some() {
-        return Some(());
-    }
-    let authority = match (request.uri().authority(), &host) {
-        (Some(authority), _) => authority.clone(),
-        (None, Some(host)) => Authority::try_from(host.as_bytes()).ok()?,
-        (None, None) => Authority::try_from(endpoint.authority()).ok()?,
-    };
-    let mut parts = UriParts::default();
-    parts.scheme = Some(match endpoint.scheme() {
-        EndpointScheme::Https => Scheme::HTTPS,
-        EndpointScheme::Http | EndpointScheme::H2c => Scheme::HTTP,
-    });
-    parts.authority = Some(authority);
-    parts.path_and_query = Some(target::origin_form(request.uri()));
-    *request.uri_mut() = Uri::from_parts(parts).ok()?;
-    Some(())
 }

@@ -1,0 +1,132 @@
+//! The time limits of forwarding: how long to connect, how long to wait for the answer's header, and
+//! how fast the request's body must arrive.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+
+use cellway_core::{Reason, headers};
+use cellway_env::Env;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Forwarding, Outgoing};
+use crate::data_plane::body::{Pace, Turn};
+use crate::data_plane::pool::ConnectError;
+use crate::observe::event::Sink;
+use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
+
+impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// The error if the time for all attempts is over, although no single step took too long.
+    pub(super) fn no_time_left(&self) -> ConnectError {
+        match self.connects_until() {
+            Some((_, Reason::CellTimeoutTotal)) => {
+                let reason = Reason::CellTimeoutTotal;
+                ConnectError::new(reason, reason.describe())
+            }
+            Some(_) | None => ConnectError::cut_short(),
+        }
+    }
+
+    /// Whether another endpoint may be tried after this one, and until when.
+    pub(super) fn fails_over(&mut self, error: &ConnectError) -> bool {
+        let now = Instant::now();
+        let until = (self.failover)
+            .get_or_insert_with(|| now + self.config.settings.upstream.timeouts.failover);
+        // The limit on connections is for the whole cell, so another endpoint wouldn't help.
+        now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
+    }
+
+    /// When to give up connecting, in addition to the limits of each step, and the reason to give
+    /// then.
+    pub(super) fn connects_until(&self) -> Option<(Instant, Reason)> {
+        let total = self.total.map(|at| (at, Reason::CellTimeoutTotal));
+        let failover = self.failover.map(|at| (at, Reason::CellTimeoutConnect));
+        total.into_iter().chain(failover).min_by_key(|(at, _)| *at)
+    }
+
+    pub(super) fn turn(&self) -> Turn {
+        self.progress
+            .as_ref()
+            .map_or(Turn::Done, |progress| progress.turn())
+    }
+
+    /// Waits for the answer's header, within the time limits for the cell and for a client that
+    /// still sends.
+    pub(super) async fn in_time<T>(
+        &self,
+        mut answer: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Reason> {
+        let began = Instant::now();
+        // The turn may change without waking this task, and the limit of the next turn may be
+        // nearer.
+        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
+        let grace = self.progress.as_ref().and_then(|it| it.grace());
+        let look = header.min(idle).min(grace.unwrap_or(idle));
+        let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
+        loop {
+            tokio::select! {
+                biased;
+                answer = answer.as_mut() => return Ok(answer),
+                () = timer.as_mut() => {
+                    let (now, (limit, reason)) = (Instant::now(), self.limit(began));
+                    if limit <= now {
+                        return Err(reason);
+                    }
+                    timer.as_mut().reset(limit.min(now + look));
+                }
+            }
+        }
+    }
+
+    /// When the wait has lasted too long at present, and the reason to give then.
+    fn limit(&self, began: Instant) -> (Instant, Reason) {
+        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
+        let moved = self
+            .progress
+            .as_ref()
+            .map_or(began, |progress| progress.last().max(began));
+        let limit = match self.turn() {
+            Turn::Done | Turn::Broken => (moved + header, Reason::CellTimeoutHeader),
+            Turn::Cell => (moved + idle, Reason::CellTimeoutIdle),
+            Turn::Client => {
+                let paced = self.progress.as_ref().and_then(|it| it.client_deadline());
+                let idle = moved + idle;
+                (
+                    paced.map_or(idle, |paced| paced.min(idle)),
+                    Reason::ClientTimeout,
+                )
+            }
+        };
+        match self.total {
+            Some(total) if total < limit.0 => (total, Reason::CellTimeoutTotal),
+            _ => limit,
+        }
+    }
+}
+
+/// Whether the body may be quiet, because it is a stream of RPC messages. Only HTTP/2 has those.
+fn is_rpc_stream(outgoing: &Outgoing) -> bool {
+    let headers = &outgoing.parts.headers;
+    let is_connect = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/connect+");
+    outgoing.body.is_from_http2()
+        && (headers::is_grpc(headers) || headers.get(CONTENT_TYPE).is_some_and(is_connect))
+}
+
+/// Sets how fast the body must arrive.
+pub(super) fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
+    let ClientTimeouts {
+        body_rate_min,
+        body_grace,
+        ..
+    } = listener.timeouts;
+    if let Some(progress) = &outgoing.progress
+        && body_rate_min > 0
+        && !is_rpc_stream(outgoing)
+    {
+        progress.set_pace(Pace {
+            rate_min: body_rate_min,
+            grace: body_grace,
+        });
+    }
+}
