@@ -3,15 +3,20 @@
 //! Logs, metrics, the simulator's trace and its invariants are all made from this stream, so none
 //! of them has to parse another.
 
+mod outcome;
+mod sink;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use cellway_core::cba::CellBound;
 use cellway_core::control::Notice;
 use cellway_core::policy::{Mode, Policy};
-use cellway_core::{Decision, Now, Reason, Snapshot, Text};
+use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
+pub use self::outcome::{Closed, Owner, SealOutcome, Unserved};
+pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
 use crate::finding::Finding;
@@ -19,56 +24,6 @@ use crate::settings::EnvelopeForm;
 use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
 pub use crate::tls::HandshakeError;
-
-/// Receives events. Every task has a clone.
-pub trait Sink: Clone + Send + Sync + 'static {
-    /// Receives an event that happened at `now`. It is called on the request path and must not
-    /// block.
-    fn emit(&self, now: Now, event: &Event<'_>);
-
-    /// Creates the sink for one worker. A sink that counts gives each worker its own counters.
-    #[must_use]
-    fn shard(&self, worker: usize) -> Self {
-        let _ = worker;
-        self.clone()
-    }
-}
-
-/// Drops every event.
-impl Sink for () {
-    fn emit(&self, _: Now, _: &Event<'_>) {}
-}
-
-/// Passes each event to both sinks.
-impl<A: Sink, B: Sink> Sink for (A, B) {
-    fn emit(&self, now: Now, event: &Event<'_>) {
-        self.0.emit(now, event);
-        self.1.emit(now, event);
-    }
-
-    fn shard(&self, worker: usize) -> Self {
-        (self.0.shard(worker), self.1.shard(worker))
-    }
-}
-
-/// Who made an answer: the router or a cell.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Owner {
-    /// The router itself.
-    Router,
-    /// The cell.
-    Cell,
-}
-
-impl Owner {
-    /// The name in the answer's header, in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Router => "router",
-            Self::Cell => "cell",
-        }
-    }
-}
 
 /// What a process starts with.
 #[derive(Clone, Debug)]
@@ -399,117 +354,4 @@ pub enum Event<'a> {
         /// The number of connections that were cut at the deadline.
         abandoned: usize,
     },
-}
-
-/// Why a request that was sent may be sent again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Unserved {
-    /// The cell refused its stream (`REFUSED_STREAM`; RFC 9113, section 8.7).
-    Refused,
-    /// The cell closed the connection in order and said that it didn't process the request
-    /// (`GOAWAY`; RFC 9113, section 6.8).
-    GoneAway,
-    /// The connection had served earlier requests and broke before the first byte of an answer, and
-    /// the request is idempotent (RFC 9110, section 9.2.2).
-    Died,
-}
-
-impl Unserved {
-    /// All values.
-    pub const ALL: &'static [Self] = &[Self::Refused, Self::GoneAway, Self::Died];
-
-    /// The name in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::GoneAway => "gone_away",
-            Self::Died => "died",
-        }
-    }
-}
-
-/// Whether an envelope was sealed, and if not, why.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum SealOutcome {
-    /// It was sealed, and the cell gets it.
-    Sealed,
-    /// The router shares no key with the cell, so the request is refused.
-    NoKey,
-    /// It would be larger than services accept, so the request is refused.
-    TooLarge,
-}
-
-impl SealOutcome {
-    /// All values.
-    pub const ALL: &'static [Self] = &[Self::Sealed, Self::NoKey, Self::TooLarge];
-
-    /// The name in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sealed => "sealed",
-            Self::NoKey => "no_key",
-            Self::TooLarge => "too_large",
-        }
-    }
-}
-
-/// Why a client's connection ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Closed {
-    /// The client closed it, or asked the router to close it.
-    Client,
-    /// It broke, or the client violated HTTP.
-    Error,
-    /// The client sent no first byte in time.
-    FirstByteTimeout,
-    /// A proxy that must send a PROXY header sent none or a bad one.
-    ProxyHeader,
-    /// The client that the PROXY header names used up its share of the listener's connections.
-    Refused,
-    /// A request's header took too long.
-    HeaderTimeout,
-    /// It was idle for too long.
-    Idle,
-    /// The client read nothing of an answer for too long.
-    Stalled,
-    /// The client's certificate expired.
-    CertificateExpired,
-    /// Its only stream was closed, because the stream's tenant is no longer served.
-    StreamClosed,
-    /// The router is draining.
-    Drain,
-}
-
-impl Closed {
-    /// All values.
-    pub const ALL: &'static [Self] = &[
-        Self::Client,
-        Self::Error,
-        Self::FirstByteTimeout,
-        Self::ProxyHeader,
-        Self::Refused,
-        Self::HeaderTimeout,
-        Self::Idle,
-        Self::Stalled,
-        Self::CertificateExpired,
-        Self::StreamClosed,
-        Self::Drain,
-    ];
-
-    /// The name in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Error => "error",
-            Self::FirstByteTimeout => "first_byte_timeout",
-            Self::ProxyHeader => "proxy_header",
-            Self::Refused => "refused",
-            Self::HeaderTimeout => "header_timeout",
-            Self::Idle => "idle",
-            Self::Stalled => "stalled",
-            Self::CertificateExpired => "certificate_expired",
-            Self::StreamClosed => "stream_closed",
-            Self::Drain => "drain",
-        }
-    }
 }
