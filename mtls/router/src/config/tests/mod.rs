@@ -1,0 +1,297 @@
+mod mistakes;
+mod proxies;
+
+use cellway_core::policy::Mode;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../../docs/cellway.example.toml");
+
+/// The shortest valid configuration.
+const LEAST: &str = r#"
+[[listener]]
+name = "local"
+bind = "127.0.0.1:8080"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+
+[[policy]]
+name = "default"
+any_of = ["jwt"]
+
+[registry]
+file = "registry.json"
+"#;
+
+fn load(text: &str) -> Result<Config, ConfigErrors> {
+    Config::load("etc/cellway.toml", text, [])
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let variables = variables
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()));
+    Config::load("etc/cellway.toml", text, variables)
+}
+
+fn errors(text: &str) -> String {
+    load(text)
+        .expect_err("the configuration has mistakes")
+        .to_string()
+}
+
+#[test]
+fn the_example_file_is_valid_and_shows_the_defaults() {
+    let config = load(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.router.listeners.len(), 1);
+    assert_eq!(config.admin.unwrap().port(), 9901);
+
+    // Each commented setting must be known too, so each is turned on alone. An alternative may
+    // contradict the settings around it, but must not be unknown. A setting in a commented table is
+    // turned on together with the table's header line.
+    let mut shown = 0;
+    let mut table = None;
+    for (i, line) in EXAMPLE.lines().enumerate() {
+        let comment = line.strip_prefix("# ");
+        match comment {
+            None => table = None,
+            Some(comment) if comment.starts_with('[') => table = Some(i),
+            Some(_) => {}
+        }
+        let Some(setting) = comment.filter(|line| is_setting(line)) else {
+            continue;
+        };
+        shown += 1;
+        let on = |(j, line): (usize, &'static str)| match line.strip_prefix("# ") {
+            Some(comment) if i == j || table == Some(j) => comment,
+            Some(_) | None => line,
+        };
+        let on: Vec<_> = EXAMPLE.lines().enumerate().map(on).collect();
+        if let Err(errors) = load(&on.join("\n")) {
+            let text = errors.to_string();
+            assert!(!text.contains("unknown setting"), "{setting}\n{text}");
+            assert!(!text.contains("wrong"), "{setting}\n{text}");
+        }
+    }
+    assert!(shown > 30, "{shown} settings are shown as comments");
+}
+
+fn is_setting(line: &str) -> bool {
+    let name = line.split(" = ").next().unwrap_or_default();
+    line.contains(" = ") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+#[test]
+fn a_table_where_a_list_belongs_is_told_its_brackets() {
+    let text = LEAST.replace("[[listener]]", "[listener]");
+    assert_eq!(
+        errors(&text),
+        "etc/cellway.toml:2: listener: is a table\n    \
+         write it as [[listener]]: there may be several"
+    );
+    let text = LEAST.replace("any_of = [\"jwt\"]", "any_of = \"jwt\"");
+    assert!(errors(&text).ends_with("expected a list"));
+}
+
+#[test]
+fn commented_defaults_are_the_defaults() {
+    let shown = load(
+        &EXAMPLE
+            .replace("# connect_timeout_ms", "connect_timeout_ms")
+            .replace("# header_timeout_ms", "header_timeout_ms")
+            .replace("# idle_timeout_ms", "idle_timeout_ms")
+            .replace("# tls_timeout_ms", "tls_timeout_ms")
+            .replace("# keep_ms", "keep_ms")
+            .replace("# handshake_timeout_ms", "handshake_timeout_ms")
+            .replace("# first_byte_timeout_ms", "first_byte_timeout_ms")
+            .replace("# connections_max", "connections_max")
+            .replace("# streams_max", "streams_max")
+            .replace("# requests_max", "requests_max")
+            .replace("# stale_after_secs", "stale_after_secs")
+            .replace("# identity_max_age_secs", "identity_max_age_secs")
+            .replace("# bytes_max", "bytes_max")
+            .replace("# retry_max_secs", "retry_max_secs")
+            .replace("# drain_secs", "drain_secs")
+            .replace("# watch_secs", "watch_secs"),
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let least = load(EXAMPLE).unwrap();
+    let (a, b) = (&shown.router, &least.router);
+    assert_eq!(a.upstream.timeouts, b.upstream.timeouts);
+    assert_eq!(a.upstream.limits, b.upstream.limits);
+    assert_eq!(a.listeners[0].timeouts, b.listeners[0].timeouts);
+    assert_eq!(
+        a.listeners[0].connections_max,
+        b.listeners[0].connections_max
+    );
+    assert_eq!(a.listeners[0].streams_max, b.listeners[0].streams_max);
+    assert_eq!(a.sources.registry.timing, b.sources.registry.timing);
+    assert_eq!(a.sources.registry.limits, b.sources.registry.limits);
+    assert_eq!(shown.watch, least.watch);
+    assert_eq!(shown.drain, least.drain);
+}
+
+#[test]
+fn paths_are_taken_from_the_folder_of_the_file() {
+    let config = load(LEAST).unwrap();
+    let location = config.router.sources.registry.location;
+    assert_eq!(location.source(), "file:etc/registry.json");
+    let absolute = LEAST.replace("registry.json", "/srv/registry.json");
+    let location = load(&absolute).unwrap().router.sources.registry.location;
+    assert_eq!(location.source(), "file:/srv/registry.json");
+}
+
+#[test]
+fn names_every_mistake_of_form_at_once() {
+    let text = r#"
+[[listener]]
+name = "public"
+bind = "nowhere"
+polcy = "default"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+leeway_exp_secs = "soon"
+
+[[policy]]
+any_of = ["jwt", "password"]
+
+[registry]
+file = "registry.json"
+identity_max_age_secs = "never"
+
+[metrics]
+"#;
+    assert_eq!(
+        errors(text),
+        "\
+etc/cellway.toml:4: listener[0].bind: \"nowhere\": host names are not accepted here
+    use an IP address, such as 127.0.0.1:8443
+etc/cellway.toml:5: listener[0].polcy: unknown setting `polcy`
+    did you mean `policy`?
+etc/cellway.toml:11: issuer[0].leeway_exp_secs: is \"soon\"
+    expected a whole number, 0 or more
+etc/cellway.toml:13: policy[0].name: is missing
+    add it
+etc/cellway.toml:14: policy[0].any_of[1]: unknown value `password`
+    known here: jwt, mtls, routing_key
+etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
+    expected a number of seconds, \"off\"
+etc/cellway.toml:20: metrics: unknown setting `metrics`
+    known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log"
+    );
+}
+
+#[test]
+fn names_every_syntax_error_with_its_line() {
+    let text = errors("a = \nb = 1\nc = [1,\n");
+    assert!(
+        text.contains("etc/cellway.toml:1: not valid TOML"),
+        "{text}"
+    );
+    assert!(text.lines().count() >= 2, "{text}");
+}
+
+#[test]
+fn variables_override_the_file() {
+    let config = load_with(
+        LEAST,
+        &[
+            ("CELLWAY__LISTENER__0__BIND", "127.0.0.1:9999"),
+            ("CELLWAY__LISTENER__1__NAME", "second"),
+            ("CELLWAY__LISTENER__1__BIND", "127.0.0.1:9998"),
+            ("CELLWAY__UPSTREAM__REQUESTS_MAX", "7"),
+            ("CELLWAY__POLICY__0__MODE", "permissive"),
+            // This looks like a number, but the setting needs a string.
+            ("CELLWAY__POLICY__0__ANONYMOUS_PLACEMENT", "17"),
+            ("CELLWAY__ISSUER__0__AUDIENCE", r#"["a", "b"]"#),
+            ("CELLWAY__ROUTING_KEY__MAX_AGE_SECS", "7"),
+            ("CELLWAY__ROUTING_KEY__HEADER", "x-shard"),
+            ("CELLWAY__LOG__LEVEL", "debug"),
+            ("CELLWAY__ENVELOPE__KEYS", "sealing"),
+            ("CELLWAY__ENVELOPE__LIFETIME_SECS", "7"),
+            // Kubernetes sets this for a service called cellway.
+            ("CELLWAY_SERVICE_HOST", "10.0.0.1"),
+            ("CELLWAY_PORT", "tcp://10.0.0.1:80"),
+        ],
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let listeners = &config.router.listeners;
+    let listeners: Vec<_> = listeners
+        .iter()
+        .map(|l| (&*l.name, l.bind.port()))
+        .collect();
+    assert_eq!(listeners, [("local", 9999), ("second", 9998)]);
+    assert_eq!(config.router.upstream.limits.requests_max, 7);
+    let auth = &config.router.policy.auths()[0];
+    assert_eq!(auth.mode, Mode::Permissive);
+    assert_eq!(auth.anonymous_placement.as_ref().unwrap().as_str(), "17");
+    assert_eq!(config.router.policy.issuers[0].audiences.len(), 2);
+    let headers = &config.router.policy.headers;
+    assert_eq!(headers.routing_key_signature(), "x-shard-signature");
+    assert_eq!(config.log.level, crate::observe::log::Level::Debug);
+    let envelope = config.router.envelope.unwrap();
+    assert_eq!(envelope.keys, "etc/sealing");
+    assert_eq!(envelope.lifetime.as_secs(), 7);
+    assert_eq!(envelope.jwks_max_age.as_secs(), 300);
+    assert_eq!(&*envelope.issuer, "cellway");
+}
+
+#[test]
+fn a_key_for_subjects_is_beside_the_file_and_only_for_hashes() {
+    let with = |log: &str| format!("{LEAST}\n[log]\n{log}\n");
+    let config = load(&with("subject_key = \"subjects.key\"")).unwrap();
+    assert_eq!(config.log.subject_key.as_deref(), Some("etc/subjects.key"));
+    let text = errors(&with("subject = \"raw\"\nsubject_key = \"subjects.key\""));
+    assert!(
+        text.contains("log.subject_key: requires log.subject"),
+        "{text}"
+    );
+    let text = errors(&with("subject = \"plain\""));
+    assert!(text.contains("known here: hash, raw, off"), "{text}");
+    let config = load_with(LEAST, &[("CELLWAY__LOG__SUBJECT", "off")]).unwrap();
+    assert_eq!(config.log.subject, crate::observe::log::SubjectForm::Off);
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    let errors = load_with(
+        LEAST,
+        &[
+            ("CELLWAY__LISTENER__0__BIND", "nowhere"),
+            ("CELLWAY__LISTENER__3__BIND", "127.0.0.1:1"),
+            ("CELLWAY__LISTENER__BIND", "127.0.0.1:1"),
+            ("CELLWAY__REGISTRY__FILE__NAME", "x"),
+            ("CELLWAY__UPSTREM__REQUESTS_MAX", "7"),
+            ("CELLWAY____X", "7"),
+        ],
+    )
+    .unwrap_err()
+    .to_string();
+    for expected in [
+        "CELLWAY__LISTENER__0__BIND: listener[0].bind: \"nowhere\": host names are not accepted here",
+        "CELLWAY__LISTENER__3__BIND: `listener` has 1 entries, so the next one is number 1, not 3",
+        "CELLWAY__LISTENER__BIND: `listener` is a list",
+        "CELLWAY__REGISTRY__FILE__NAME: `registry.file` is a string",
+        "CELLWAY__UPSTREM__REQUESTS_MAX: upstrem: unknown setting `upstrem`\n    did you mean `upstream`?",
+        "CELLWAY____X: has an empty part",
+    ] {
+        assert!(
+            errors.contains(expected),
+            "expected {expected}\nfound {errors}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_cannot_bring_settings_of_its_own() {
+    let smuggled = "\"x\"\n[admin]\nbind = \"127.0.0.1:1\"";
+    let config = load_with(LEAST, &[("CELLWAY__LISTENER__0__NAME", smuggled)]).unwrap();
+    assert_eq!(&*config.router.listeners[0].name, smuggled);
+    assert_eq!(config.admin, None);
+}
