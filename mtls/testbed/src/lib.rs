@@ -48,6 +48,7 @@ mod host;
 mod idp;
 mod key;
 mod protocol;
+pub mod sample;
 mod script;
 mod serve;
 mod signer;

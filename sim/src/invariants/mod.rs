@@ -28,6 +28,7 @@ mod journal;
 mod key_age;
 mod keys;
 mod keys_taken;
+mod listed;
 mod opening;
 mod placement;
 mod quiet;

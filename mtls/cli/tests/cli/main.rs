@@ -27,37 +27,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use cellway_core::Unix;
+use cellway_testbed::sample::{CONFIG, REGISTRY};
 use cellway_testbed::{Claims, Signer};
-
-const CONFIG: &str = r#"
-[[listener]]
-name = "local"
-bind = "127.0.0.1:0"
-
-[[issuer]]
-name = "main"
-issuer = "https://idp.example"
-audience = "cellway"
-jwks_file = "keys.json"
-
-[[policy]]
-name = "default"
-any_of = ["jwt"]
-
-[registry]
-file = "registry.json"
-
-[admin]
-bind = "127.0.0.1:0"
-
-[log]
-to = "stdout"
-"#;
-
-const REGISTRY: &str = r#"{"version": 1,
-"cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
-           "endpoints": [{"url": "http://127.0.0.1:9"}]}],
-"tenants": [{"id": "acme", "cell": "a"}, {"id": "late", "cell": "a", "status": "suspended"}]}"#;
 
 /// A folder with a configuration and what it names.
 struct Folder(cellway_testbed::Folder);

@@ -1,9 +1,10 @@
 //! Revoked credentials are no longer accepted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::listed::Listed;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
@@ -14,9 +15,7 @@ use crate::fact::{Fact, Life};
 pub struct Revoked {
     journal: Journal,
     settings: SettingsInForce,
-    published: BTreeMap<u64, BTreeSet<Subject>>,
-    /// The subjects that are revoked now, and since when.
-    since: BTreeMap<Subject, Duration>,
+    revoked: Listed<Subject>,
     /// The version that each router applied last, and when.
     applied: BTreeMap<Life, (Duration, u64)>,
 }
@@ -30,24 +29,15 @@ impl Revoked {
         Self {
             journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
-            published: BTreeMap::new(),
-            since: BTreeMap::new(),
+            revoked: Listed::new(),
             applied: BTreeMap::new(),
         }
-    }
-
-    fn published(&mut self, at: Duration, version: u64, revoked: &BTreeSet<Subject>) {
-        self.since.retain(|subject, _| revoked.contains(subject));
-        for subject in revoked {
-            self.since.entry(subject.clone()).or_insert(at);
-        }
-        self.published.insert(version, revoked.clone());
     }
 
     /// Whether a router has applied, before this moment, a version that revokes this subject.
     fn knows(&self, life: &Life, subject: &Subject, at: Duration) -> bool {
         let applied = self.applied.get(life).filter(|(since, _)| *since < at);
-        let revoked = applied.and_then(|(_, version)| self.published.get(version));
+        let revoked = applied.and_then(|(_, version)| self.revoked.in_version(*version));
         revoked.is_some_and(|revoked| revoked.contains(subject))
     }
 }
@@ -59,7 +49,7 @@ impl Invariant for Revoked {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Published(said) => self.published(at, said.version, &said.revoked),
+            Fact::Published(said) => self.revoked.published(at, said.version, &said.revoked),
             Fact::RegistryApplied { life, version } => {
                 self.applied.insert(life.clone(), (at, *version));
             }
@@ -81,15 +71,11 @@ impl Invariant for Revoked {
                 life.router, subject.1
             ));
         }
-        let since = self.since.get(&subject).copied();
-        let expired = |since: &Duration| {
-            let time = [*since, decided_at];
-            let max_age = self
-                .settings
-                .most(&life.router, time, |it| it.status_max_age);
-            decided_at > since.saturating_add(max_age)
-        };
-        match since.filter(expired) {
+        let (settings, router) = (&self.settings, &life.router);
+        let since = self
+            .revoked
+            .known_everywhere(&subject, settings, router, decided_at);
+        match since {
             Some(since) => Err(format!(
                 "{} forwarded {tag}, but {} has been revoked since {since:?}",
                 life.router, subject.1

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::journal::{Journal, Passed};
+use super::listed::Listed;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Decided, Fact, Life};
 
@@ -17,9 +18,7 @@ pub struct Suspended {
     settings: SettingsInForce,
     streams_within: Duration,
     delivery_max: Duration,
-    published: BTreeMap<u64, BTreeSet<String>>,
-    /// The tenants that are suspended now, and since when.
-    since: BTreeMap<String, Duration>,
+    suspended: Listed<String>,
     /// When each router applied the suspension of each tenant.
     known: BTreeMap<Life, BTreeMap<String, Duration>>,
     /// The tenants of allowed requests that haven't ended, by router and request id.
@@ -38,8 +37,7 @@ impl Suspended {
             settings: bounds.settings.clone(),
             streams_within: bounds.streams_within,
             delivery_max: bounds.delivery_max,
-            published: BTreeMap::new(),
-            since: BTreeMap::new(),
+            suspended: Listed::new(),
             known: BTreeMap::new(),
             open: BTreeMap::new(),
             passed: BTreeMap::new(),
@@ -47,17 +45,9 @@ impl Suspended {
         }
     }
 
-    fn published(&mut self, at: Duration, version: u64, suspended: &BTreeSet<String>) {
-        self.since.retain(|tenant, _| suspended.contains(tenant));
-        for tenant in suspended {
-            self.since.entry(tenant.clone()).or_insert(at);
-        }
-        self.published.insert(version, suspended.clone());
-    }
-
     fn applied(&mut self, at: Duration, life: &Life, version: u64) {
         let none = BTreeSet::new();
-        let suspended = self.published.get(&version).unwrap_or(&none);
+        let suspended = self.suspended.in_version(version).unwrap_or(&none);
         let known = self.known.entry(life.clone()).or_default();
         known.retain(|tenant, _| suspended.contains(tenant));
         for tenant in suspended {
@@ -130,15 +120,11 @@ impl Suspended {
                 "{router} forwarded {tag}, but had applied the suspension of {tenant}"
             ));
         }
-        let since = self.since.get(&tenant).copied();
-        let expired = |since: &Duration| {
-            let time = [*since, decided_at];
-            let max_age = self
-                .settings
-                .most(&life.router, time, |it| it.status_max_age);
-            decided_at > since.saturating_add(max_age)
-        };
-        match since.filter(expired) {
+        let (settings, router) = (&self.settings, &life.router);
+        let since = self
+            .suspended
+            .known_everywhere(&tenant, settings, router, decided_at);
+        match since {
             Some(since) => Err(format!(
                 "{} forwarded {tag}, but {tenant} has been suspended since {since:?}",
                 life.router
@@ -155,7 +141,7 @@ impl Invariant for Suspended {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Published(said) => self.published(at, said.version, &said.suspended),
+            Fact::Published(said) => self.suspended.published(at, said.version, &said.suspended),
             Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
             Fact::Decided(decided) => self.decided(decided),
             Fact::Responded(responded) => {

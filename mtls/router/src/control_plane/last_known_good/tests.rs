@@ -3,10 +3,6 @@ use crate::testing::Host;
 
 const SOURCE: &str = "https://idp.example/keys";
 
-fn host() -> (Host, LastKnownGood) {
-    (Host::new(), LastKnownGood::new("state"))
-}
-
 fn document(body: &'static str, at: u64) -> Document {
     Document {
         body: body.into(),
@@ -14,160 +10,142 @@ fn document(body: &'static str, at: u64) -> Document {
     }
 }
 
-async fn load(host: &Host, last_known_good: &LastKnownGood) -> Result<Option<Document>, LoadError> {
-    let loaded = last_known_good
-        .load(host, &Slot::Registry, SOURCE, 1_000)
-        .await;
-    loaded.map(|found| found.map(|(_, document)| document))
+/// A folder of last-known-good documents on a host's disk.
+struct Saved {
+    host: Host,
+    folder: LastKnownGood,
+}
+
+impl Saved {
+    fn new() -> Self {
+        Self {
+            host: Host::new(),
+            folder: LastKnownGood::new("state"),
+        }
+    }
+
+    /// A folder that has a registry from [`SOURCE`], and the path and content of its file.
+    async fn with_registry() -> (Self, String, Bytes) {
+        let saved = Self::new();
+        saved.save(document("the body", 7)).await;
+        let path = saved.folder.path(&Slot::Registry);
+        let whole = saved.host.disk.get(&path).unwrap();
+        (saved, path, whole)
+    }
+
+    /// Saves a registry from [`SOURCE`].
+    async fn save(&self, document: Document) -> DocumentId {
+        let slot = &Slot::Registry;
+        let saved = self.folder.save(&self.host, slot, SOURCE, document);
+        saved.await.unwrap()
+    }
+
+    /// Notes that the source still has this registry.
+    async fn confirm(&self, id: &DocumentId, at: u64) {
+        let at = Unix::from_secs(at);
+        let confirmed = self.folder.confirm(&self.host, &Slot::Registry, id, at);
+        confirmed.await.unwrap();
+    }
+
+    async fn load(&self) -> Result<Option<Document>, LoadError> {
+        let slot = &Slot::Registry;
+        let loaded = self.folder.load(&self.host, slot, SOURCE, 1_000).await;
+        loaded.map(|found| found.map(|(_, document)| document))
+    }
 }
 
 #[tokio::test]
-async fn gives_back_what_it_kept() {
-    let (host, last_known_good) = host();
-    assert_eq!(load(&host, &last_known_good).await.unwrap(), None);
-    let saved = document("body\nof two lines", 1_700_000_000);
-    last_known_good
-        .save(&host, &Slot::Registry, SOURCE, saved.clone())
-        .await
-        .unwrap();
-    assert_eq!(load(&host, &last_known_good).await.unwrap(), Some(saved));
+async fn a_saved_document_is_loaded_from_its_own_slot() {
+    let saved = Saved::new();
+    assert_eq!(saved.load().await.unwrap(), None);
+    let body = document("body\nof two lines", 1_700_000_000);
+    saved.save(body.clone()).await;
+    assert_eq!(saved.load().await.unwrap(), Some(body));
     let other = Slot::Keys("main".to_owned());
-    assert_eq!(
-        last_known_good
-            .load(&host, &other, SOURCE, 1_000)
-            .await
-            .unwrap(),
-        None
-    );
+    let loaded = saved.folder.load(&saved.host, &other, SOURCE, 1_000).await;
+    assert_eq!(loaded.unwrap(), None);
 }
 
 #[tokio::test]
 async fn refuses_every_torn_file() {
-    let (host, last_known_good) = host();
-    last_known_good
-        .save(&host, &Slot::Registry, SOURCE, document("the body", 7))
-        .await
-        .unwrap();
-    let path = last_known_good.path(&Slot::Registry);
-    let whole = host.disk.get(&path).unwrap();
+    let (saved, path, whole) = Saved::with_registry().await;
     for len in 0..whole.len() {
-        host.disk.put(&path, whole.slice(..len));
-        assert!(load(&host, &last_known_good).await.is_err(), "cut at {len}");
+        saved.host.disk.put(&path, whole.slice(..len));
+        assert!(saved.load().await.is_err(), "cut at {len}");
     }
 }
 
 #[tokio::test]
 async fn refuses_every_altered_byte() {
-    let (host, last_known_good) = host();
-    last_known_good
-        .save(&host, &Slot::Registry, SOURCE, document("the body", 7))
-        .await
-        .unwrap();
-    let path = last_known_good.path(&Slot::Registry);
-    let whole = host.disk.get(&path).unwrap();
+    let (saved, path, whole) = Saved::with_registry().await;
     for at in 0..whole.len() {
         let mut altered = whole.to_vec();
         altered[at] ^= 1;
-        host.disk.put(&path, altered);
-        let loaded = load(&host, &last_known_good).await;
+        saved.host.disk.put(&path, altered);
+        let loaded = saved.load().await;
         assert!(loaded.is_err(), "altered at {at}: {loaded:?}");
     }
 }
 
 #[tokio::test]
 async fn refuses_other_sources_formats_and_files() {
-    let (host, last_known_good) = host();
+    let Saved { host, folder } = &Saved::new();
     let elsewhere = "https://other.example/keys";
-    last_known_good
-        .save(&host, &Slot::Registry, elsewhere, document("x", 7))
-        .await
-        .unwrap();
-    let refused = load(&host, &last_known_good).await.unwrap_err();
+    let slot = &Slot::Registry;
+    let saved = folder.save(host, slot, elsewhere, document("x", 7));
+    saved.await.unwrap();
+    let load = async || folder.load(host, slot, SOURCE, 1_000).await;
+    let refused = load().await.unwrap_err();
     assert!(matches!(refused, LoadError::Source(s) if s == elsewhere));
 
-    let path = last_known_good.path(&Slot::Registry);
+    let path = folder.path(slot);
     let put = |text: &'static str| host.disk.put(&path, text);
     put("{\"cellway_keep\":2,\"something\":\"new\"}\nbody");
-    assert!(matches!(
-        load(&host, &last_known_good).await,
-        Err(LoadError::Format(2))
-    ));
+    assert!(matches!(load().await, Err(LoadError::Format(2))));
     for foreign in ["", "\n", "{}\n", "{\"keys\":[]}", "[1]\nx", "\u{0}\u{0}\n"] {
         put(foreign);
-        let refused = load(&host, &last_known_good).await;
+        let refused = load().await;
         assert!(matches!(refused, Err(LoadError::NotOurs)), "{foreign:?}");
     }
 }
 
 #[tokio::test]
 async fn a_confirmation_renews_its_own_document_only() {
-    let (host, last_known_good) = host();
-    let slot = Slot::Registry;
-    let id = last_known_good
-        .save(&host, &slot, SOURCE, document("one", 100))
-        .await
-        .unwrap();
-    last_known_good
-        .confirm(&host, &slot, &id, Unix::from_secs(200))
-        .await
-        .unwrap();
-    assert_eq!(
-        load(&host, &last_known_good).await.unwrap(),
-        Some(document("one", 200))
-    );
+    let saved = Saved::new();
+    let id = saved.save(document("one", 100)).await;
+    saved.confirm(&id, 200).await;
+    assert_eq!(saved.load().await.unwrap(), Some(document("one", 200)));
 
     // The confirmation doesn't renew another document that is older.
-    let other = last_known_good
-        .save(&host, &slot, SOURCE, document("two", 150))
-        .await
-        .unwrap();
-    assert_eq!(
-        load(&host, &last_known_good).await.unwrap(),
-        Some(document("two", 150))
-    );
+    let other = saved.save(document("two", 150)).await;
+    assert_eq!(saved.load().await.unwrap(), Some(document("two", 150)));
 
     // A confirmation from before the document's own time is ignored.
-    last_known_good
-        .confirm(&host, &slot, &other, Unix::from_secs(50))
-        .await
-        .unwrap();
-    assert_eq!(
-        load(&host, &last_known_good).await.unwrap(),
-        Some(document("two", 150))
-    );
+    saved.confirm(&other, 50).await;
+    assert_eq!(saved.load().await.unwrap(), Some(document("two", 150)));
 
     // A torn confirmation is ignored.
-    last_known_good
-        .confirm(&host, &slot, &other, Unix::from_secs(999))
-        .await
-        .unwrap();
-    let path = last_known_good.confirmation(&slot);
-    let whole = host.disk.get(&path).unwrap();
+    saved.confirm(&other, 999).await;
+    let path = saved.folder.confirmation(&Slot::Registry);
+    let whole = saved.host.disk.get(&path).unwrap();
     for len in 0..whole.len() {
-        host.disk.put(&path, whole.slice(..len));
-        assert_eq!(
-            load(&host, &last_known_good).await.unwrap(),
-            Some(document("two", 150))
-        );
+        saved.host.disk.put(&path, whole.slice(..len));
+        assert_eq!(saved.load().await.unwrap(), Some(document("two", 150)));
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_leaves_the_old_document() {
-    let (host, last_known_good) = host();
-    last_known_good
-        .save(&host, &Slot::Registry, SOURCE, document("old", 1))
-        .await
-        .unwrap();
+    let saved = Saved::new();
+    saved.save(document("old", 1)).await;
+    let Saved { host, folder } = &saved;
     host.disk.fill_up();
-    let saved = last_known_good
-        .save(&host, &Slot::Registry, SOURCE, document("new", 2))
-        .await;
-    assert_eq!(saved.unwrap_err().kind(), io::ErrorKind::StorageFull);
-    assert_eq!(
-        load(&host, &last_known_good).await.unwrap(),
-        Some(document("old", 1))
-    );
+    let error = folder
+        .save(host, &Slot::Registry, SOURCE, document("new", 2))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(saved.load().await.unwrap(), Some(document("old", 1)));
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use cellway_core::envelope::SigningKey;
+use cellway_testbed::sample::{CONFIG, REGISTRY};
 use cellway_testbed::{Ca, CertificateSpec, Credential, Key, San, Signer, Usage, Validity};
 use rustls::time_provider::DefaultTimeProvider;
 
@@ -12,31 +13,12 @@ use crate::settings::EnvelopeForm;
 use crate::testing::{EventLog, Host};
 
 const FILE: &str = "cellway.toml";
-const CONFIG: &str = r#"
-[[listener]]
-name = "public"
-bind = "127.0.0.1:0"
-[listener.tls]
-certificate = "server.pem"
-key = "server.key"
-
-[[issuer]]
-name = "main"
-issuer = "https://idp.example"
-audience = "cellway"
-jwks_file = "keys.json"
-
-[[policy]]
-name = "default"
-any_of = ["jwt"]
-
-[registry]
-file = "registry.json"
-"#;
-
-const REGISTRY: &str = r#"{"version": 1, "cells": [
-    {"id": "a", "tier": "std", "region": "eu", "state": "active",
-     "endpoints": [{"url": "http://127.0.0.1:9"}]}]}"#;
+/// The sample configuration with TLS on its listener.
+fn config() -> String {
+    let listener = "bind = \"127.0.0.1:0\"\n";
+    let tls = "tls = { certificate = \"server.pem\", key = \"server.key\" }\n";
+    CONFIG.replacen(listener, &format!("{listener}{tls}"), 1)
+}
 
 fn credential(seed: u8) -> (Credential, Key) {
     let now = cellway_env::Env::unix_now(&Host::new());
@@ -68,7 +50,7 @@ fn put(host: &Host, (credential, key): (Credential, Key)) {
 /// Starts a router that follows the files of `host`. Time is paused, so waiting for checks takes no
 /// real time.
 async fn start(host: &Host) -> EventLog {
-    start_from(host, CONFIG).await
+    start_from(host, &config()).await
 }
 
 async fn start_from(host: &Host, config: &str) -> EventLog {
@@ -164,7 +146,7 @@ fn put_envelope_keys(host: &Host, kids: &[&str]) {
 async fn keys_of_envelopes_are_looked_at_and_a_bad_one_leaves_the_old() {
     let host = Host::new();
     put_envelope_keys(&host, &["k1"]);
-    let config = format!("{CONFIG}\n[envelope]\nkeys = \"sealing\"\n");
+    let config = config() + "\n[envelope]\nkeys = \"sealing\"\n";
     let events = start_from(&host, &config).await;
     some_looks().await;
     assert!(events.of("reloaded").is_empty());
@@ -197,7 +179,7 @@ async fn a_refused_configuration_is_tried_again_when_what_it_lacked_is_there() {
     let host = Host::new();
     let events = start(&host).await;
     some_looks().await;
-    let with_envelope = format!("{CONFIG}\n[envelope]\nkeys = \"sealing\"\n");
+    let with_envelope = config() + "\n[envelope]\nkeys = \"sealing\"\n";
     host.disk.put(FILE, with_envelope);
     let refused = until(&events, "reload_refused", 1).await;
     assert!(refused.contains("sealing/keys.toml"), "{refused}");
@@ -217,7 +199,7 @@ async fn a_file_of_a_refused_configuration_counts_until_that_is_replaced() {
     let host = Host::new();
     let events = start(&host).await;
     some_looks().await;
-    host.disk.put(FILE, CONFIG.replace("server.", "late."));
+    host.disk.put(FILE, config().replace("server.", "late."));
     until(&events, "reload_refused", 1).await;
     host.disk.put("late.pem", "junk");
     until(&events, "reload_refused", 2).await;
@@ -225,7 +207,7 @@ async fn a_file_of_a_refused_configuration_counts_until_that_is_replaced() {
     put_credential(&host, 3);
     until(&events, "reload_refused", 3).await;
 
-    host.disk.put(FILE, CONFIG);
+    host.disk.put(FILE, config());
     until(&events, "reloaded", 1).await;
     host.disk.put("late.pem", "other junk");
     some_looks().await;
@@ -238,20 +220,21 @@ async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
     let host = Host::new();
     let events = start(&host).await;
     some_looks().await;
-    host.disk.put(FILE, CONFIG.replace("audience", "audiance"));
+    host.disk
+        .put(FILE, config().replace("audience", "audiance"));
     let refused = until(&events, "reload_refused", 1).await;
     assert!(
-        refused.contains("cellway.toml:12: issuer[0].audiance"),
+        refused.contains("cellway.toml:10: issuer[0].audiance"),
         "{refused}"
     );
     host.disk.put(
         FILE,
-        CONFIG.replace("bind = \"127.0.0.1:0\"", "bind = \"127.0.0.1:9\""),
+        config().replacen("bind = \"127.0.0.1:0\"", "bind = \"127.0.0.1:9\"", 1),
     );
     let refused = until(&events, "reload_refused", 2).await;
     assert!(refused.contains("listener"), "{refused}");
     host.disk
-        .put(FILE, CONFIG.replace("= \"cellway\"", "= \"other\""));
+        .put(FILE, config().replace("= \"cellway\"", "= \"other\""));
     until(&events, "reloaded", 1).await;
 }
 
@@ -275,11 +258,11 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
     assert_eq!(files, serde_json::json!(["server.key", "server.pem"]));
 
     // Changed files of a refused reload are reported by the next good one, if it names them.
-    host.disk.put(FILE, CONFIG.replace("server.", "late."));
+    host.disk.put(FILE, config().replace("server.", "late."));
     until(&events, "reload_refused", 1).await;
     host.disk.put("late.pem", "junk");
     until(&events, "reload_refused", 2).await;
-    let other = CONFIG.replace("= \"cellway\"", "= \"not-to-be-told\"");
+    let other = config().replace("= \"cellway\"", "= \"not-to-be-told\"");
     host.disk
         .put(FILE, format!("{other}\n[runtime]\ndrain_secs = 7\n"));
     let line = until(&events, "reloaded", 2).await;
@@ -290,7 +273,7 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
     assert_ne!(digest, other);
     assert!(!line.contains("not-to-be-told"), "{line}");
 
-    host.disk.put(FILE, CONFIG);
+    host.disk.put(FILE, config());
     let (_, _, again) = changed(&until(&events, "reloaded", 3).await);
     assert_eq!(digest, again);
 }
@@ -302,10 +285,8 @@ async fn a_subject_key_that_comes_later_is_found() {
     let host = Host::new();
     let events = start(&host).await;
     some_looks().await;
-    host.disk.put(
-        FILE,
-        format!("{CONFIG}\n[log]\nsubject_key = \"subjects.key\"\n"),
-    );
+    host.disk
+        .put(FILE, config() + "subject_key = \"subjects.key\"\n");
     let refused = until(&events, "reload_refused", 1).await;
     assert!(
         refused.contains("log.subject_key: subjects.key"),
@@ -343,7 +324,7 @@ async fn a_certificate_that_ends_soon_is_named_once() {
         assert!(line.contains(part), "{line}");
     }
     // Another reload and more checks report nothing new. The wall clock stands still here.
-    host.disk.put(FILE, format!("{CONFIG}\n"));
+    host.disk.put(FILE, config() + "\n");
     until(&events, "reloaded", 2).await;
     some_looks().await;
     assert_eq!(events.of("certificate_ending").len(), 1);
