@@ -7,6 +7,7 @@ use http::header::HeaderName;
 use serde::Deserialize;
 
 use super::names::{self, normalized};
+use crate::evidence::Credentials;
 use crate::routing_key;
 
 /// The values that the router sends to a cell, in the order of stamping. A header's name is the
@@ -143,6 +144,22 @@ impl Default for HeaderRules {
 }
 
 impl HeaderRules {
+    /// Joins what a request carries under these names with what was taken from it under the names of
+    /// `before`. A credential whose header has another name now counts only under the new one.
+    pub fn renamed(&self, before: &Self, taken: Credentials, now: Credentials) -> Credentials {
+        let mut credentials = taken;
+        if self.tenant_choice != before.tenant_choice {
+            credentials.tenant_choice = now.tenant_choice;
+        }
+        if self.routing_key != before.routing_key {
+            credentials.routing_key = now.routing_key;
+        }
+        if self.routing_key_signature != before.routing_key_signature {
+            credentials.routing_key_signature = now.routing_key_signature;
+        }
+        credentials
+    }
+
     /// Checks the names.
     ///
     /// # Errors

@@ -6,9 +6,12 @@ use std::time::Duration;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::RouterSettings;
-use cellway_testbed::{Claims, IdentityProvider, IdpFault, Protocol, Request, ServerTls, Signer};
-use http::StatusCode;
-use serde_json::json;
+use cellway_testbed::{
+    Answer, Claims, IdentityProvider, IdpFault, Protocol, Request, ServerTls, Signer,
+};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
 
 use crate::world::{DAY, World, body, cell, plain, plain_endpoint, reason, registry, start};
 
@@ -194,4 +197,94 @@ async fn a_reload_sets_how_long_a_fetch_may_take() {
     settings.sources.fetch.total_timeout = Duration::from_millis(50);
     world.handle.apply(settings).await.unwrap();
     world.events.line("keys failed timeout").await;
+}
+
+/// Catches: a wait for keys that a reload turns into a wait for another issuer's, because it goes by
+/// the issuer's position.
+#[tokio::test]
+async fn a_reload_that_reorders_issuers_ends_no_wait() {
+    let (slow, quick) = (identity_provider().await, identity_provider().await);
+    slow.set_fault(IdpFault::Slow(Duration::from_secs(1)));
+    let issuer = |name: &str, provider: &IdentityProvider, tenant: &str| {
+        json!({"name": name, "issuer": provider.issuer(), "audience": "cellway",
+               "jwks_uri": provider.jwks_uri(), "tenants": [tenant]})
+    };
+    let issuers = [
+        issuer("slow", &slow, "acme"),
+        issuer("quick", &quick, "globex"),
+    ];
+    let policy = |issuers: &[Value]| {
+        build(json!({"issuer": issuers, "policy": [{"name": "default", "any_of": ["jwt"]}]}))
+    };
+    let mut settings = settings(&quick).await;
+    settings.policy = policy(&issuers);
+    let world = start(settings.clone()).await;
+
+    let [first, second] = issuers;
+    settings.policy = policy(&[second, first]);
+    let token = slow.sign(&acme(&slow)).unwrap();
+    let answer = while_it_waits(&world, get(&token), settings).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", reason(&answer));
+}
+
+/// Catches: a request that is decided by the settings of a reload and answered by those before, or
+/// whose tenant is chosen in a header that no longer chooses.
+#[tokio::test]
+async fn a_request_that_waited_over_a_reload_follows_the_new_settings() {
+    let policy = |provider: &IdentityProvider, app: &str| {
+        build(json!({
+            "issuer": [{"name": "main", "issuer": provider.issuer(), "audience": "cellway",
+                        "jwks_uri": provider.jwks_uri(),
+                        "claims": {"tenant": "tenant_id", "tenants": "tenants"}}],
+            "policy": [{"name": "default", "any_of": ["jwt"],
+                        "cors": {"origins": [format!("https://{app}.example")]}}],
+            "headers": {"prefix": format!("x-{app}-"), "tenant_choice": format!("x-pick-{app}")},
+        }))
+    };
+    for chooses in [false, true] {
+        let provider = identity_provider().await;
+        let mut settings = settings(&provider).await;
+        settings.policy = policy(&provider, "before");
+        let world = start(settings.clone()).await;
+        settings.policy = policy(&provider, "after");
+
+        provider.set_fault(IdpFault::Slow(Duration::from_secs(1)));
+        provider.publish(Signer::from_seed("two", [2; 32]).unwrap());
+        let mut claims = acme(&provider);
+        if chooses {
+            claims = claims
+                .without("tenant_id")
+                .with("tenants", json!(["acme", "globex"]));
+        }
+        let token = provider.sign_as("two", &claims).unwrap();
+        let request = get(&token)
+            .header(ORIGIN, HeaderValue::from_static("https://before.example"))
+            .header(
+                HeaderName::from_static("x-pick-before"),
+                HeaderValue::from_static("acme"),
+            );
+        let answer = while_it_waits(&world, request, settings).await;
+        assert_eq!(answer.headers["x-after-owner"], owner(chooses));
+        assert!(!answer.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+        if chooses {
+            assert_eq!(answer.headers["x-after-reason"], "ambiguous_tenant");
+        }
+    }
+}
+
+fn owner(refused: bool) -> &'static str {
+    if refused { "router" } else { "cell" }
+}
+
+fn build(specs: Value) -> Arc<Policy> {
+    let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
+    Arc::new(Policy::build(&specs).unwrap())
+}
+
+/// Sends a request that must wait for keys, and puts `settings` in force meanwhile.
+async fn while_it_waits(world: &World, request: Request, settings: RouterSettings) -> Answer {
+    let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
+    let (answer, applied) = tokio::join!(connection.send(request), world.handle.apply(settings));
+    applied.unwrap();
+    answer.unwrap()
 }

@@ -11,6 +11,7 @@ mod stamp;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use cellway_core::headers::HeaderRules;
 use cellway_core::identify::Memo;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, headers};
@@ -121,7 +122,7 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
     let view = case.authorizer.views.load();
     let decided = waited
         .map_err(|why| tell(case, &view, parts, &credentials, why))
-        .and_then(|()| after_waiting(case, &view, &credentials, parts));
+        .and_then(|()| after_waiting(case, &view, &policy.headers, credentials, parts));
     (view, decided)
 }
 
@@ -140,18 +141,20 @@ fn first<E: Env, S: Sink>(
     Ok((credentials, outcome))
 }
 
-/// Decides a request that waited for keys. Meanwhile, a reload may have changed the bundle and
-/// renamed the router's headers.
+/// Decides a request that waited for keys, by the view of now. Meanwhile, a reload may have changed
+/// the bundle and renamed the headers: `before` has the names by which `credentials` were taken.
 fn after_waiting<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
-    credentials: &Credentials,
+    before: &HeaderRules,
+    credentials: Credentials,
     parts: &mut Parts,
 ) -> Result<Allow, Refused> {
+    let rules = view.config.header_rules();
+    let credentials = rules.renamed(before, credentials, sanitize(view, parts)?);
     reverify_client(case, view, case.authorizer.reporter.now())
-        .map_err(|why| tell(case, view, parts, credentials, why))?;
-    sanitize(view, parts)?;
-    match once(case, view, parts, credentials, true)? {
+        .map_err(|why| tell(case, view, parts, &credentials, why))?;
+    match once(case, view, parts, &credentials, true)? {
         Outcome::Done(decision) => settle(decision),
         // A request waits only once. `decide` never asks for a second wait.
         Outcome::Wait(_) => Err(Refused::new(

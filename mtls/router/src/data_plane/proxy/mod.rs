@@ -70,8 +70,14 @@ pub(crate) fn serve<E: Env, S: Sink>(
             drop(view);
             return early.serve(report, outgoing, announced, &config).await;
         }
+        let epoch = view.config.epoch;
         let (view, judged) =
             authorize(&report.case(spread), view, checked, &mut outgoing.parts).await;
+        if view.config.epoch != epoch {
+            // A reload while the request waited for keys: the answer follows the new settings too.
+            let listener = report.connection.listener;
+            report.cors = Grant::of(&view.config, listener, &outgoing.parts);
+        }
         // The view isn't held while the request waits for a cell or a client, because its snapshot
         // holds a whole registry.
         let config = view.config.clone();
