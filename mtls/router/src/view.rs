@@ -97,6 +97,11 @@ impl ViewCell {
         self.view.load()
     }
 
+    /// The current view, to be held for longer.
+    pub(crate) fn current(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
     /// The current configuration, to be held for longer.
     pub(crate) fn config(&self) -> Arc<ActiveConfig> {
         Arc::clone(&self.load().config)

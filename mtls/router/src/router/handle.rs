@@ -153,15 +153,18 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// The status that `/readyz` shows.
     pub fn status(&self) -> Status {
-        let (snapshot, now) = (self.snapshot(), self.0.reporter.now());
-        let ready = self.0.latch.check(&snapshot, now.mono);
-        Status::new(&snapshot, now, ready, self.is_draining())
+        let (view, now) = (self.0.state.views.current(), self.0.reporter.now());
+        let (config, snapshot) = (&view.config, &view.snapshot);
+        let ready = self.0.latch.check(snapshot, now.mono);
+        let sealer = config.sealer.as_ref();
+        let registry = snapshot.registry.as_deref();
+        Status::new(snapshot, now, ready, self.is_draining())
             .with_open(self.is_open())
-            .with_listeners(&snapshot.policy, &self.listeners())
-            .with_revocation_lists(now.unix, &self.revocation_lists())
-            .with_certificates(now.unix, &self.certificates())
-            .with_envelope(self.envelope())
-            .with_mismatches(&self.0.mismatches.of(&snapshot))
+            .with_listeners(&config.settings)
+            .with_revocation_lists(now.unix, config.lists())
+            .with_certificates(now.unix, &config.certificates)
+            .with_envelope(sealer.map(|sealer| EnvelopeStatus::new(sealer, registry, now)))
+            .with_mismatches(&self.0.mismatches.of(snapshot))
     }
 
     /// Waits until a registry is loaded and some credential can be verified.
@@ -234,10 +237,11 @@ impl<E: Env, S: Sink> Overview for Handle<E, S> {
     }
 
     fn metrics(&self, metrics: &Metrics) -> String {
-        let (snapshot, now) = (self.snapshot(), self.clock().now());
-        let mut text = metrics.render(&snapshot, now.mono, &self.cell_loads());
-        text += &metrics::ages(&snapshot, now.unix, &self.revocation_lists());
-        text += &metrics::ends(&self.certificates());
+        let (view, now) = (self.0.state.views.current(), self.clock().now());
+        let (config, snapshot) = (&view.config, &view.snapshot);
+        let mut text = metrics.render(snapshot, now.mono, &self.cell_loads());
+        text += &metrics::ages(snapshot, now.unix, config.lists());
+        text += &metrics::ends(&config.certificates);
         text
     }
 

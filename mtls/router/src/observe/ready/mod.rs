@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::envelope::EnvelopeStatus;
 use crate::rfc3339::rfc3339;
+use crate::settings::RouterSettings;
 use crate::tls::{CertificateDates, ListDates};
 
 /// Whether a registry is loaded and some credential can be verified.
@@ -316,15 +317,14 @@ impl Status {
 
     /// Adds each listener's policy and mode.
     #[must_use]
-    pub fn with_listeners(mut self, policy: &Policy, listeners: &[(Arc<str>, Text)]) -> Self {
-        for (listener, name) in listeners {
-            let auth = policy.policy_id(name.as_str()).map(|id| policy.auth(id));
+    pub fn with_listeners(mut self, settings: &RouterSettings) -> Self {
+        for listener in &settings.listeners {
+            let auth = settings.policy.auth(listener.policy);
             let status = ListenerStatus {
-                policy: name.to_string(),
-                // The policy is unknown only for a moment, while a reload takes effect.
-                mode: auth.map_or("reloading", |auth| auth.mode.as_str()),
+                policy: auth.name.to_string(),
+                mode: auth.mode.as_str(),
             };
-            self.listeners.insert(listener.to_string(), status);
+            self.listeners.insert(listener.name.to_string(), status);
         }
         self
     }
