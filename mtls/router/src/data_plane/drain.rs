@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 pub(crate) struct Drain {
     draining: AtomicBool,
     stopped: AtomicBool,
-    /// Notified when one of the two changes.
+    /// Notified when one of the two changes, and after a reload.
     changed: Notify,
     /// Connections of all listeners.
     connections: AtomicUsize,
@@ -26,7 +26,8 @@ impl Drain {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Notified when the drain begins and when it is over. Enable it before you check the state.
+    /// Notified when the drain begins, when it is over, and after a reload. Enable it before you
+    /// check the state.
     pub(crate) fn changed(&self) -> &Notify {
         &self.changed
     }
@@ -44,6 +45,12 @@ impl Drain {
         self.stopped.store(true, Ordering::Release);
         self.changed.notify_waiters();
         left
+    }
+
+    /// Wakes all connections after a reload, so that each checks whether it may stay open. They
+    /// already wait for [`changed`](Self::changed); a second wait would cost at each poll.
+    pub(crate) fn reloaded(&self) {
+        self.changed.notify_waiters();
     }
 
     /// Waits until the drain begins.

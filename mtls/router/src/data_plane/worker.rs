@@ -15,6 +15,7 @@ use crate::data_plane::streams;
 use crate::data_plane::worker_state::WorkerState;
 use crate::error::{BindError, StartError};
 use crate::observe::event::{Event, Sink};
+use crate::view::View;
 
 /// How often unused connections to cells are checked.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
@@ -100,6 +101,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
         tokio::select! {
             biased;
             () = upkeep(&state) => {}
+            () = follow_reloads(&state), if index == 0 => {}
             () = streams::follow(&state.streams, &state.views, &state.reporter) => {}
         }
     }
@@ -120,6 +122,16 @@ async fn upkeep<E: Env, S: Sink>(state: &WorkerState<E, S>) {
                 state.pools.expire(Instant::now(), keep, registry);
             }
         }
+    }
+}
+
+/// Wakes the connections of all workers after each reload. Runs as long as it is polled.
+async fn follow_reloads<E: Env, S: Sink>(state: &WorkerState<E, S>) {
+    let mut seen = None;
+    loop {
+        let epoch = |view: &View| Some(view.config.epoch).filter(|epoch| Some(*epoch) != seen);
+        seen = Some(state.views.until(epoch).await);
+        state.drain.reloaded();
     }
 }
 

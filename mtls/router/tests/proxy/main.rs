@@ -24,6 +24,7 @@ mod forward;
 mod frames;
 mod identity;
 mod late;
+mod listener_changed;
 mod malformed;
 mod memory;
 mod quiet;

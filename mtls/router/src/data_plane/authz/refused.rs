@@ -109,7 +109,15 @@ impl ChainRefused {
 
 impl From<Box<RequestRefused>> for Refused {
     fn from(unfit: Box<RequestRefused>) -> Self {
-        Self::new(unfit.reason, unfit.detail)
+        let refused = Self::new(unfit.reason, unfit.detail);
+        match refused.class == Class::Unauthenticated {
+            // Only a connection can be refused like this: for its certificate, or for none.
+            true => Self {
+                challenge: Challenge::Certificate,
+                ..refused
+            },
+            false => refused,
+        }
     }
 }
 

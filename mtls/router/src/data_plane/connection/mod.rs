@@ -2,6 +2,7 @@
 
 mod attend;
 mod cork;
+mod form;
 mod io;
 mod linger;
 mod stall;
@@ -31,7 +32,9 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use self::attend::Attending;
 use self::cork::Uncorking;
+use self::form::Form;
 use self::io::ClientIo;
+use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::client::Client;
@@ -39,6 +42,7 @@ use crate::data_plane::http1::{Faults, Guarded, Requests};
 use crate::data_plane::http2::{Blocks, Listening, REQUEST_LIST_MAX};
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::turns::Turns;
+use crate::data_plane::well_formed::RequestRefused;
 use crate::data_plane::wire::Wire;
 use crate::data_plane::worker_state::WorkerState;
 use crate::observe::event::{Closed, Event, HandshakeError, Sink};
@@ -69,10 +73,22 @@ pub(crate) struct Connection<E: Env, S> {
     /// Where the connection comes from.
     pub(crate) origin: Origin,
     pub(crate) client: Option<Arc<Client>>,
+    form: Form,
     pub(crate) forwarding: ForwardingFields,
     pub(crate) activity: Arc<Activity>,
     /// Malformed requests that the guard found on an HTTP/1.1 connection.
     pub(crate) faults: Arc<Faults>,
+}
+
+impl<E: Env, S> Connection<E, S> {
+    /// Checks that the listener would still accept a connection of this form. A request that comes
+    /// after a reload must not be served if it would not.
+    ///
+    /// # Errors
+    /// The answer to the request.
+    pub(crate) fn accepted(&self, config: &ActiveConfig) -> Result<(), Box<RequestRefused>> {
+        self.form.check(config, self.listener)
+    }
 }
 
 /// Makes a connection ready for HTTP: reads who the client is, and does the handshake.
@@ -95,6 +111,7 @@ pub(crate) async fn open<E: Env, S: Sink>(
         (config.listener(listener).clone(), tls, config.epoch)
     };
     let now = worker.reporter.now().unix;
+    let form = Form::new(&settings, epoch, peer.ip());
 
     let opening = async {
         let mut stream = stream;
@@ -128,7 +145,7 @@ pub(crate) async fn open<E: Env, S: Sink>(
         () = worker.drain.begun() => return Err(Some(Closed::Drain)),
     };
     let at = (listener, name);
-    Ok(Ready::new(worker, at, origin, opened, settings))
+    Ok(Ready::new(worker, at, (origin, form), opened, settings))
 }
 
 /// A connection that is ready for HTTP, and the settings that it was opened under.
@@ -232,7 +249,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
     fn new(
         worker: &Arc<WorkerState<E, S>>,
         (listener, name): (usize, &Arc<str>),
-        origin: Origin,
+        (origin, form): (Origin, Form),
         opened: Opened<E::Stream>,
         settings: ListenerSettings,
     ) -> Self {
@@ -249,6 +266,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
             name: name.clone(),
             id: worker.holders.next_connection(),
             origin,
+            form: form.with_certificate(opened.client.is_some()),
             client: opened.client.map(Arc::new),
             forwarding: ForwardingFields::new(origin.address, is_tls),
             activity,

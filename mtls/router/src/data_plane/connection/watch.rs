@@ -78,9 +78,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         ending: None,
         hard: None,
     };
-    if drain.is_draining() {
-        watch.end(serving.as_mut(), Closed::Drain, None);
-    }
+    watch.may_stay(serving.as_mut());
     std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(watch.ended(&result));
@@ -93,11 +91,11 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         if connection.activity.is_reset() {
             return Poll::Ready(Closed::Error);
         }
-        if watch.drained(changed.as_mut(), cx) {
+        if watch.is_woken(changed.as_mut(), cx) {
             if drain.is_stopped() {
                 return Poll::Ready(Closed::Drain);
             }
-            watch.end(serving.as_mut(), Closed::Drain, None);
+            watch.may_stay(serving.as_mut());
             if let Poll::Ready(result) = serving.as_mut().poll(cx) {
                 return Poll::Ready(watch.ended(&result));
             }
@@ -127,6 +125,17 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         }
     }
 
+    /// Tells the connection to close if the router drains, or if its listener would no longer
+    /// accept it.
+    fn may_stay<C: Serving>(&mut self, serving: Pin<&mut C>) {
+        let worker = &self.connection.worker;
+        if worker.drain.is_draining() {
+            self.end(serving, Closed::Drain, None);
+        } else if self.connection.accepted(&worker.views.config()).is_err() {
+            self.end(serving, Closed::ListenerChanged, None);
+        }
+    }
+
     fn ended(&self, result: &hyper::Result<()>) -> Closed {
         if self.connection.activity.is_cut() {
             return Closed::StreamClosed;
@@ -137,8 +146,8 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         })
     }
 
-    /// Whether the drain's state has changed since the last check.
-    fn drained(&self, mut changed: Pin<&mut Notified<'a>>, cx: &mut Context<'_>) -> bool {
+    /// Whether a drain or a reload has woken the connection since the last check.
+    fn is_woken(&self, mut changed: Pin<&mut Notified<'a>>, cx: &mut Context<'_>) -> bool {
         if changed.as_mut().poll(cx).is_pending() {
             return false;
         }

@@ -121,9 +121,13 @@ async fn answered<E: Env, S: Sink>(
 ) -> Answer<E, S> {
     let (request_id, spread) = connection.worker.next_id();
     let report = Report::new(connection, request_id, turns);
-    // This configuration is for the caller and its check. The described request is decided under
-    // another view, because reading the check may take a while.
+    // Under this configuration the router decides whether it reads the check. Reading it may take a
+    // while, so the described request is decided under another view, and the caller is checked again.
     let config = report.connection.worker.views.config();
+    if let Err(outdated) = report.connection.accepted(&config) {
+        let wants = Wants::of(&head).closing(true);
+        return from_router(report, config.header_rules(), &outdated.into(), &wants);
+    }
     // This page is public. A described request never has this path, except after the prefix of the
     // plain form.
     if envelope::is_asked(&head.uri) {
@@ -171,6 +175,9 @@ async fn decided<E: Env, S: Sink>(
     let view = report.connection.worker.views.load();
     let (view, judged) = authorize(&case, view, checked, &mut parts).await;
     let stamped = judged.and_then(|allow| {
+        // Reading the check or waiting for keys may have taken a while, and a reload may have removed
+        // the caller.
+        caller::check(&report.connection, &view.config)?;
         stamp(&case, &view, &allow, &mut parts)?;
         Ok(Mutations::new(&before, &parts.headers, &view, &allow))
     });

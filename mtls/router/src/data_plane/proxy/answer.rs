@@ -1,5 +1,7 @@
 //! Answers to clients: the cell's sanitized answers, and the router's own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cellway_core::headers::{self, HeaderRules};
 use cellway_core::{Challenge, Class};
@@ -54,7 +56,7 @@ impl Wants {
     }
 
     /// Sets whether the connection closes after the answer.
-    pub(super) fn closing(self, closes: bool) -> Self {
+    pub(crate) fn closing(self, closes: bool) -> Self {
         Self { closes, ..self }
     }
 }
@@ -62,7 +64,7 @@ impl Wants {
 /// Forwards the cell's answer, without the fields that must not be forwarded.
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
-    rules: &HeaderRules,
+    config: Arc<ActiveConfig>,
     answered: Answered,
     announced: Announced,
     trailers: Trailers,
@@ -75,6 +77,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         let date = report.connection.worker.date.at(now.unix);
         parts.headers.insert(DATE, date);
     }
+    let rules = config.header_rules();
     own(&report, rules, Owner::Cell, &mut parts.headers);
     if let Some(cors) = &report.cors {
         cors.write(&mut parts.headers);
@@ -92,6 +95,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     trailers.prepare(&mut parts.headers, &mut framing, incoming.is_end_stream());
     let body = CellBody {
         incoming,
+        config,
         framing,
         lease: answered.lease,
         permit: answered.permit,

@@ -61,9 +61,11 @@ pub(crate) fn serve<E: Env, S: Sink>(
     let wants = Wants::of(&outgoing.parts);
     let mut report = Report::new(connection, request_id, turns);
     async move {
-        let checked = well_formed::check(&outgoing.parts);
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();
+        let accepted = report.connection.accepted(&view.config);
+        let outdated = accepted.is_err();
+        let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts));
         report.cors = Grant::of(&view.config, report.connection.listener, &outgoing.parts);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
             let config = view.config.clone();
@@ -103,15 +105,14 @@ pub(crate) fn serve<E: Env, S: Sink>(
             }
             match answered {
                 Ok(answered) => {
-                    let rules = config.header_rules();
-                    return answer::from_cell(report, rules, answered, announced, wants.trailers);
+                    return answer::from_cell(report, config, answered, announced, wants.trailers);
                 }
                 Err(refused) => refused,
             }
         };
         let settled = unread::settle(&report.connection, announced, unsent, progress.as_deref());
         let closes = settled.decided().await;
-        let wants = wants.closing(closes);
+        let wants = wants.closing(closes || outdated);
         answer::from_router(report, config.header_rules(), &refused, &wants)
     }
 }
@@ -176,7 +177,7 @@ fn unless_closed<T>(
 }
 
 /// The detail for a request whose stream is closed while it waits for its answer.
-const CLOSED: &str = "the registry has changed, and refuses the caller now";
+const CLOSED: &str = "the registry or the configuration has changed, and the caller is refused now";
 
 #[cfg(test)]
 mod tests;

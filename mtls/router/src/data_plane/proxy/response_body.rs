@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use super::report::Report;
 use super::trailers::take_end;
 use super::{health_report, unread};
+use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
 use crate::data_plane::pool::{Lease, RequestPermit};
@@ -44,6 +45,8 @@ enum Source {
 /// A cell's answer, with everything that it holds until its last byte.
 pub(super) struct CellBody {
     pub(super) incoming: Incoming,
+    /// The configuration of the request. The trailers are sanitized with its names.
+    pub(super) config: Arc<ActiveConfig>,
     pub(super) framing: Framing,
     pub(super) lease: Lease,
     pub(super) permit: RequestPermit,
@@ -149,10 +152,8 @@ impl<E: Env, S: Sink> Answering<E, S> {
         };
         if let Some(data) = frame.data_ref() {
             report.bytes += data.len() as u64;
-        } else if let Some(trailers) = frame.trailers_mut() {
-            // The answer may be hours old, so its request's view is gone.
-            let view = report.connection.worker.views.load();
-            headers::sanitize_trailers(view.config.header_rules(), trailers);
+        } else if let (Some(trailers), Source::Cell(body)) = (frame.trailers_mut(), &self.source) {
+            headers::sanitize_trailers(body.config.header_rules(), trailers);
         }
     }
 

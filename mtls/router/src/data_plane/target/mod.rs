@@ -1,7 +1,13 @@
 //! The one reading of a request's target: whose it is, and what path it asks for.
 //!
 //! Everything that decides or forwards a request reads it here, so that a decision and a cell never
-//! see different targets.
+//! see different targets. Three places have to read it themselves:
+//!
+//! - `well_formed` refuses requests whose target and `Host` disagree, so it can't use a reading that
+//!   relies on this check.
+//! - `envelope::target` in core is what an envelope is bound to. The verifiers in services use it too,
+//!   and they have no router.
+//! - `proxy::spare` keeps the parts of a target as they came, to build the same request again.
 
 use http::header::HOST;
 use http::request::Parts;

@@ -198,8 +198,9 @@ pub enum Event<'a> {
         /// Whether the answer's whole body was sent.
         complete: bool,
     },
-    /// A request that had been allowed was closed while it was open, because a new registry refuses
-    /// its tenant. Its `Responded` follows.
+    /// A request that had been allowed was closed while it was open: a new registry refuses its tenant
+    /// or credential, or its client certificate is no longer valid after a reload. Its `Responded`
+    /// follows.
     StreamClosed {
         /// The listener's name.
         listener: &'a str,
@@ -207,7 +208,7 @@ pub enum Event<'a> {
         peer: SocketAddr,
         /// The request's id.
         request_id: &'a str,
-        /// The tenant that is no longer served.
+        /// The request's tenant.
         tenant: Option<&'a Text>,
         /// The request's subject, if it has one.
         subject: Option<&'a Text>,

@@ -92,8 +92,10 @@ pub enum Closed {
     Stalled,
     /// The client's certificate expired.
     CertificateExpired,
-    /// Its only stream was closed, because the stream's tenant is no longer served.
+    /// Its only stream was closed ([`Event::StreamClosed`](super::Event::StreamClosed)).
     StreamClosed,
+    /// A reload changed its listener, which would no longer accept it.
+    ListenerChanged,
     /// The router is draining.
     Drain,
 }
@@ -111,6 +113,7 @@ impl Closed {
         Self::Stalled,
         Self::CertificateExpired,
         Self::StreamClosed,
+        Self::ListenerChanged,
         Self::Drain,
     ];
 
@@ -127,6 +130,7 @@ impl Closed {
             Self::Stalled => "stalled",
             Self::CertificateExpired => "certificate_expired",
             Self::StreamClosed => "stream_closed",
+            Self::ListenerChanged => "listener_changed",
             Self::Drain => "drain",
         }
     }
