@@ -144,6 +144,62 @@ fn files_that_contributors_are_sent_to_exist() {
     assert!(seen.len() > 20, "only {seen:?} were found");
 }
 
+/// The folders of which the map of the code has every part.
+const MAPPED: [&str; 5] = [
+    "core/src/",
+    "mtls/router/src/",
+    "mtls/router/src/data_plane/",
+    "mtls/router/src/control_plane/",
+    "mtls/router/src/observe/",
+];
+
+/// What the rows of the map name, as paths from the root of the repository.
+fn mapped() -> BTreeSet<String> {
+    let page = fs::read_to_string(format!("{ROOT}/ARCHITECTURE.md")).expect("the page is there");
+    let mut prefix = "";
+    let mut paths = BTreeSet::new();
+    for (_, line) in prose(&page) {
+        if line.starts_with('#') {
+            prefix = match line.split('`').nth(1) {
+                Some("core/") => "core/src/",
+                Some("mtls/router/") => "mtls/router/src/",
+                _ => "",
+            };
+        }
+        let Some(first) = line
+            .strip_prefix("| ")
+            .and_then(|row| row.split(" | ").next())
+        else {
+            continue;
+        };
+        let names = first.split('`').skip(1).step_by(2);
+        let is_path = |name: &&str| name.contains('/') || name.ends_with(".rs");
+        let paths_of_row = names.filter(is_path).map(|name| format!("{prefix}{name}"));
+        paths.extend(paths_of_row.map(|path| path.trim_end_matches('/').to_owned()));
+    }
+    paths
+}
+
+/// Catches: a part of the code that was moved, or that is new, while the map shows the old code.
+#[test]
+fn the_map_of_the_code_is_complete_and_its_paths_exist() {
+    let mapped = mapped();
+    assert!(mapped.len() > 100, "only {} were found", mapped.len());
+    for path in &mapped {
+        let found = Path::new(ROOT).join(path).exists();
+        assert!(found, "ARCHITECTURE.md names {path}");
+    }
+    let small = ["lib.rs", "mod.rs", "tests.rs", "testing.rs"];
+    for folder in MAPPED {
+        for entry in fs::read_dir(format!("{ROOT}/{folder}")).expect("the folder is there") {
+            let name = entry.expect("entries can be read").file_name();
+            let name = name.to_str().expect("names are UTF-8");
+            let known = small.contains(&name) || mapped.contains(&format!("{folder}{name}"));
+            assert!(known, "ARCHITECTURE.md lacks {folder}{name}");
+        }
+    }
+}
+
 #[test]
 fn the_glossary_has_each_term_once_and_paths_that_exist() {
     let text = include_str!("../../docs/glossary.md");

@@ -1,5 +1,5 @@
-//! Finds where a policy and a registry don't fit together: each is valid on its own, but requests
-//! that should pass are refused.
+//! Finds where a policy and a registry don't fit together. Each is valid on its own, but requests
+//! that should pass are refused, or a part of one has no effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,8 @@ use crate::registry::{CellState, Registry, UnknownTenant};
 use crate::text::Text;
 use crate::words::suggestion;
 
-/// One mismatch, which makes the router refuse requests.
+/// One mismatch. Because of it, the router refuses requests that should pass, or a part of the policy
+/// or the registry has no effect.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mismatch {
     /// The setting, or `registry` if it is about the document.

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 pub enum Severity {
     /// A router doesn't start with it, and a reload keeps the old settings.
     Error,
-    /// A router runs with it, but refuses some requests.
+    /// A router runs with it. It may refuse requests that should pass, a setting may have no effect,
+    /// or something needs care soon, such as a certificate that expires.
     Warning,
 }
 

@@ -134,8 +134,8 @@ impl<E: Env, S: Sink> Applier<E, S> {
         Ok(warnings)
     }
 
-    /// Reports settings in force that refuse requests, and policies that authenticate nobody, so that
-    /// a mode from a test isn't forgotten.
+    /// Reports the warnings about the settings in force, and policies that authenticate nobody, so
+    /// that a mode from a test isn't forgotten.
     pub(crate) fn warn(&self, warnings: &[Finding]) {
         for finding in warnings {
             self.reporter.emit(&Event::ConfigWarning { finding });

@@ -104,7 +104,7 @@ impl Examined {
     /// The result to apply.
     ///
     /// # Errors
-    /// All findings, if at least one is an error. Then nothing may be used.
+    /// All errors, without the warnings. Then nothing may be used.
     pub(crate) fn usable(self) -> Result<Usable, ReloadError> {
         let (errors, warnings) = self.findings.parted();
         match self.fetch {

@@ -17,8 +17,8 @@ use crate::settings::RouterSettings;
 use crate::tls::Provider;
 
 /// Reads every file that the settings name, as a router does at start. Returns all errors, with
-/// which a router wouldn't start, and all warnings, with which it would refuse some requests. It
-/// makes no connections. `config` is the name of the settings' file, for suggested commands.
+/// which a router wouldn't start, and all warnings, with which it would ([`Severity`]). It makes no
+/// connections. `config` is the name of the settings' file, for suggested commands.
 pub async fn check<E: Env>(
     env: &E,
     provider: &Provider,

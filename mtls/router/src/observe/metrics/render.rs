@@ -188,7 +188,7 @@ impl Page {
 
     fn streams_closed(&mut self, shards: &[Arc<Shard>]) {
         let name = "streams_closed_total";
-        let help = "Open streams closed because their tenant is no longer served, by reason.";
+        let help = "Open requests closed because a new registry or a reload refuses their caller, by reason.";
         self.head(name, "counter", help);
         for (r, reason) in Reason::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.streams_closed.get(r));
