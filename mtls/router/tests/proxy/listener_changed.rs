@@ -266,10 +266,13 @@ async fn a_request_that_comes_after_the_change_is_not_served_by_the_old_form() {
     }
 }
 
+/// A change of settings.
+type Alter = fn(&mut RouterSettings);
+
 /// Catches: a reload that ends connections that its listener still accepts.
 #[tokio::test]
 async fn connections_that_a_listener_still_accepts_stay_open() {
-    let stays: [(Form, fn(&mut RouterSettings)); 4] = [
+    let stays: [(Form, Alter); 4] = [
         (Form::Plain, |_| ()),
         (Form::Plain, |settings| {
             settings.listeners[0].streams_max += 1
