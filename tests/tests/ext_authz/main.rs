@@ -13,7 +13,7 @@ mod ask;
 mod check;
 mod hostile;
 mod routing_keys;
-mod trouble;
+mod slow_or_untrusted;
 mod wire;
 
 use cellway_env::tokio::TokioEnv;

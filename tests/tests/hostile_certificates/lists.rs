@@ -8,7 +8,7 @@ use crate::Setup;
 use crate::der::{boolean, context, integer, named_bits, sequence, tlv};
 use crate::make::{Authority, FUTURE, extension, uri_name};
 use crate::pki::Pki;
-use crate::stand::config;
+use crate::routers::config;
 
 const DELTA: &[u8] = &[0x55, 0x1d, 0x1b];
 const SCOPE: &[u8] = &[0x55, 0x1d, 0x1c];

@@ -21,7 +21,7 @@ mod lists;
 mod make;
 mod pki;
 mod revoked;
-mod stand;
+mod routers;
 mod svids;
 mod usages;
 
@@ -33,7 +33,7 @@ use cellway_tests::world::World;
 
 use crate::make::Shown;
 use crate::pki::Pki;
-use crate::stand::Stand;
+use crate::routers::Stand;
 
 /// One client, and the router that it comes to.
 pub struct Row {

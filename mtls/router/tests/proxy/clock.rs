@@ -11,7 +11,7 @@ use cellway_testbed::{
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
-use crate::stepped::Stepped;
+use crate::stepped_clock::Stepped;
 use crate::world::{EventLog, now, plain, reason};
 
 /// A router with its own clock, in front of the cell `a` with the tenant `acme`. The cell `b` may

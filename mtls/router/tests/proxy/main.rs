@@ -9,34 +9,34 @@
     reason = "tests run on tokio alone and spawn what plays the other sides"
 )]
 
-mod age;
-mod ageing;
+mod answer_before_body;
 mod answers;
+mod body_after_answer;
 mod cells;
+mod client_address;
 mod clock;
+mod connection_age;
 mod cors;
 mod cut_requests;
 mod drain;
-mod early;
 mod endpoints;
 mod envelope;
 mod forward;
 mod frames;
 mod identity;
-mod late;
+mod idle_http2;
 mod listener_changed;
 mod malformed;
 mod memory;
-mod quiet;
 mod replay;
 mod retry;
 mod revocation;
+mod revoked_while_open;
 mod shares;
-mod stepped;
+mod stepped_clock;
 mod suspension;
 mod timeouts;
 mod tokens;
 mod trailers;
-mod way;
 mod wire;
 mod world;

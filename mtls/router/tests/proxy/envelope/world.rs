@@ -23,7 +23,7 @@ use cellway_testbed::{Ca, Client, EchoCell, Folder, Protocol, Request, ServerTls
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use crate::stepped::Stepped;
+use crate::stepped_clock::Stepped;
 use crate::world::{EventLog, PATIENCE, ca, cell, issue, now, provider, secure, uri};
 
 pub(super) const MAX_AGE: Duration = Duration::from_secs(300);

@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cells::played;
-use crate::stepped::Stepped;
+use crate::stepped_clock::Stepped;
 use crate::suspension::soon;
 use crate::world::{
     DAY, EventLog, PATIENCE, ca, cell, dns, issue, issue_numbered, now, plain_endpoint, provider,
