@@ -33,6 +33,11 @@ impl CellKeys {
     /// rotation.
     pub const BYTES_MAX: usize = 16 << 10;
 
+    /// Reads the annotations of a registry that is not in force, to check it.
+    pub fn read(rules: &CbaRules, registry: &Registry) -> Self {
+        Self::default().follow(rules, Some(registry))
+    }
+
     /// The table for these rules and this registry. It shares unchanged key sets with this one.
     pub(crate) fn follow(&self, rules: &CbaRules, registry: Option<&Registry>) -> Self {
         let mut next = Self {

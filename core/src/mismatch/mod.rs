@@ -219,6 +219,22 @@ fn insecure(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<Mi
     }
 }
 
+/// The most issuers that the findings of one kind name. A registry may have as many unknown ones as
+/// tenants.
+const ISSUERS_NAMED_MAX: usize = 16;
+
+/// Counts the issuers that no finding of their kind names.
+fn more_issuers(count: usize, of: &str, found: &mut Vec<Mismatch>) {
+    let more = count.saturating_sub(ISSUERS_NAMED_MAX);
+    if more > 0 {
+        let problem = format!(
+            "{more} more issuers of {of} are not issuers or trust domains of the configuration"
+        );
+        let fix = "correct those named above, and check again".to_owned();
+        add(found, "registry", problem, fix);
+    }
+}
+
 /// Tenants without callers, because their issuer isn't configured.
 fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
     let named = registry
@@ -237,7 +253,8 @@ fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
             *first = (*first).min(id);
         }
     }
-    for (issuer, (count, first)) in tenants {
+    let issuers = tenants.len();
+    for (issuer, (count, first)) in tenants.into_iter().take(ISSUERS_NAMED_MAX) {
         let who = match count {
             1 => format!("tenant \"{first}\" has"),
             more => format!("{more} tenants (\"{first}\" is one) have"),
@@ -253,19 +270,21 @@ fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
             instead_of(issuer.as_str(), policy),
         );
     }
+    more_issuers(issuers, "tenants", found);
 }
 
 /// Revocations without effect, because their issuer isn't configured.
 fn revocations_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
-    for issuer in registry.revocations().issuers() {
-        if !policy.knows(issuer) {
-            let problem = format!(
-                "a revocation has the issuer \"{issuer}\", which is not an issuer or trust domain of \
-                 the configuration: it revokes nothing"
-            );
-            add(found, "registry", problem, instead_of(issuer, policy));
-        }
+    let issuers = registry.revocations().issuers().into_iter();
+    let unknown: Vec<_> = issuers.filter(|issuer| !policy.knows(issuer)).collect();
+    for issuer in unknown.iter().take(ISSUERS_NAMED_MAX) {
+        let problem = format!(
+            "a revocation has the issuer \"{issuer}\", which is not an issuer or trust domain of \
+             the configuration: it revokes nothing"
+        );
+        add(found, "registry", problem, instead_of(issuer, policy));
     }
+    more_issuers(unknown.len(), "revocations", found);
 }
 
 fn instead_of(issuer: &str, policy: &Policy) -> String {

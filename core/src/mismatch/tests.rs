@@ -115,3 +115,38 @@ fn names_that_the_other_side_does_not_know_are_found() {
         "{registry}"
     );
 }
+
+/// Catches: one finding for each of any number of names in a registry. Each would be a log line at
+/// every reload.
+#[test]
+fn unknown_issuers_are_named_up_to_a_bound() {
+    let count = ISSUERS_NAMED_MAX + 5;
+    let policy = policy(json!({
+        "issuer": [issuer(json!({}))],
+        "policy": [{ "name": "default", "any_of": ["jwt"] }],
+    }));
+    let registry = registry_of(&json!({
+        "version": 1,
+        "cells": [{
+            "id": "a", "tier": "t", "region": "r", "state": "active",
+            "endpoints": [{ "url": "http://a:80" }],
+        }],
+        "tenants": (0..count)
+            .map(|i| json!({ "id": format!("t{i}"), "cell": "a", "issuer": format!("strange-{i}") }))
+            .collect::<Vec<_>>(),
+        "revocations": (0..count)
+            .map(|i| json!({ "issuer": format!("gone-{i}"), "sub": "ada" }))
+            .collect::<Vec<_>>(),
+    }));
+    let found = mismatches(&policy, Some(&registry));
+    for (kind, of) in [
+        ("has the issuer \"strange-", "tenants"),
+        ("has the issuer \"gone-", "revocations"),
+    ] {
+        let named = found.iter().filter(|it| it.problem.contains(kind));
+        assert_eq!(named.count(), ISSUERS_NAMED_MAX, "{found:#?}");
+        let rest = format!("5 more issuers of {of} are not");
+        let rest = found.iter().filter(|it| it.problem.starts_with(&rest));
+        assert_eq!(rest.count(), 1, "{found:#?}");
+    }
+}

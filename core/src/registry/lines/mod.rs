@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use toml::de::{DeTable, DeValue};
 
+use crate::json::without_mark;
+
 use super::error::{RegistryError, RegistryErrorReason};
 use super::limits::RegistryFormat;
 
@@ -17,7 +19,8 @@ pub(super) fn add(refused: &mut RegistryError, body: &[u8], format: RegistryForm
     if refused.reason == RegistryErrorReason::Oversized {
         return;
     }
-    let Ok(text) = std::str::from_utf8(body) else {
+    // The mark is on the first line, so it moves no other.
+    let Ok(text) = std::str::from_utf8(without_mark(body)) else {
         return;
     };
     if !text.trim_end().contains('\n') {

@@ -275,6 +275,9 @@ fn every_mistake_is_named_at_once() {
     }
     let lines: Vec<_> = found.iter().map(|found| line_of(found)).collect();
     assert_eq!(lines, ["7", "2", "6", "11", "11", "12", "9", "8", "10"]);
+    // The mark that some editors write at the start moves no line.
+    let marked = refusal(&format!("\u{feff}{body}"), None);
+    assert!(marked.mistakes().eq(found), "{marked:#?}");
     // Malformed entries are all found too.
     let bent = body.replace("\"weight\": 0", "\"weight\": \"much\"");
     let bent = bent.replace("{\"id\": \"t2\"", "{\"name\": \"t2\"");

@@ -192,11 +192,66 @@ fn a_mistake_in_a_named_file_is_told_with_its_line() {
     says("line 4");
     folder.write("registry.json", REGISTRY);
 
-    folder.write("keys.json", "{\"keys\": [\n]");
-    says("(line 2)");
-    folder.write(
-        "keys.json",
-        "{\"keys\": [\n\n{\"kty\": \"RSA\", \"e\": \"AQAB\"}]}",
+    // The mark that some editors write at the start moves no line.
+    for mark in ["", "\u{feff}"] {
+        for (keys, expected) in [
+            (
+                "{\"keys\": [\n]",
+                "not JSON from line 2, column 1 on; expected {\"keys\": [...]}\n",
+            ),
+            ("{\n\"keys\": []}\n", "there are no entries (line 2)"),
+            (
+                "{\"keys\": [\n\n{\"kty\": \"RSA\", \"e\": \"AQAB\"}]}",
+                "without \"n\" (line 3)",
+            ),
+        ] {
+            folder.write("keys.json", format!("{mark}{keys}"));
+            says(expected);
+        }
+    }
+}
+
+/// Catches: a registry that `check` calls valid, and about which a running router warns.
+#[test]
+fn a_cells_keys_that_cannot_be_used_are_a_warning() {
+    let folder = Folder::new();
+    for keys in ["{\\\"keys\\\": []}", ""] {
+        let with = format!("\"annotations\": {{\"cba-jwks\": \"{keys}\"}}, \"endpoints\"");
+        folder.write(
+            "registry.json",
+            REGISTRY.replacen("\"endpoints\"", &with, 1),
+        );
+        let (code, page) = checked(&folder, &[]);
+        assert_eq!((code, &page["errors"]), (1, &json!([])), "{page}");
+        let warnings = page["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), 1, "{page}");
+        assert_eq!(warnings[0]["setting"], "registry.file");
+        let problem = warnings[0]["problem"].as_str().unwrap();
+        assert!(
+            problem.starts_with("cell `a` can't call other cells: "),
+            "{page}"
+        );
+    }
+}
+
+/// Catches: a warning for each of any number of names in a registry, at every check and reload.
+#[test]
+fn warnings_have_a_bound_by_kind() {
+    let folder = Folder::new();
+    let tenant =
+        |i: u32| format!("{{\"id\": \"t{i}\", \"cell\": \"a\", \"issuer\": \"strange-{i}\"}}, ");
+    let tenants: String = (0..3_000).map(tenant).collect();
+    let more = format!("\"tenants\": [{tenants}");
+    folder.write("registry.json", REGISTRY.replace("\"tenants\": [", &more));
+    let (code, page) = checked(&folder, &[]);
+    assert_eq!(code, 1);
+    let warnings = page["warnings"].as_array().unwrap();
+    assert!(warnings.len() < 40, "{}", warnings.len());
+    let last = warnings.last().unwrap()["problem"].as_str().unwrap();
+    assert!(
+        last.ends_with(
+            "more issuers of tenants are not issuers or trust domains of the configuration"
+        ),
+        "{last}"
     );
-    says("without \"n\" (line 3)");
 }

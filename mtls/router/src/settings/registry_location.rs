@@ -30,6 +30,14 @@ impl RegistryLocation {
         }
     }
 
+    /// The setting to name in messages about a document.
+    pub(crate) fn setting(&self) -> &'static str {
+        match self {
+            Self::File(_) => "registry.file",
+            Self::Text(_) | Self::Http { .. } => "registry",
+        }
+    }
+
     /// The format of its documents.
     pub fn format(&self) -> RegistryFormat {
         match self {

@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use cellway_core::keys::{JwksError, KeySet};
+use cellway_core::keys::{JwksError, JwksErrorReason, KeySet};
 use cellway_core::policy::{IssuerId, KeysLocation};
 use cellway_core::registry::Registry;
 use cellway_core::{Now, Unix};
@@ -14,7 +14,6 @@ use cellway_env::fetch::KEYS_BYTES_MAX;
 use cellway_env::{Env, Privacy, Store};
 use rustls::ClientConfig;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::fit::fit;
@@ -148,24 +147,29 @@ async fn key_files<E: Env>(
     keys
 }
 
-/// The line where a key set stops being valid JSON, or where its first unusable key starts. `None`
-/// if the file has only one line.
+/// The line of the first unusable key of a set, or of the list without a usable one. `None` if the
+/// file has only one line, or if the text of the mistake names the line.
 fn line_of(body: &[u8], refused: &JwksError) -> Option<usize> {
     #[derive(Deserialize)]
     struct Set<'a> {
         #[serde(borrow)]
-        keys: Vec<&'a RawValue>,
+        keys: &'a RawValue,
     }
-    if !body.trim_ascii_end().contains(&b'\n') {
+    if !body.trim_ascii_end().contains(&b'\n') || refused.reason == JwksErrorReason::Malformed {
         return None;
     }
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
-        return Some(error.line());
-    }
-    let first = refused.skipped.first()?.at;
-    let set: Set<'_> = serde_json::from_slice(body).ok()?;
-    // The entry is a slice of the body, so this is its offset.
-    let start = set.keys.get(first)?.get().as_ptr() as usize - body.as_ptr() as usize;
+    // The key set was parsed without the mark too.
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let keys = serde_json::from_slice::<Set<'_>>(body).ok()?.keys;
+    let found = match refused.skipped.first() {
+        None => keys,
+        Some(first) => {
+            let entries: Vec<&RawValue> = serde_json::from_str(keys.get()).ok()?;
+            *entries.get(first.at)?
+        }
+    };
+    // The value is a slice of the body, so this is its offset.
+    let start = found.get().as_ptr() as usize - body.as_ptr() as usize;
     let before = body.get(..start)?.iter();
     Some(before.filter(|byte| **byte == b'\n').count() + 1)
 }

@@ -1,6 +1,7 @@
 //! Warnings about settings, files and a registry that are each valid but don't fit together: the
 //! router would run but refuse some requests.
 
+use cellway_core::cba::CellKeys;
 use cellway_core::cert::{PeerCertificate, Purpose, serves};
 use cellway_core::headers::Forwarded;
 use cellway_core::registry::{Registry, Scheme};
@@ -10,13 +11,15 @@ use cellway_env::Env;
 use crate::active_config::ActiveConfig;
 use crate::envelope::without_key;
 use crate::finding::Findings;
+use crate::observe::ready::keys_refused;
 use crate::rfc3339::rfc3339;
-use crate::settings::RegistryLocation;
 use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
 use crate::tls::certificates;
 
-/// The most cells that one finding names.
+/// The most cells that one finding names, or that have a finding of one kind.
 const CELLS_NAMED_MAX: usize = 16;
+/// The most CAs that have a finding because no list covers them.
+const AUTHORITIES_NAMED_MAX: usize = 16;
 
 /// Runs all of these checks. `registry` is the one that the router would use, if it is known.
 /// `config` is the file name for suggested commands.
@@ -30,25 +33,52 @@ pub(crate) async fn fit<E: Env>(
 ) {
     let settings = &active.settings;
     for mismatch in mismatches(&settings.policy, registry) {
-        let setting = match (&*mismatch.setting, &settings.sources.registry.location) {
-            ("registry", RegistryLocation::File(_)) => "registry.file",
-            (other, _) => other,
+        let setting = match &*mismatch.setting {
+            "registry" => settings.sources.registry.location.setting(),
+            other => other,
         };
         findings.warning(setting, mismatch.problem, mismatch.fix);
     }
-    for missing in active.authorities_without_list() {
-        let problem = format!(
-            "has no list of {missing}: clients with certificates from this CA would be refused"
-        );
-        let fix = "add the list of this CA, or set trust.crl_missing = \"allow\"";
-        findings.warning("trust.crl", problem, fix);
-    }
+    authorities_without_list(active, findings);
     for_proxying_only(settings, findings);
     if let Some(registry) = registry {
         plain_upstream(settings, registry, findings);
+        cell_keys(settings, registry, findings);
         envelopes(active, registry, config, now, findings);
     }
     own_certificates(env, settings, now.unix, findings).await;
+}
+
+/// Warns about client CAs that no revocation list covers.
+fn authorities_without_list(active: &ActiveConfig, findings: &mut Findings) {
+    let without = active.authorities_without_list();
+    let fix = "add the list of each CA, or set trust.crl_missing = \"allow\"";
+    for missing in without.iter().take(AUTHORITIES_NAMED_MAX) {
+        let problem = format!(
+            "has no list of {missing}: clients with certificates from this CA would be refused"
+        );
+        findings.warning("trust.crl", problem, fix);
+    }
+    let more = without.len().saturating_sub(AUTHORITIES_NAMED_MAX);
+    if more > 0 {
+        findings.warning("trust.crl", format!("has no list of {more} more CAs"), fix);
+    }
+}
+
+/// Warns about cells whose annotation with keys for cell-bound authorizations can't be used.
+fn cell_keys(settings: &RouterSettings, registry: &Registry, findings: &mut Findings) {
+    let keys = CellKeys::read(&settings.policy.cba, registry);
+    let refused: Vec<_> = keys.refused().collect();
+    let setting = settings.sources.registry.location.setting();
+    let fix = "publish the cell's public keys as a JWKS";
+    for refused in refused.iter().take(CELLS_NAMED_MAX) {
+        findings.warning(setting, keys_refused(*refused), fix);
+    }
+    let more = refused.len().saturating_sub(CELLS_NAMED_MAX);
+    if more > 0 {
+        let problem = format!("{more} more cells can't call other cells: their keys can't be used");
+        findings.warning(setting, problem, fix);
+    }
 }
 
 /// Warns about settings that have no effect on an `ext_authz` listener: there, an Envoy only asks
@@ -126,11 +156,18 @@ fn envelopes(
     let (Some(sealer), Some(envelope)) = (&active.sealer, &active.settings.envelope) else {
         return;
     };
-    for cell in without_key(sealer, registry, now).take(CELLS_NAMED_MAX) {
-        let folder = &envelope.keys;
+    let folder = &envelope.keys;
+    let mut without = without_key(sealer, registry, now);
+    for cell in without.by_ref().take(CELLS_NAMED_MAX) {
         let problem =
             format!("{folder} has no key for cell `{cell}`, so its requests would be refused");
         let fix = format!("run `cellway envelope-key new -c {config} --cell {cell}`");
+        findings.warning("envelope.keys", problem, fix);
+    }
+    let more = without.count();
+    if more > 0 {
+        let problem = format!("{folder} has no key for {more} more cells");
+        let fix = "run `cellway envelope-key new` for each of them";
         findings.warning("envelope.keys", problem, fix);
     }
 }

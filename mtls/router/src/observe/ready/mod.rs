@@ -67,7 +67,7 @@ impl ReadyLatch {
 /// The most cells that are named because their keys can't be used.
 const WARNINGS_MAX: usize = 8;
 
-fn keys_refused((cell, why): (&Text, &JwksError)) -> String {
+pub(crate) fn keys_refused((cell, why): (&Text, &JwksError)) -> String {
     let reason = why.reason.as_str();
     format!("cell `{cell}` can't call other cells: its keys in the registry are {reason}: {why}")
 }
