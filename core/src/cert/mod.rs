@@ -12,6 +12,7 @@ use x509_parser::time::ASN1Time;
 use crate::time::Unix;
 
 mod list;
+mod names;
 mod purpose;
 mod signer;
 mod template;
@@ -19,6 +20,7 @@ mod template;
 mod tests;
 
 pub use list::RevocationList;
+pub use names::CertificateNames;
 pub use purpose::{Purpose, serves};
 pub use signer::{Signer, SignerError, check_signers};
 pub(crate) use template::{Accepted, is_dns_name, is_trust_domain, spiffe_trust_domain};

@@ -90,13 +90,13 @@ pub(super) struct Roots {
 
 impl Roots {
     /// `certificates` must be those that `store` was made from, in the same order.
-    pub(super) fn new(store: RootCertStore, certificates: &[CertificateDer<'_>]) -> Self {
+    pub(super) fn new<'a>(
+        store: RootCertStore,
+        certificates: impl Iterator<Item = &'a CertificateDer<'a>>,
+    ) -> Self {
         Self {
             anchors: store.roots,
-            signers: certificates
-                .iter()
-                .map(|der| Signer::from_der(der))
-                .collect(),
+            signers: certificates.map(|der| Signer::from_der(der)).collect(),
         }
     }
 

@@ -9,9 +9,12 @@ use cellway_env::Env;
 use rustls::DistinguishedName;
 
 use super::lists::Lists;
-use super::material::{MaterialError, certificates, revocation_lists, store};
+use super::material::{MaterialError, located, revocation_lists, store};
 use super::roots::Roots;
 use crate::settings::{Pem, RouterSettings};
+
+/// The most CAs of one bundle that a warning about missing lists names.
+const AUTHORITIES_NAMED_MAX: usize = 16;
 
 /// The trust bundles and the revocation lists, read from their files.
 ///
@@ -110,7 +113,13 @@ impl Trust {
             let names: Vec<_> = unlisted.map(|(_, name)| format!("\"{name}\"")).collect();
             if !names.is_empty() {
                 let of = domain.map_or_else(String::new, |name| format!(" (trust domain {name})"));
-                missing.push(format!("{}{of}", names.join(", ")));
+                let named = names.iter().take(AUTHORITIES_NAMED_MAX);
+                let named: Vec<_> = named.map(String::as_str).collect();
+                let more = match names.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                missing.push(format!("{}{more}{of}", named.join(", ")));
             }
         }
         missing
@@ -139,7 +148,8 @@ impl Trust {
 
 /// Reads a bundle. One bad certificate makes all of it unusable.
 async fn roots<E: Env>(env: &E, bundle: &Pem) -> Result<Roots, MaterialError> {
-    let certificates = certificates(env, bundle).await?;
+    let certificates = located(env, bundle).await?;
     let store = store(bundle, &certificates)?;
-    Ok(Roots::new(store, &certificates))
+    let certificates = certificates.iter().map(|located| &located.der);
+    Ok(Roots::new(store, certificates))
 }

@@ -18,8 +18,6 @@ use crate::tls::certificates;
 
 /// The most cells that one finding names, or that have a finding of one kind.
 const CELLS_NAMED_MAX: usize = 16;
-/// The most CAs that have a finding because no list covers them.
-const AUTHORITIES_NAMED_MAX: usize = 16;
 
 /// Runs all of these checks. `registry` is the one that the router would use, if it is known.
 /// `config` is the file name for suggested commands.
@@ -39,7 +37,13 @@ pub(crate) async fn fit<E: Env>(
         };
         findings.warning(setting, mismatch.problem, mismatch.fix);
     }
-    authorities_without_list(active, findings);
+    for missing in active.authorities_without_list() {
+        let problem = format!(
+            "has no list of {missing}: clients with certificates from this CA would be refused"
+        );
+        let fix = "add the list of this CA, or set trust.crl_missing = \"allow\"";
+        findings.warning("trust.crl", problem, fix);
+    }
     for_proxying_only(settings, findings);
     if let Some(registry) = registry {
         plain_upstream(settings, registry, findings);
@@ -47,22 +51,6 @@ pub(crate) async fn fit<E: Env>(
         envelopes(active, registry, config, now, findings);
     }
     own_certificates(env, settings, now.unix, findings).await;
-}
-
-/// Warns about client CAs that no revocation list covers.
-fn authorities_without_list(active: &ActiveConfig, findings: &mut Findings) {
-    let without = active.authorities_without_list();
-    let fix = "add the list of each CA, or set trust.crl_missing = \"allow\"";
-    for missing in without.iter().take(AUTHORITIES_NAMED_MAX) {
-        let problem = format!(
-            "has no list of {missing}: clients with certificates from this CA would be refused"
-        );
-        findings.warning("trust.crl", problem, fix);
-    }
-    let more = without.len().saturating_sub(AUTHORITIES_NAMED_MAX);
-    if more > 0 {
-        findings.warning("trust.crl", format!("has no list of {more} more CAs"), fix);
-    }
 }
 
 /// Warns about cells whose annotation with keys for cell-bound authorizations can't be used.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use cellway_core::cert::PeerCertificate;
+use cellway_core::cert::{CertificateNames, PeerCertificate};
 use cellway_env::{Env, Privacy, Store, tls_error};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
@@ -51,20 +51,21 @@ impl MaterialError {
 /// The file can't be read, has no certificate, or has one that can't be a trust anchor. One bad
 /// certificate makes the whole bundle unusable, so that a typo doesn't silently lose an issuer.
 pub async fn load_roots<E: Env>(env: &E, bundle: &Pem) -> Result<RootCertStore, MaterialError> {
-    store(bundle, &certificates(env, bundle).await?)
+    store(bundle, &located(env, bundle).await?)
 }
 
 /// Makes a root store from a bundle's certificates.
 pub(super) fn store(
     bundle: &Pem,
-    certificates: &[CertificateDer<'static>],
+    certificates: &[Located],
 ) -> Result<RootCertStore, MaterialError> {
     let mut roots = RootCertStore::empty();
-    for (number, certificate) in (1..).zip(certificates) {
-        roots.add(certificate.clone()).map_err(|error| {
+    for (number, Located { line, der }) in (1..).zip(certificates) {
+        roots.add(der.clone()).map_err(|error| {
             let why = tls_error(&error);
-            let problem =
-                format!("holds a certificate that can't be trusted, number {number}: {why}");
+            let problem = format!(
+                "holds a certificate that can't be trusted, number {number}: {why} (line {line})"
+            );
             MaterialError::new(bundle, problem)
         })?;
     }
@@ -75,13 +76,14 @@ pub(super) fn store(
 /// TLS configuration from them does.
 ///
 /// # Errors
-/// A file can't be read, or has no certificate or no private key.
+/// A file can't be read, or has no certificate or no private key, or the chain has a certificate
+/// that is malformed or not the issuer of the one before it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "errors of the PEM reader")]
 pub async fn load_key_pair<E: Env>(
     env: &E,
     pair: &KeyPair,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), MaterialError> {
-    let chain = certificates(env, &pair.certificate).await?;
+    let chain = located(env, &pair.certificate).await?;
     if let Some(leaf) = leaf_behind_authorities(&chain) {
         let problem = format!(
             "the chain is in the wrong order: certificate 1 is a CA certificate, and certificate \
@@ -89,6 +91,7 @@ pub async fn load_key_pair<E: Env>(
         );
         return Err(MaterialError::new(&pair.certificate, problem));
     }
+    check_chain(&chain).map_err(|problem| MaterialError::new(&pair.certificate, problem))?;
     let text = read(env, &pair.key).await?;
     if is_encrypted(&text) {
         let problem = "the private key is encrypted, and the router can't ask for its passphrase; \
@@ -101,12 +104,33 @@ pub async fn load_key_pair<E: Env>(
             pem::Error::NoItemsFound => "holds no private key".to_owned(),
             error => {
                 let problem = broken_section(&text).unwrap_or_else(|| words(&error));
-                format!("no private key: {problem}")
+                format!("has a private key that can't be read: {problem}")
             }
         });
         MaterialError::new(&pair.key, why)
     })?;
-    Ok((chain, key))
+    Ok((chain.into_iter().map(|located| located.der).collect(), key))
+}
+
+/// Checks what every peer needs of a chain: each certificate is one, and is the issuer of the one
+/// before it (RFC 5246, section 7.4.2). TLS sends the chain as it is, so nobody else would notice.
+fn check_chain(chain: &[Located]) -> Result<(), String> {
+    let mut before: Option<CertificateNames> = None;
+    for (number, Located { line, der }) in (1..).zip(chain) {
+        let names = CertificateNames::from_der(der)
+            .map_err(|why| format!("certificate {number} can't be used: {why} (line {line})"))?;
+        if let Some(before) = before.filter(|before| !names.is_issuer_of(before)) {
+            return Err(format!(
+                "certificate {number}, \"{}\", did not issue the one before it, which names the \
+                 issuer \"{}\"; put the leaf first, then each certificate's issuer, and no others \
+                 (line {line})",
+                names.subject(),
+                before.issuer()
+            ));
+        }
+        before = Some(names);
+    }
+    Ok(())
 }
 
 const SWAPPED_KEY: &str =
@@ -115,14 +139,14 @@ const SWAPPED_CERTIFICATE: &str =
     "holds a private key and no certificate; is it the wrong file, or are the two swapped?";
 
 /// Finds a leaf that comes after CA certificates, and returns its position, from 1.
-fn leaf_behind_authorities(chain: &[CertificateDer<'_>]) -> Option<usize> {
-    let is_authority = |der: &CertificateDer<'_>| {
-        PeerCertificate::from_der(der).map(|certificate| certificate.is_authority())
+fn leaf_behind_authorities(chain: &[Located]) -> Option<usize> {
+    let is_authority = |located: &Located| {
+        PeerCertificate::from_der(&located.der).map(|certificate| certificate.is_authority())
     };
     let first = chain.first()?;
     let leaf = chain
         .iter()
-        .position(|der| is_authority(der) == Ok(false))?;
+        .position(|located| is_authority(located) == Ok(false))?;
     (is_authority(first) == Ok(true)).then_some(leaf + 1)
 }
 
@@ -177,15 +201,29 @@ pub(super) fn pair_refused(pair: &KeyPair, error: &rustls::Error) -> MaterialErr
     }
 }
 
+/// A certificate, and the line of its file that it starts on, from 1.
+pub(super) struct Located {
+    pub(super) line: usize,
+    pub(super) der: CertificateDer<'static>,
+}
+
 pub(crate) async fn certificates<E: Env>(
     env: &E,
     pem: &Pem,
 ) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    let located = located(env, pem).await?.into_iter();
+    Ok(located.map(|located| located.der).collect())
+}
+
+pub(super) async fn located<E: Env>(env: &E, pem: &Pem) -> Result<Vec<Located>, MaterialError> {
     let text = read(env, pem).await?;
     check_sections(pem, &text)?;
-    let certificates = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| MaterialError::new(pem, format!("is not PEM: {}", words(&error))))?;
+    let mut certificates = Vec::new();
+    for (line, section) in sections(&text) {
+        // Every section can be read, so there are no errors any more.
+        let found = CertificateDer::pem_slice_iter(section).filter_map(Result::ok);
+        certificates.extend(found.map(|der| Located { line, der }));
+    }
     if certificates.is_empty() {
         let why = nothing_found(&text, "PRIVATE KEY-----", SWAPPED_CERTIFICATE);
         let why = why.unwrap_or_else(|| "holds no certificate".to_owned());
@@ -232,28 +270,37 @@ fn words(error: &pem::Error) -> String {
     }
 }
 
-/// Finds the first section that can't be read, and says what is wrong and on which line the section
-/// starts.
+/// Splits a text before each BEGIN line. Returns each part with the line that it starts on, from 1.
 ///
 /// The library names no line. It also joins a section without an END line to the next one, and then
 /// reads both as one.
-fn broken_section(text: &[u8]) -> Option<String> {
+fn sections(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let (mut line, mut rest) = (1, text);
-    while !rest.is_empty() {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
         // Up to the next BEGIN line, not counting the one that this section starts with.
         let next = rest
             .windows(BEGIN_LINE.len())
             .skip(1)
             .position(|at| at == BEGIN_LINE);
         let (section, after) = rest.split_at(next.map_or(rest.len(), |next| next + 2));
-        let mut items = <(pem::SectionKind, Vec<u8>)>::pem_slice_iter(section);
-        if let Some(error) = items.find_map(Result::err) {
-            return Some(format!("{} (line {line})", words(&error)));
-        }
+        let start = line;
         line += section.iter().filter(|byte| **byte == b'\n').count();
         rest = after;
-    }
-    None
+        Some((start, section))
+    })
+}
+
+/// Finds the first section that can't be read, and says what is wrong and on which line the section
+/// starts.
+fn broken_section(text: &[u8]) -> Option<String> {
+    sections(text).find_map(|(line, section)| {
+        let mut items = <(pem::SectionKind, Vec<u8>)>::pem_slice_iter(section);
+        let error = items.find_map(Result::err)?;
+        Some(format!("{} (line {line})", words(&error)))
+    })
 }
 
 /// Refuses text with a section that can't be read.

@@ -1,5 +1,5 @@
 use cellway_env::tokio::TokioEnv;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair as RcgenKey};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair as RcgenKey};
 
 use super::*;
 
@@ -16,7 +16,8 @@ fn pki() -> Pki {
     let authority = params.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(params, &authority_key);
     let key = RcgenKey::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["router.example".to_owned()]).unwrap();
+    let mut leaf = CertificateParams::new(vec!["router.example".to_owned()]).unwrap();
+    (leaf.distinguished_name).push(DnType::CommonName, "router.example");
     Pki {
         leaf: leaf.signed_by(&key, &issuer).unwrap().pem(),
         authority,
@@ -113,11 +114,80 @@ async fn names_the_line_of_the_broken_section() {
     }
     let broken = key.replacen('M', "*", 1);
     let found = load(&leaf, broken.as_bytes()).await.unwrap_err();
-    assert!(found.starts_with("no private key: "), "{found}");
+    let unreadable = "has a private key that can't be read: ";
+    assert!(found.starts_with(unreadable), "{found}");
     assert!(found.ends_with("(line 1)"), "{found}");
     let roots = Pem::Text(format!("{authority}{}", leaf_with_junk()).into());
     let found = load_roots(&TokioEnv::new(), &roots).await.unwrap_err();
     assert!(found.problem.contains("trusted, number 2: "), "{found}");
+    assert!(
+        found.problem.ends_with(&format!("(line {after})")),
+        "{found}"
+    );
+}
+
+/// Catches: a chain that the router sends as it is, and that no client accepts.
+#[tokio::test]
+async fn refuses_a_chain_that_is_none() {
+    let Pki {
+        leaf,
+        authority,
+        key,
+    } = pki();
+    let second = leaf.lines().count() + 1;
+    let third = second + authority.lines().count();
+    let other_key = RcgenKey::generate().unwrap();
+    let mut other = CertificateParams::default();
+    other.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let name = "another authority";
+    (other.distinguished_name).push(DnType::CommonName, name);
+    let other = other.self_signed(&other_key).unwrap().pem();
+    let junk = leaf_with_junk();
+    for (what, chain, problem, line) in [
+        (
+            "no certificate",
+            format!("{leaf}{junk}"),
+            "certificate 2 can't be used: it can't be parsed",
+            second,
+        ),
+        (
+            "no certificate above the issuer",
+            format!("{leaf}{authority}{junk}"),
+            "certificate 3 can't be used",
+            third,
+        ),
+        (
+            "another's issuer",
+            format!("{leaf}{other}"),
+            "certificate 2, \"CN=another authority\", did not issue the one before it",
+            second,
+        ),
+        (
+            "one in between",
+            format!("{leaf}{other}{authority}"),
+            "certificate 2, ",
+            second,
+        ),
+        (
+            "the leaf twice",
+            format!("{leaf}{leaf}{authority}"),
+            "certificate 2, ",
+            second,
+        ),
+        (
+            "an unrelated root",
+            format!("{leaf}{authority}{other}"),
+            "certificate 3, ",
+            third,
+        ),
+    ] {
+        let found = load(&chain, key.as_bytes()).await.unwrap_err();
+        assert!(found.starts_with(problem), "{what}: {found}");
+        assert!(
+            found.ends_with(&format!("(line {line})")),
+            "{what}: {found}"
+        );
+    }
 }
 
 /// A section of the right form whose bytes are no certificate.
