@@ -8,7 +8,7 @@ use cellway_router::tls::Provider;
 use serde_json::{Value, json};
 
 use super::input::{ConfigFile, variables};
-use super::{Exit, complain, failed, say};
+use super::{Exit, block_on, complain, failed, say};
 
 /// The arguments of `cellway check`.
 #[derive(clap::Args, Debug)]
@@ -39,13 +39,7 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Exit {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(check(args)),
-        Err(error) => failed(error),
-    }
+    block_on(check(args)).unwrap_or_else(failed)
 }
 
 async fn check(args: &Args) -> Exit {

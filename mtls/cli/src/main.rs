@@ -88,6 +88,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs a command to its end. A thread that hangs in a file system doesn't keep the process.
+fn block_on<T>(command: impl Future<Output = T>) -> io::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build()?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_background();
+    Ok(done)
+}
+
 /// Prints to standard error why a command can't be carried out.
 fn failed(problem: impl std::fmt::Display) -> Exit {
     complain(format_args!("cellway: {problem}"));

@@ -11,9 +11,9 @@ use cellway_env::{Clock, Env};
 use cellway_router::admin::Admin;
 use cellway_router::config::{Config, Output};
 use cellway_router::event::{Event, Sink, Startup};
-use cellway_router::log::{Log, LogControl, LogError};
+use cellway_router::log::{Flush, Log, LogControl, LogError};
 use cellway_router::metrics::{Counting, Metrics};
-use cellway_router::reload::Reloader;
+use cellway_router::reload::{DrainTime, Reloader};
 use cellway_router::tls::Provider;
 use cellway_router::{Handle, Router, StartError, Worker};
 use tokio::runtime::Builder;
@@ -52,21 +52,46 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return failed(error),
     };
-    let env = TokioEnv::new();
-    let config = match runtime.block_on(args.config.load(&env)) {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
-    let started = LogControl::start(&env, config.log.clone(), open);
-    let (log, flush) = match runtime.block_on(started) {
-        Ok(started) => started,
-        Err(error) => return no_log(&args.config.path, &error),
-    };
-    let exit = runtime.block_on(serve(env, &args.config.path, config, log));
+    let (exit, flush) = runtime.block_on(until_signaled(args));
+    // A thread that hangs in a file system must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
     // The log ends when the last task that writes to it ends.
-    drop(runtime);
-    flush.within(FLUSH_MAX);
+    if let Some(flush) = flush {
+        flush.within(FLUSH_MAX);
+    }
     exit
+}
+
+/// Runs the router until it has drained. A signal ends a start that isn't complete.
+async fn until_signaled(args: &Args) -> (Exit, Option<Flush>) {
+    // First of all, because without a handler SIGHUP would end the process.
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return (failed(format!("can't listen for signals: {error}")), None),
+    };
+    let asked = Arc::new(Notify::new());
+    let prepared = tokio::select! {
+        biased;
+        () = signals.end(&asked) => return (Exit::Ok, None),
+        prepared = prepare(args) => prepared,
+    };
+    match prepared {
+        Ok((env, config, log, flush)) => {
+            let exit = serve(env, &args.config.path, config, log, (signals, asked)).await;
+            (exit, Some(flush))
+        }
+        Err(exit) => (exit, None),
+    }
+}
+
+/// Reads the configuration and starts the log.
+async fn prepare(args: &Args) -> Result<(TokioEnv, Config, LogControl, Flush), Exit> {
+    let env = TokioEnv::new();
+    let config = args.config.load(&env).await?;
+    let (log, flush) = LogControl::start(&env, config.log.clone(), open)
+        .await
+        .map_err(|error| no_log(&args.config.path, &error))?;
+    Ok((env, config, log, flush))
 }
 
 fn open(to: Output) -> io::Result<Box<dyn Write + Send>> {
@@ -89,12 +114,48 @@ fn no_log(path: &str, error: &LogError) -> Exit {
 
 /// How long the process waits for the log's reader before it exits.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
+/// How long the process waits for threads that are still in the file system before it exits.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Exit {
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return failed(format!("can't listen for signals: {error}")),
+async fn serve(
+    env: TokioEnv,
+    path: &str,
+    config: Config,
+    log: LogControl,
+    (mut signals, asked): (Signals, Arc<Notify>),
+) -> Exit {
+    let started = tokio::select! {
+        biased;
+        () = signals.end(&asked) => return Exit::Ok,
+        started = start_all(env, path, config, log, Arc::clone(&asked)) => started,
     };
+    let (handle, drain) = match started {
+        Ok(started) => started,
+        Err(exit) => return exit,
+    };
+    tokio::select! {
+        biased;
+        () = signals.end(&asked) => {}
+        // Another process took the address first, so there is nothing to drain.
+        error = never_opened(&handle) => return failed(error),
+    }
+    tokio::select! {
+        biased;
+        _drained = handle.drain(drain.get()) => {}
+        // A second signal ends the process at once.
+        () = signals.end(&asked) => {}
+    }
+    Exit::Ok
+}
+
+/// Starts the router, its pages and its reloader, which reloads whenever `asked` is notified.
+async fn start_all(
+    env: TokioEnv,
+    path: &str,
+    config: Config,
+    log: LogControl,
+    asked: Arc<Notify>,
+) -> Result<(Handle<TokioEnv, Sinks>, DrainTime), Exit> {
     let metrics = Metrics::new();
     let metrics = metrics.with_log(log.lost()).with_process(process::read);
     let sink: Sinks = (log.log(), metrics.sink());
@@ -106,18 +167,9 @@ async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Ex
     };
     let now = Clock::new(env.clone()).now();
     sink.emit(now, &Event::Starting(&startup));
-    let admin = match bind_admin(&env, &config).await {
-        Ok(admin) => admin,
-        Err(exit) => return exit,
-    };
-    let health = match bind_health(&env, &config).await {
-        Ok(health) => health,
-        Err(exit) => return exit,
-    };
-    let handle = match start(&env, path, &config, workers, sink.clone()).await {
-        Ok(handle) => handle,
-        Err(exit) => return exit,
-    };
+    let admin = bind_admin(&env, &config).await?;
+    let health = bind_health(&env, &config).await?;
+    let handle = start(&env, path, &config, workers, sink.clone()).await?;
     for (listener, pages) in [("admin", admin), ("health", health)] {
         let Some(pages) = pages else { continue };
         let address = pages.address();
@@ -126,24 +178,10 @@ async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Ex
         let (subject, metrics) = (handle.clone(), metrics.clone());
         env.spawn(async move { match pages.serve(subject, metrics).await {} });
     }
-    let drain = config.drain;
-    let asked = Arc::new(Notify::new());
     let reloader = Reloader::new(&handle, path, variables, config);
-    env.spawn(reloader.with_log(log).run(Arc::clone(&asked)));
-
-    tokio::select! {
-        biased;
-        () = signals.end(&asked) => {}
-        // Another process took the address first, so there is nothing to drain.
-        error = never_opened(&handle) => return failed(error),
-    }
-    tokio::select! {
-        biased;
-        _drained = handle.drain(drain) => {}
-        // A second signal ends the process at once.
-        () = signals.end(&asked) => {}
-    }
-    Exit::Ok
+    let drain = reloader.drain_time();
+    env.spawn(reloader.with_log(log).run(asked));
+    Ok((handle, drain))
 }
 
 /// Returns an error if the listeners can't open; otherwise it never returns.

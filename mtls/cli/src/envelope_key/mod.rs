@@ -14,7 +14,7 @@ use cellway_router::settings::{EnvelopeForm, EnvelopeSettings};
 
 use self::folder::Folder;
 use super::input::ConfigFile;
-use super::{Exit, failed, print, say};
+use super::{Exit, block_on, failed, print, say};
 
 /// How much longer a new key waits than services may cache the published set, in seconds. In this
 /// time all replicas read the folder, and it allows for clocks that differ.
@@ -90,11 +90,8 @@ struct Making {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Exit {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(carry_out(&args.command)),
+    let done = match block_on(carry_out(&args.command)) {
+        Ok(done) => done,
         Err(error) => return failed(error),
     };
     match done {

@@ -185,3 +185,42 @@ fn serve_says_why_it_cannot_start() {
     let (code, _, err) = run(&["serve", "-c", &folder.config()]);
     assert_eq!(code, 1, "{err}");
 }
+
+/// Catches: a new drain time that is said to be in force, and is not.
+#[test]
+fn a_reload_changes_the_drain_time() {
+    let folder = Folder::new();
+    let runtime = |secs: u32| format!("{CONFIG}\n[runtime]\ndrain_secs = {secs}\n");
+    folder.write("cellway.toml", runtime(3600));
+    let mut serving = Serving::start(&folder.config());
+    serving.address("local");
+    folder.write("cellway.toml", runtime(7));
+    serving.signal("-HUP");
+    let changed = &serving.wait("reloaded")["settings"];
+    assert_eq!(*changed, serde_json::json!(["runtime.drain_secs"]));
+    serving.signal("-TERM");
+    assert_eq!(serving.wait("draining")["deadline_ms"], 7_000);
+}
+
+/// Catches: a SIGHUP that ends the process, because it comes before the configuration is read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_during_the_start_is_a_reload() {
+    let folder = Folder::new();
+    // Reading it takes long enough to be in the middle of it.
+    let hosts: String = (0..50_000).map(|i| format!("\"h{i}.example\", ")).collect();
+    let long = format!("{CONFIG}\n[fetch]\nproxy = \"off\"\nno_proxy = [{hosts}]\n");
+    folder.write("cellway.toml", long);
+    let mut serving = Serving::start(&folder.config());
+    let stat = format!("/proc/{}/stat", serving.child.id());
+    // Its handlers are there once it has used the processor for that long, in hundredths of a second.
+    let busy = || {
+        let stat = fs::read_to_string(&stat).unwrap();
+        let user = stat.rsplit(") ").next().unwrap().split(' ').nth(11);
+        user.unwrap().parse::<u32>().unwrap() >= 5
+    };
+    crate::serving::until("it reads its configuration", busy);
+    serving.signal("-HUP");
+    serving.wait("starting");
+    serving.wait("reloaded");
+}

@@ -41,7 +41,7 @@ impl TokioEnv {
         Self {
             random: rustls::crypto::aws_lc_rs::default_provider().secure_random,
             resolver: Arc::new(connect::System),
-            store: FileStore,
+            store: FileStore::default(),
         }
     }
 

@@ -5,41 +5,84 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
+use tokio::sync::Semaphore;
 
 use super::super::{Privacy, Stat, Store};
 use super::trust::{self, Wanted};
 
-/// The file system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FileStore;
+/// The longest wait for a file to be read. A network file system that doesn't answer blocks its
+/// thread for good.
+const READ_MAX: Duration = Duration::from_secs(30);
+/// The most operations at a time, also of those that nobody waits for any more. Others wait, so that
+/// files that hang can't use up the threads that all blocking work shares.
+const OPERATIONS_MAX: usize = 64;
+
+/// The file system. Clones share the bound on operations.
+#[derive(Clone, Debug)]
+pub struct FileStore {
+    permits: Arc<Semaphore>,
+}
+
+impl Default for FileStore {
+    fn default() -> Self {
+        let permits = Arc::new(Semaphore::new(OPERATIONS_MAX));
+        Self { permits }
+    }
+}
 
 impl Store for FileStore {
     async fn read(&self, path: &str, limit: usize, private: Privacy) -> io::Result<Bytes> {
         let path = PathBuf::from(path);
-        blocking(move || read(&path, limit, private)).await
+        in_time(self.blocking(move || read(&path, limit, private))).await
     }
 
     async fn replace(&self, path: &str, content: Bytes) -> io::Result<()> {
         let path = PathBuf::from(path);
-        blocking(move || replace(&path, &content)).await
+        // Without a limit, because a write that goes on in the background would meet the next one
+        // in the same temporary file.
+        self.blocking(move || replace(&path, &content)).await
     }
 
     async fn stat(&self, path: &str) -> io::Result<Stat> {
         let path = PathBuf::from(path);
-        blocking(move || stat(&path)).await
+        in_time(self.blocking(move || stat(&path))).await
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(io::Error::other(error)),
+impl FileStore {
+    /// Runs an operation on a thread that may block. If the caller stops waiting, the operation keeps
+    /// its permit until it ends.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+        let held = move || {
+            let result = work();
+            drop(permit);
+            result
+        };
+        match tokio::task::spawn_blocking(held).await {
+            Ok(result) => result,
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
+}
+
+/// Gives an operation up after [`READ_MAX`].
+async fn in_time<T>(operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let finished = tokio::time::timeout(READ_MAX, operation).await;
+    finished.unwrap_or_else(|_| {
+        let secs = READ_MAX.as_secs();
+        let problem = format!("the file system has not answered for {secs} s");
+        Err(io::Error::new(io::ErrorKind::TimedOut, problem))
+    })
 }
 
 fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
@@ -62,12 +105,29 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
     Ok(content.into())
 }
 
-/// Opens a plain file and nothing else. Opening a pipe that nobody writes to would never return.
+/// Opens a plain file and nothing else.
 fn open_any(path: &Path) -> io::Result<File> {
+    // Opening a device may already do something, so it isn't opened at all.
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("is not a plain file"));
+        return Err(plain_only());
     }
-    File::open(path)
+    open_plain(path)
+}
+
+/// Opens a file, and refuses it if it is no plain one: it may have been exchanged since somebody
+/// looked at its name. Non-blocking, because opening a pipe that nobody writes to, or reading from
+/// it, would never return.
+fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(plain_only()),
+    }
+}
+
+fn plain_only() -> io::Error {
+    io::Error::other("is not a plain file")
 }
 
 /// Opens a file that nobody but its owner can have written.
@@ -77,7 +137,7 @@ fn open_own(path: &Path) -> io::Result<File> {
     if !named.is_file() {
         return refuse("is not a plain file");
     }
-    let file = File::open(path)?;
+    let file = open_plain(path)?;
     let opened = file.metadata()?;
     // Refuse a file that was replaced by a link between the two calls.
     if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {

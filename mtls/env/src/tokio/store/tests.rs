@@ -31,13 +31,52 @@ fn refuses_what_is_too_large_and_says_so() {
 #[test]
 fn refuses_what_is_no_file() {
     let folder = Folder::generate();
-    let path = folder.root().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.unwrap().success());
-    for path in [&*path, folder.root()] {
+    for path in [&*pipe(&folder), folder.root()] {
         let error = read(path, 4, Privacy::Any).unwrap_err();
         assert_eq!(error.to_string(), "is not a plain file");
     }
+}
+
+fn pipe(folder: &Folder) -> PathBuf {
+    let path = folder.root().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    path
+}
+
+/// Catches: a file that is exchanged for a pipe after its name was looked at. Opening it would never
+/// return.
+#[test]
+fn opening_never_blocks() {
+    let folder = Folder::generate();
+    let error = open_plain(&pipe(&folder)).unwrap_err();
+    assert_eq!(error.to_string(), "is not a plain file");
+}
+
+/// Catches: a file system that doesn't answer, and a caller that waits for it forever; or any number
+/// of threads that hang in it.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_hangs_is_given_up() {
+    let store = FileStore::default();
+    // The clock stands still while a thread blocks.
+    let pass = || tokio::time::advance(READ_MAX + Duration::from_millis(1));
+    let mut ends = Vec::new();
+    for _ in 0..OPERATIONS_MAX {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let hanging = in_time(store.blocking(move || {
+            let _ = ended.recv();
+            Ok(())
+        }));
+        let (given_up, ()) = tokio::join!(hanging, pass());
+        assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        ends.push(end);
+    }
+    assert_eq!(store.permits.available_permits(), 0);
+    // The next one gets no thread until one of them ends.
+    let (next, ()) = tokio::join!(in_time(store.blocking(|| Ok(()))), pass());
+    assert_eq!(next.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    drop(ends);
+    assert!(store.blocking(|| Ok(())).await.is_ok());
 }
 
 #[test]

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use cellway_core::policy::KeysLocation;
 use cellway_env::{Env, Privacy, Stat, Store};
@@ -38,6 +40,28 @@ pub struct Reloader<E: Env, S: Sink, V> {
     changed: BTreeSet<String>,
     /// The process's log. `None` if the reloader has none.
     log: Option<LogControl>,
+    drain: DrainTime,
+}
+
+/// `runtime.drain_secs` in force. Each reload that succeeds may change it.
+#[derive(Clone, Debug)]
+pub struct DrainTime(Arc<AtomicU64>);
+
+impl DrainTime {
+    fn new(time: Duration) -> Self {
+        let this = Self(Arc::default());
+        this.set(time);
+        this
+    }
+
+    fn set(&self, time: Duration) {
+        self.0.store(time.as_secs(), Relaxed);
+    }
+
+    /// How long open requests may take after SIGTERM.
+    pub fn get(&self) -> Duration {
+        Duration::from_secs(self.0.load(Relaxed))
+    }
 }
 
 impl<E: Env, S: Sink, V> Reloader<E, S, V> {
@@ -48,6 +72,7 @@ impl<E: Env, S: Sink, V> Reloader<E, S, V> {
         config: Config,
     ) -> Self {
         Self {
+            drain: DrainTime::new(config.drain),
             applier,
             file: file.to_owned(),
             variables,
@@ -72,6 +97,11 @@ where
     pub fn with_log(self, log: LogControl) -> Self {
         let log = Some(log);
         Self { log, ..self }
+    }
+
+    /// The drain time in force, now and after later reloads.
+    pub fn drain_time(&self) -> DrainTime {
+        self.drain.clone()
     }
 
     /// Reloads whenever a file has changed and whenever `asked` is notified. Runs forever.
@@ -111,6 +141,7 @@ where
         };
         // If files that it names are bad, the handle reports that to the sink.
         if self.apply(&config, log).await.is_ok() {
+            self.drain.set(config.drain);
             self.config = config;
             self.refused = None;
             self.changed.clear();

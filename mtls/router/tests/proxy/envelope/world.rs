@@ -50,7 +50,10 @@ impl KeyFolder {
 
     pub(super) async fn write(&self, name: &str, text: impl Into<Bytes>) {
         let path = self.folder.path(name);
-        FileStore.replace(&path, text.into()).await.unwrap();
+        FileStore::default()
+            .replace(&path, text.into())
+            .await
+            .unwrap();
     }
 
     /// Writes signing keys with these ids. Each starts to sign this many seconds after the start,
