@@ -19,7 +19,7 @@ pub struct LogWriter {
     end: SyncSender<()>,
 }
 
-/// Counts the lines that were lost because the reader was too slow.
+/// Counts the lines that were lost: the reader was too slow or is gone, or the disk is full.
 #[derive(Clone, Debug, Default)]
 pub struct Lost(Arc<AtomicU64>);
 
@@ -27,6 +27,10 @@ impl Lost {
     /// The number of lost lines so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, lines: u64) {
+        self.0.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
@@ -71,12 +75,13 @@ impl LogWriter {
     ) -> io::Result<Self> {
         let (lines, queue) = sync_channel(LINES_MAX);
         let held = end.clone();
+        let unwritten = lost.clone();
         // This is a thread and not `Env::spawn`, because writing to a pipe blocks. Only the binary
         // writes to a pipe, and the binary is never simulated.
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
-                write_all(&queue, out);
+                write_all(&queue, out, &unwritten);
                 drop(held);
             })?;
         Ok(Self { lines, lost, end })
@@ -85,7 +90,7 @@ impl LogWriter {
     /// Takes a line that ends with a line break.
     pub fn write(&self, line: String) {
         if self.lines.try_send(line).is_err() {
-            self.lost.0.fetch_add(1, Ordering::Relaxed);
+            self.lost.add(1);
         }
     }
 
@@ -95,7 +100,7 @@ impl LogWriter {
     }
 }
 
-fn write_all(queue: &Receiver<String>, mut out: impl Write) {
+fn write_all(queue: &Receiver<String>, mut out: impl Write, lost: &Lost) {
     while let Ok(mut batch) = queue.recv() {
         // Write everything that has gathered meanwhile at once.
         while batch.len() < 64 * 1024
@@ -103,9 +108,28 @@ fn write_all(queue: &Receiver<String>, mut out: impl Write) {
         {
             batch.push_str(&line);
         }
-        // If the log can't be written, there is nowhere to report that.
-        let _ = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
+        let (written, result) = write_batch(&mut out, batch.as_bytes());
+        // If the log can't be written, the only place to report that is the counter.
+        if result.and_then(|()| out.flush()).is_err() {
+            let rest = batch.as_bytes().get(written..).unwrap_or_default();
+            let lines = rest.iter().filter(|byte| **byte == b'\n').count();
+            lost.add(lines as u64);
+        }
     }
+}
+
+/// Writes all of it, and returns how many bytes were written before an error.
+fn write_batch(out: &mut impl Write, batch: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while let Some(rest) = batch.get(written..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
 }
 
 #[cfg(test)]

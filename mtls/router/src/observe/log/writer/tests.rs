@@ -46,3 +46,34 @@ fn a_reader_that_hangs_costs_lines_and_never_waits() {
     );
     assert!(lost.count() > 0);
 }
+
+/// Takes some bytes, and then none any more, as a full disk does.
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let taken = self.0.min(buffer.len());
+        self.0 -= taken;
+        match taken {
+            0 => Err(io::ErrorKind::StorageFull.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Catches: a log that nobody gets, and a counter that says that nothing is lost.
+#[test]
+fn lines_that_cannot_be_written_are_lost() {
+    let (writer, flush) = LogWriter::start(Full("line\nli".len())).unwrap();
+    let lost = writer.lost();
+    for _ in 0..10 {
+        writer.write("line\n".to_owned());
+    }
+    drop(writer);
+    flush.within(Duration::MAX);
+    assert_eq!(lost.count(), 9, "all but the one that was written whole");
+}
