@@ -72,7 +72,8 @@ pub(super) struct Shard {
     pub(super) reload_refused: Counter,
 }
 
-/// The most issuers with counters of their own. Each reload may bring new names.
+/// The most issuers with counters of their own. Each reload may bring new names, and the counters of
+/// an issuer that is gone are dropped when a new one needs some.
 const ISSUERS_MAX: usize = 256;
 
 impl Shard {
@@ -150,8 +151,9 @@ impl Shard {
     pub(super) fn notice(&self, notice: &Notice, policy: &Policy) {
         match notice {
             Notice::Keys { issuer, notice } => {
-                let issuer = policy.issuers.get(usize::from(issuer.0));
-                self.keys(issuer.map(|issuer| &issuer.name), notice);
+                if let Some(issuer) = policy.issuers.get(usize::from(issuer.0)) {
+                    self.keys(&issuer.name, notice, policy);
+                }
             }
             Notice::Registry(notice) => self.registry(notice),
             Notice::Health(notice) => self.health(notice),
@@ -160,21 +162,25 @@ impl Shard {
         }
     }
 
-    fn keys(&self, issuer: Option<&Text>, notice: &KeyNotice) {
+    fn keys(&self, issuer: &Text, notice: &KeyNotice, policy: &Policy) {
         let result = match notice {
             KeyNotice::Fetched { .. } => 0,
             KeyNotice::Refused(_) => 1,
             KeyNotice::Failed(_) => 2,
             KeyNotice::Restored { .. } => return,
         };
-        let Some(issuer) = issuer else { return };
         let known = self.keys.load();
         if let Some((_, counters)) = known.iter().find(|(name, _)| name == issuer) {
             counters.add(result);
-        } else if known.len() < ISSUERS_MAX {
+            return;
+        }
+        // Forget the issuers that are gone, to make room for others.
+        let stays = |name: &Text| policy.issuers.iter().any(|issuer| issuer.name == *name);
+        let still = known.iter().filter(|(name, _)| stays(name));
+        let mut more: Vec<_> = still.cloned().collect();
+        if more.len() < ISSUERS_MAX {
             let counters = Arc::<Counters<_>>::default();
             counters.add(result);
-            let mut more = Vec::clone(&known);
             more.push((issuer.clone(), counters));
             self.keys.store(Arc::new(more));
         }

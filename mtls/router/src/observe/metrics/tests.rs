@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::control::{Control, ControlSettings};
+use cellway_core::control::{Control, ControlSettings, Notice};
 use cellway_core::identify::Hint;
-use cellway_core::policy::{Mode, Policy, PolicySpecs};
+use cellway_core::keys::{JwksFetchError, KeyNotice};
+use cellway_core::policy::{IssuerId, Mode, Policy, PolicySpecs};
 use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
 use cellway_core::{Challenge, Decision, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
@@ -12,14 +13,22 @@ use super::*;
 use crate::observe::event::{Asked, HandshakeError, Owner, Schemes, SealOutcome};
 use crate::settings::EnvelopeForm;
 
-fn snapshot() -> Arc<Snapshot> {
+fn policy(issuer: &str) -> Policy {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
-        "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
+        "issuer": [{ "name": issuer, "issuer": "https://idp.example", "audience": "a" }],
         "policy": [{ "name": "default", "any_of": ["jwt"] }],
     }))
     .unwrap();
-    let policy = Policy::build(&specs).unwrap();
-    let control = Control::new(policy.into(), ControlSettings::default(), Now::default(), 0);
+    Policy::build(&specs).unwrap()
+}
+
+fn snapshot() -> Arc<Snapshot> {
+    let control = Control::new(
+        policy("main").into(),
+        ControlSettings::default(),
+        Now::default(),
+        0,
+    );
     Arc::clone(control.snapshot())
 }
 
@@ -490,5 +499,34 @@ fn every_reason_of_a_refused_handshake_is_documented() {
     for error in crate::observe::event::HandshakeError::ALL {
         let value = format!("`{}`", error.as_str());
         assert!(row.contains(&value), "{value} is not in {row}");
+    }
+}
+
+/// Catches: issuers that are gone keep their counters, until no new issuer gets any.
+#[test]
+fn an_issuer_that_is_gone_makes_room_for_another() {
+    let metrics = Metrics::new();
+    let control = metrics.sink();
+    let shown = || {
+        let series = rendered(&metrics);
+        let prefix = "cellway_keys_fetches_total{issuer=";
+        let failed = series.into_iter().filter(|(name, count)| {
+            name.starts_with(prefix) && name.contains("\"failed\"") && *count == 1.0
+        });
+        failed.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let most = 256;
+    for generation in 0..=most {
+        let name = format!("issuer-{generation}");
+        let notice = Notice::Keys {
+            issuer: IssuerId(0),
+            notice: KeyNotice::Failed(JwksFetchError::Timeout),
+        };
+        let policy = &policy(&name);
+        let notice = &notice;
+        control.emit(Now::default(), &Event::Notice { notice, policy });
+        let shown = shown();
+        assert_eq!(shown.len(), 1, "{shown:?}");
+        assert!(shown[0].contains(&name), "{shown:?}");
     }
 }
