@@ -16,10 +16,11 @@ use cellway_router::explain::{
 };
 use cellway_router::settings::{Pem, RouterSettings};
 use cellway_router::tls::{Provider, router_source_config, verified_leaf};
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method};
 
 use super::input::ConfigFile;
-use super::{Exit, complain, failed, say};
+use super::{Exit, block_on, complain, failed, say};
 
 /// The most bytes of a token's file.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     cert: Option<String>,
     /// Path and query of the request, for the policy's rules and a routing key's signature
-    #[arg(long, default_value = "/")]
+    #[arg(long, default_value = "/", value_parser = path_and_query)]
     path: String,
     /// Method of the request, for the policy's rules and a routing key's signature
     #[arg(long, default_value = "GET")]
@@ -75,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIGNATURE", requires = "authority")]
     routing_key_signature: Option<String>,
     /// Host and port of the request (a routing key's signature is over them)
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = authority)]
     authority: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -88,13 +89,30 @@ pub(crate) struct Args {
     fetch: bool,
 }
 
+/// A path that a request can have. Others never reach the router: its HTTP parser refuses them.
+fn path_and_query(text: &str) -> Result<String, String> {
+    match text.parse::<PathAndQuery>() {
+        // The parser drops a fragment, which is never sent.
+        Ok(path) if text.starts_with('/') && path.as_str() == text => Ok(text.to_owned()),
+        _ => Err(
+            "no request has it; give path and query as they are sent, such as /orders?id=7"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Host and port that a request can have.
+fn authority(text: &str) -> Result<String, String> {
+    match text.parse::<Authority>() {
+        Ok(_) if !text.contains('@') => Ok(text.to_owned()),
+        _ => Err("no request has it; give host and port, such as api.example:8443".to_owned()),
+    }
+}
+
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Exit {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let asked = match runtime {
-        Ok(runtime) => runtime.block_on(answer(args)),
+    let asked = match block_on(answer(args)) {
+        Ok(asked) => asked,
         Err(error) => return failed(error),
     };
     asked.unwrap_or_else(|exit| exit)

@@ -1,5 +1,7 @@
 //! Reads the configuration and the environment variables that override it.
 
+use std::ffi::OsString;
+
 use cellway_env::{Env, Privacy, Store};
 use cellway_router::config::{Config, ConfigErrors};
 
@@ -36,11 +38,11 @@ impl ConfigFile {
     }
 }
 
-/// The environment. Variables that aren't UTF-8 can't be settings.
+/// The environment. U+FFFD stands for bytes that aren't UTF-8.
 pub(crate) fn variables() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let all = std::env::vars_os();
+    all.map(|(name, value)| (text(name), text(value))).collect()
 }
 
 /// Prints every mistake to standard error.

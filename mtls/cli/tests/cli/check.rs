@@ -255,3 +255,23 @@ fn warnings_have_a_bound_by_kind() {
         "{last}"
     );
 }
+
+/// Catches: a variable that can't be read and is ignored.
+#[test]
+fn a_variable_that_is_not_utf8_is_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = Folder::new();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cellway"))
+        .args(["check", "-c", &folder.config()])
+        .env("CELLWAY__LOG__LEVEL", OsStr::from_bytes(b"de\xffbug"))
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.starts_with("CELLWAY__LOG__LEVEL: is not UTF-8 text"),
+        "{err}"
+    );
+}

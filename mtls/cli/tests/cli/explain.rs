@@ -274,3 +274,29 @@ fn explain_shows_the_checks_of_a_routing_key() {
         assert!(out.contains(expected), "{expected} in {out}");
     }
 }
+
+/// Catches: an explanation of a request that can't reach the router.
+#[test]
+fn explain_refuses_requests_that_nobody_can_send() {
+    let folder = Folder::new();
+    let config = folder.config();
+    for (flag, value) in [
+        ("--path", "orders"),
+        ("--path", ""),
+        ("--path", "/a\nb"),
+        ("--path", "/a b"),
+        ("--path", "/a#b"),
+        ("--path", "http://evil.example/x"),
+        ("--authority", "a b"),
+        ("--authority", ""),
+        ("--authority", "api.example/x"),
+        ("--authority", "user@api.example"),
+    ] {
+        let (code, out, err) = run(&["explain", "-c", &config, "--offline", flag, value]);
+        assert_eq!((code, out.as_str()), (2, ""), "{flag} {value}: {err}");
+        assert!(err.contains(flag), "{err}");
+    }
+    let good = ["--path", "/a?b=%20", "--authority", "[::1]:8443"];
+    let (code, _, err) = run(&[&["explain", "-c", &config, "--offline"][..], &good].concat());
+    assert_eq!(code, 1, "only the token is missing: {err}");
+}

@@ -66,7 +66,8 @@ impl Config {
     pub const BYTES_MAX: usize = 4 << 20;
 
     /// Reads `text`, the content of `file`, with overrides from `variables`. Relative paths start
-    /// at the folder of `file`.
+    /// at the folder of `file`. Bytes of a variable that are not UTF-8 must have been replaced by
+    /// U+FFFD; an override with that character is a mistake.
     ///
     /// # Errors
     /// Every mistake, each with its place, setting and what to do.

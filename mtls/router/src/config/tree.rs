@@ -127,6 +127,7 @@ impl Tree {
         value: Value,
     ) -> Result<(), String> {
         let mut path = String::new();
+        let is_table = value.is_table();
         let mut root = Value::Table(std::mem::take(&mut self.root));
         let result = set_in(&mut root, steps, &mut path, value);
         if let Value::Table(table) = root {
@@ -134,6 +135,16 @@ impl Tree {
         }
         result?;
         let place = Place::Variable(variable.to_owned());
+        // What the value replaced was written elsewhere.
+        let inner = |setting: &String| {
+            let rest = setting.strip_prefix(&path);
+            rest.is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
+        self.places.retain(|setting, _| !inner(setting));
+        // A mistake in one word of a list is reported for the list.
+        if let (Some((Step::Index(_), list)), false) = (steps.split_last(), is_table) {
+            self.places.insert(name_of(list), place.clone());
+        }
         let mut so_far = String::new();
         for step in steps {
             so_far = step.join(&so_far);

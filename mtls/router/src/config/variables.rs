@@ -9,6 +9,9 @@ use super::tree::{Step, Tree};
 /// (`CELLWAY_SERVICE_HOST`, for a service called `cellway`).
 const PREFIX: &str = "CELLWAY__";
 
+/// Stands for bytes that are not UTF-8. No setting needs this character.
+const NOT_TEXT: char = char::REPLACEMENT_CHARACTER;
+
 /// Applies the overrides among `variables` to the file's settings.
 ///
 /// A name is split at `__` and lower-cased: `CELLWAY__LISTENER__0__BIND`. A number is a position in
@@ -24,6 +27,15 @@ pub(crate) fn overlay(
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
+        if name.contains(NOT_TEXT) || raw.contains(NOT_TEXT) {
+            errors.push(ConfigError {
+                place: Place::Variable(name),
+                setting: String::new(),
+                problem: "is not UTF-8 text".to_owned(),
+                fix: "write it as UTF-8, or unset it".to_owned(),
+            });
+            continue;
+        }
         match steps(rest) {
             Some(steps) => overrides.push((steps, name, raw)),
             None => errors.push(mistake(

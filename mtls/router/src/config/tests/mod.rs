@@ -295,3 +295,61 @@ fn a_variable_cannot_bring_settings_of_its_own() {
     assert_eq!(&*config.router.listeners[0].name, smuggled);
     assert_eq!(config.admin, None);
 }
+
+/// Catches: a mistake in a variable that is reported as a line of the file, because the file had
+/// written the same setting, or the list or table that holds it.
+#[test]
+fn a_mistake_in_a_variable_is_not_reported_as_a_line() {
+    let text = LEAST.to_owned()
+        + "\n[log]\nlevel = \"info\"\n[upstream]\nrequests_max = 7\n\
+           [fetch]\nproxy = \"http://proxy.example:3128\"\nno_proxy = [\"a.example\"]\n";
+    for (name, value, expected) in [
+        (
+            "LOG",
+            "{ level = \"nope\" }",
+            "log.level: unknown value `nope`",
+        ),
+        (
+            "UPSTREAM",
+            "{ requests_max = 0 }",
+            "upstream.requests_max: is 0",
+        ),
+        (
+            "LISTENER__0",
+            "{ name = \"local\", bind = \"x\" }",
+            "listener[0].bind: ",
+        ),
+        (
+            "ISSUER",
+            "[{ name = \"main\", issuer = \"\", audience = \"a\" }]",
+            "issuer[0].issuer: ",
+        ),
+        ("POLICY__0__ANY_OF__0", "nope", "policy[0].any_of[0]: "),
+        (
+            "FETCH__NO_PROXY__0",
+            "10.0.0.0/99",
+            "fetch.no_proxy: \"10.0.0.0/99\" ",
+        ),
+    ] {
+        let name = format!("CELLWAY__{name}");
+        let found = load_with(&text, &[(&name, value)]).unwrap_err();
+        let found = found.to_string();
+        let expected = format!("{name}: {expected}");
+        assert!(found.contains(&expected), "{expected}\n{found}");
+    }
+}
+
+/// Catches: a variable that is ignored, and a router that runs without it.
+#[test]
+fn a_variable_that_is_not_text_is_refused() {
+    for (name, value) in [
+        ("CELLWAY__LOG__LEVEL", "de\u{fffd}bug"),
+        ("CELLWAY__LOG__LEV\u{fffd}L", "debug"),
+    ] {
+        let found = load_with(LEAST, &[(name, value)]).unwrap_err().to_string();
+        assert!(
+            found.starts_with(&format!("{name}: is not UTF-8 text")),
+            "{found}"
+        );
+    }
+}
