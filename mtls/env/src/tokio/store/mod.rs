@@ -1,11 +1,13 @@
 //! Files, with the checks that the router's own state needs.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -26,19 +28,24 @@ const OPERATIONS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct FileStore {
     permits: Arc<Semaphore>,
+    /// Files with an operation that was given up and hasn't ended. The next one fails at once, so
+    /// that each file holds one thread at most. At most [`OPERATIONS_MAX`].
+    hanging: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Default for FileStore {
     fn default() -> Self {
-        let permits = Arc::new(Semaphore::new(OPERATIONS_MAX));
-        Self { permits }
+        Self {
+            permits: Arc::new(Semaphore::new(OPERATIONS_MAX)),
+            hanging: Arc::default(),
+        }
     }
 }
 
 impl Store for FileStore {
     async fn read(&self, path: &str, limit: usize, private: Privacy) -> io::Result<Bytes> {
-        let path = PathBuf::from(path);
-        in_time(self.blocking(move || read(&path, limit, private))).await
+        let work = move |path: &Path| read(path, limit, private);
+        self.in_time(Path::new(path), work).await
     }
 
     async fn replace(&self, path: &str, content: Bytes) -> io::Result<()> {
@@ -49,8 +56,7 @@ impl Store for FileStore {
     }
 
     async fn stat(&self, path: &str) -> io::Result<Stat> {
-        let path = PathBuf::from(path);
-        in_time(self.blocking(move || stat(&path))).await
+        self.in_time(Path::new(path), stat).await
     }
 }
 
@@ -73,16 +79,57 @@ impl FileStore {
             Err(error) => Err(io::Error::other(error)),
         }
     }
+
+    /// Runs an operation on this file, and gives it up after [`READ_MAX`].
+    async fn in_time<T: Send + 'static>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let timed_out = |problem: String| Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+        if lock(&self.hanging).contains(path) {
+            return timed_out("the file system still does not answer".to_owned());
+        }
+        let running = Running {
+            path: path.to_owned(),
+            hanging: Arc::clone(&self.hanging),
+            ended: Arc::default(),
+        };
+        let ended = Arc::clone(&running.ended);
+        let operation = self.blocking(move || work(&running.path));
+        match tokio::time::timeout(READ_MAX, operation).await {
+            Ok(result) => result,
+            Err(_) => {
+                let mut hanging = lock(&self.hanging);
+                // Under the lock, so that an operation that ends now isn't noted for good.
+                if !ended.load(Relaxed) {
+                    hanging.insert(path.to_owned());
+                }
+                let secs = READ_MAX.as_secs();
+                timed_out(format!("the file system has not answered for {secs} s"))
+            }
+        }
+    }
 }
 
-/// Gives an operation up after [`READ_MAX`].
-async fn in_time<T>(operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let finished = tokio::time::timeout(READ_MAX, operation).await;
-    finished.unwrap_or_else(|_| {
-        let secs = READ_MAX.as_secs();
-        let problem = format!("the file system has not answered for {secs} s");
-        Err(io::Error::new(io::ErrorKind::TimedOut, problem))
-    })
+/// An operation on a file. Dropped when it ends, also if it never got a thread.
+struct Running {
+    path: PathBuf,
+    hanging: Arc<Mutex<BTreeSet<PathBuf>>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut hanging = lock(&self.hanging);
+        self.ended.store(true, Relaxed);
+        hanging.remove(&self.path);
+    }
+}
+
+/// Only operations on files take it, for a moment.
+fn lock(hanging: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    hanging.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {

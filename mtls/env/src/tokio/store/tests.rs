@@ -54,29 +54,41 @@ fn opening_never_blocks() {
 }
 
 /// Catches: a file system that doesn't answer, and a caller that waits for it forever; or any number
-/// of threads that hang in it.
+/// of threads that hang in it, until none is left for other files.
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_hangs_is_given_up() {
     let store = FileStore::default();
     // The clock stands still while a thread blocks.
     let pass = || tokio::time::advance(READ_MAX + Duration::from_millis(1));
-    let mut ends = Vec::new();
-    for _ in 0..OPERATIONS_MAX {
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let hanging = in_time(store.blocking(move || {
+    let hang = |ended: std::sync::mpsc::Receiver<()>| {
+        move |_: &Path| {
             let _ = ended.recv();
             Ok(())
-        }));
-        let (given_up, ()) = tokio::join!(hanging, pass());
+        }
+    };
+    let mut ends = Vec::new();
+    for i in 0..OPERATIONS_MAX {
+        let path = PathBuf::from(format!("{i}"));
+        let (end, ended) = std::sync::mpsc::channel();
+        let (given_up, ()) = tokio::join!(store.in_time(&path, hang(ended)), pass());
         assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::TimedOut);
         ends.push(end);
+        // The next operation on the file fails at once, and takes no thread.
+        let next = store.in_time(&path, |_| Ok(())).await;
+        assert_eq!(next.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(store.permits.available_permits(), OPERATIONS_MAX - 1 - i);
     }
-    assert_eq!(store.permits.available_permits(), 0);
-    // The next one gets no thread until one of them ends.
-    let (next, ()) = tokio::join!(in_time(store.blocking(|| Ok(()))), pass());
+    // Another file gets no thread until one of them ends.
+    let other = Path::new("other");
+    let (next, ()) = tokio::join!(store.in_time(other, |_| Ok(())), pass());
     assert_eq!(next.unwrap_err().kind(), io::ErrorKind::TimedOut);
     drop(ends);
-    assert!(store.blocking(|| Ok(())).await.is_ok());
+    for path in ["0", "other"] {
+        while lock(&store.hanging).contains(Path::new(path)) {
+            tokio::task::yield_now().await;
+        }
+        assert!(store.in_time(Path::new(path), |_| Ok(())).await.is_ok());
+    }
 }
 
 #[test]
