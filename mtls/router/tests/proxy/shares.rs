@@ -105,7 +105,7 @@ async fn a_quiet_tenant_is_served_beside_a_flood() {
             let answer = flood.join_next().await.unwrap().unwrap().unwrap();
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(reason(&answer), "overloaded");
-            let expected = format!("this caller has its share of {places} to the cell");
+            let expected = format!("this caller has used up its share of {places} to the cell");
             assert_eq!(body(&answer)["error"]["detail"], json!(expected));
             assert_eq!(answer.headers["retry-after"], "5");
         }
@@ -272,8 +272,9 @@ async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
         for last in 0..SENT {
             flood.spawn(anonymous(port, last));
         }
-        let expected =
-            format!("requests without a verified tenant have their share of {places} to the cell");
+        let expected = format!(
+            "requests without a verified tenant have used up their share of {places} to the cell"
+        );
         for _ in HELD..SENT {
             let answer = tokio::time::timeout(PATIENCE, flood.join_next()).await;
             let answer = answer.expect("more are held than one tenant may").unwrap();

@@ -94,7 +94,9 @@ impl fmt::Display for RequestBodyError {
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
             Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
             Self::Closed(why) => why.fmt(f),
-            Self::GivenUp => f.write_str("the answer is whole without it"),
+            Self::GivenUp => f.write_str(
+                "the cell sent its whole answer without reading the rest of the request's body",
+            ),
             Self::SentAgain => f.write_str("the request is sent again"),
         }
     }

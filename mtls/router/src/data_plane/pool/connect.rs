@@ -77,7 +77,7 @@ impl ConnectError {
             full: Some(full),
             ..Self::new(
                 Reason::Overloaded,
-                "the cell has connections_max connections",
+                "the cell has as many connections as connections_max allows",
             )
         }
     }

@@ -176,8 +176,10 @@ fn unless_closed<T>(
     })
 }
 
-/// The detail for a request whose stream is closed while it waits for its answer.
-const CLOSED: &str = "the registry or the configuration has changed, and the caller is refused now";
+/// The detail for a request whose stream is closed while it waits for its answer: because of a new
+/// registry, or because its certificate expired, was revoked or isn't trusted any more.
+const CLOSED: &str =
+    "the request was allowed, but its caller is refused by now; the reason says why";
 
 #[cfg(test)]
 mod tests;

@@ -84,33 +84,35 @@ pub(super) fn refused<E: Env, S: Sink>(
 fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str {
     let connections = resource == Resource::CellConnections;
     match (full, connections) {
-        (LimitRefused::All, true) => "the cell has connections_max connections",
-        (LimitRefused::All, false) => "the cell has requests_max requests in flight",
-        (LimitRefused::Nearly, true) => "nearly all connections to the cell are in use",
-        (LimitRefused::Nearly, false) => "the cell has nearly as many requests as it may",
+        (LimitRefused::All, true) => "the cell has as many connections as connections_max allows",
+        (LimitRefused::All, false) => {
+            "the cell has as many requests in flight as requests_max allows"
+        }
+        (LimitRefused::Nearly, true) => "nearly all places for connections to the cell are taken",
+        (LimitRefused::Nearly, false) => "nearly all places for requests to the cell are taken",
         (LimitRefused::Share(Share::Connection), true) => {
-            "this connection has its share of the connections to the cell"
+            "this connection has used up its share of the connections to the cell"
         }
         (LimitRefused::Share(Share::Connection), false) => {
-            "this connection has its share of the requests in flight to the cell"
+            "this connection has used up its share of the requests in flight to the cell"
         }
         (LimitRefused::Share(Share::Caller | Share::Address), true) => {
-            "this caller has its share of the connections to the cell"
+            "this caller has used up its share of the connections to the cell"
         }
         (LimitRefused::Share(Share::Caller | Share::Address), false) => {
-            "this caller has its share of the requests in flight to the cell"
+            "this caller has used up its share of the requests in flight to the cell"
         }
         (LimitRefused::Share(Share::Tenant), true) if tenant(allow).is_none() => {
-            "requests without a verified tenant have their share of the connections to the cell"
+            "requests without a verified tenant have used up their share of the connections to the cell"
         }
         (LimitRefused::Share(Share::Tenant), false) if tenant(allow).is_none() => {
-            "requests without a verified tenant have their share of the requests in flight to the cell"
+            "requests without a verified tenant have used up their share of the requests in flight to the cell"
         }
         (LimitRefused::Share(Share::Tenant), true) => {
-            "this tenant has its share of the connections to the cell"
+            "this tenant has used up its share of the connections to the cell"
         }
         (LimitRefused::Share(Share::Tenant), false) => {
-            "this tenant has its share of the requests in flight to the cell"
+            "this tenant has used up its share of the requests in flight to the cell"
         }
     }
 }

@@ -245,7 +245,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let (Some(()), Some(request)) = (prepared, slot.take()) else {
             return Attempt::Failed(
                 Reason::BadRequest,
-                "the request's target can't be passed on",
+                "the request's host and path don't make a URI that can be sent to the cell",
             );
         };
         let sent = match &mut lease.sender {
@@ -298,7 +298,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Err(why) => {
                 let reason = Reason::CellProtocolError;
                 health_report::failed(self.report, &lease.pool, reason, why);
-                Attempt::Failed(reason, "the cell's answer can't be passed on")
+                Attempt::Failed(
+                    reason,
+                    "the cell's answer is malformed or over the limits; the router's log says why",
+                )
             }
         }
     }
@@ -358,7 +361,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 None,
             ),
             None => (
-                Attempt::Failed(reason, "the exchange with the cell broke off"),
+                Attempt::Failed(
+                    reason,
+                    "the cell closed the connection or reset the stream before it answered",
+                ),
                 None,
             ),
         }
