@@ -72,6 +72,16 @@ async fn two_texts_make_a_router_and_each_host_a_line() {
     router.drain(Duration::ZERO).await;
 }
 
+/// Catches: a source in the file that is an error, or is read, beside the registry's text.
+#[tokio::test]
+async fn the_text_replaces_the_source_of_the_file() {
+    let source = "[registry]\nurl = \"https://control.invalid/cells\"\n";
+    let config = format!("{}\n{source}", config("https://idp.example"));
+    let builder = Router::from_text(&config, registry("127.0.0.1:1")).unwrap();
+    let router = builder.start().await.unwrap();
+    router.drain(Duration::ZERO).await;
+}
+
 #[tokio::test]
 async fn mistakes_are_told_before_it_starts() {
     let config = config("https://idp.example");

@@ -24,6 +24,9 @@ mod variables;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use toml::Table;
+
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
     AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthTable,
@@ -76,7 +79,25 @@ impl Config {
         text: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
-        let variables: Vec<_> = variables.into_iter().collect();
+        Self::read(file, text, variables.into_iter().collect(), None)
+    }
+
+    /// The same for an embedded router, which gets its registry as text and reads no environment.
+    /// The text replaces the source in `[registry]`, which may be missing.
+    pub(crate) fn with_registry(
+        file: &str,
+        text: &str,
+        registry: Bytes,
+    ) -> Result<Self, ConfigErrors> {
+        Self::read(file, text, Vec::new(), Some(registry))
+    }
+
+    fn read(
+        file: &str,
+        text: &str,
+        variables: Vec<(String, String)>,
+        registry: Option<Bytes>,
+    ) -> Result<Self, ConfigErrors> {
         let surroundings = Surroundings::new(&variables);
         let mut errors = Vec::new();
         let mut tree = Tree::parse(text, &mut errors);
@@ -85,12 +106,15 @@ impl Config {
             return Err(ConfigErrors::new(file, errors));
         }
         variables::overlay(&mut tree, variables.iter().cloned(), &mut errors);
+        if registry.is_some() {
+            tree.root.entry("registry").or_insert(Table::new().into());
+        }
         let overrides = variables::ours(&variables);
         let tables = shape::shape::<File>(&mut tree, &mut errors);
         let stated = Stated::new(&tree.root, overrides);
         let config = tables.and_then(|tables| {
             let found = errors.clone();
-            resolve::resolve(file, tables, &surroundings, |mistake| {
+            resolve::resolve(file, tables, &surroundings, registry, |mistake| {
                 // A table with mistakes of form was filled with made-up values, which must not be
                 // reported.
                 let table = table_of(&mistake.setting);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cellway_core::policy::{OnDoubt, Policy, PolicySpecs, TrustSpec};
 use cellway_env::fetch::SourceUrl;
 
@@ -25,13 +26,14 @@ pub(super) fn resolve(
     file: &str,
     mut tables: File,
     surroundings: &Surroundings<'_>,
+    registry_text: Option<Bytes>,
     report: impl FnMut(ConfigError),
 ) -> Option<Config> {
     let mut report = Reporter(report);
     Paths::beside(file).resolve(&mut tables, &mut report);
     let policy = policy(&tables, &mut report);
     let listeners = listeners(&tables, policy.as_deref(), &mut report);
-    let registry = registry(&tables.registry, &mut report);
+    let registry = registry(&tables.registry, registry_text, &mut report);
     let upstream = upstream(&tables.upstream, &mut report);
     let fetch = fetch(&tables.fetch, surroundings, &mut report);
     let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::Proxies;
 
@@ -17,11 +18,16 @@ use crate::settings::{
 /// How often a registry file is checked for changes. A check costs one `stat`.
 const FILE_POLL_SECS: u64 = 2;
 
+/// `[registry]`. If there is a `text`, it is the registry, whatever source the table names.
 pub(super) fn registry<F: FnMut(ConfigError)>(
     table: &RegistryTable,
+    text: Option<Bytes>,
     report: &mut Reporter<F>,
 ) -> Option<RegistrySettings> {
-    let location = location(table, report);
+    let location = match text {
+        Some(text) => Some(RegistryLocation::Text(text)),
+        None => location(table, report),
+    };
     let timing = timing(table, report);
     let limits = RegistryLimits::default();
     let bytes_max = "registry.bytes_max".to_owned();
@@ -80,9 +86,9 @@ fn timing<F: FnMut(ConfigError)>(
             Some(report.secs("registry.identity_max_age_secs", Some(*age), 1, 1))
         }
     };
-    let poll = match table.file {
-        Some(_) => FILE_POLL_SECS,
-        None => secs(times.poll_interval),
+    let poll = match table.url {
+        Some(_) => secs(times.poll_interval),
+        None => FILE_POLL_SECS,
     };
     let retry = secs(times.retry_max);
     let stale = secs(times.stale_after);

@@ -23,7 +23,7 @@ use crate::data_plane::worker::Worker;
 use crate::error::StartError;
 use crate::observe::Reporter;
 use crate::observe::event::Sink;
-use crate::settings::{OPEN_WAIT_DEFAULT, RegistryLocation, RouterSettings};
+use crate::settings::{OPEN_WAIT_DEFAULT, RouterSettings};
 use crate::tls::Provider;
 
 /// Starts routers.
@@ -32,7 +32,7 @@ pub struct Router;
 
 impl Router {
     /// Creates a router on this machine from the text of a `cellway.toml` and a registry in JSON.
-    /// The registry replaces `[registry]` of the configuration, which may be missing. Events go
+    /// The registry replaces the source in `[registry]`, which may be missing. Events go
     /// nowhere unless [`sink`](RouterBuilder::sink) sets a sink.
     ///
     /// ```no_run
@@ -51,10 +51,8 @@ impl Router {
         config: &str,
         registry: impl Into<Bytes>,
     ) -> Result<RouterBuilder<TokioEnv, ()>, ConfigErrors> {
-        // A configuration must name a registry; the text takes its place.
-        let variables = [("CELLWAY__REGISTRY__FILE".to_owned(), "text".to_owned())];
-        let mut settings = Config::load("the configuration", config, variables)?.router;
-        settings.sources.registry.location = RegistryLocation::Text(registry.into());
+        let file = "the configuration";
+        let settings = Config::with_registry(file, config, registry.into())?.router;
         let Provider { crypto, time } = Provider::default();
         Ok(Self::builder(TokioEnv::new(), settings, crypto, time, ()))
     }
