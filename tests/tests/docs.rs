@@ -132,7 +132,7 @@ fn files_that_contributors_are_sent_to_exist() {
     let mut seen = BTreeSet::new();
     let page = fs::read_to_string(format!("{ROOT}/CONTRIBUTING.md")).expect("the page is there");
     for (_, line) in prose(&page) {
-        // What stands between backquotes is every second piece.
+        // Every second piece is between backquotes.
         for piece in line.split('`').skip(1).step_by(2) {
             if roots.iter().any(|root| piece.starts_with(root)) {
                 let found = Path::new(ROOT).join(piece).exists();

@@ -1,4 +1,4 @@
-//! What a user is told, word by word: read the difference of a snapshot as they would.
+//! The messages to users, word for word. Review a change of a snapshot as a user would read it.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that finds nothing has found a bug"
@@ -310,7 +310,7 @@ async fn what_a_user_is_told() {
     insta::assert_snapshot!("messages", page);
 }
 
-/// Catches: a warning about a name that has dots and is one, which nobody could get rid of.
+/// Catches: a warning about a claim name with dots that is correct, which no change could silence.
 #[tokio::test]
 async fn names_with_dots_can_be_meant() {
     let folder = folder();

@@ -83,7 +83,7 @@ fn served(answer: &Answer) -> u16 {
     answer.status.as_u16()
 }
 
-/// What the cell is told, empty ones too.
+/// The headers that the cell gets, empty ones too.
 fn stamps(headers: &[(String, String)]) -> String {
     let told = headers.iter().filter_map(|(name, value)| {
         let name = name.strip_prefix("x-cellway-")?;

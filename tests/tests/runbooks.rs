@@ -58,7 +58,7 @@ fn blocks(page: &str, kind: &str) -> Vec<String> {
     blocks
 }
 
-/// What stands in backticks outside of blocks.
+/// The words in backticks outside of code blocks.
 fn quoted(page: &str) -> BTreeSet<String> {
     let mut outside = true;
     let mut text = String::new();

@@ -154,7 +154,8 @@ async fn a_registry_over_its_limit_is_oversized_and_its_source_is_reachable() {
     assert_eq!(answer.status, StatusCode::OK, "the last good one stays");
 }
 
-/// Catches: a key set that is refused, or a key that is no key, because only a certificate holds it.
+/// Catches: a key set that is refused, or a key that is ignored, because only a certificate contains
+/// it.
 #[tokio::test]
 async fn keys_that_only_certificates_hold_verify_tokens() {
     let seed = [7; 32];

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 const CELLWAY: &str = env!("CARGO_BIN_EXE_cellway");
 
-/// A folder that isn't there yet.
+/// A folder that doesn't exist yet.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
@@ -34,7 +34,7 @@ fn every_row_is_as_expected() {
     let output = demo(&folder).arg("--exit").output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("All rows are as expected"));
-    // What it leaves needs its cells, and it says which commands run both.
+    // The files that it leaves need its cells. It prints the commands that run them.
     let dir = folder.display();
     for said in [
         format!("`cellway demo --dir {dir}` runs everything again"),
@@ -43,7 +43,7 @@ fn every_row_is_as_expected() {
     ] {
         assert!(text(&output).contains(&said), "{}", text(&output));
     }
-    // Its configuration is a real one.
+    // Its configuration is valid.
     let config = folder.join("cellway.toml");
     let check = Command::new(CELLWAY)
         .args(["check", "--config"])
@@ -66,7 +66,7 @@ impl Drop for Serving {
 #[test]
 fn its_commands_work_as_pasted() {
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("curl isn't installed: the demo's commands go untested here");
+        eprintln!("curl isn't installed: the demo's commands are not tested");
         return;
     }
     let mut command = demo(&folder("demo serves"));
@@ -97,7 +97,7 @@ fn its_commands_work_as_pasted() {
     }
 }
 
-/// Runs a line as a shell would, and gives what it prints.
+/// Runs a line in a shell, and returns what it prints.
 fn paste(line: &str) -> String {
     let output = Command::new("sh").args(["-ec", line]).output().unwrap();
     assert!(output.status.success(), "{line}\n{}", text(&output));

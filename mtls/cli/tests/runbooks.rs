@@ -1,4 +1,4 @@
-//! The runbooks' commands are ones that the binary has.
+//! Every command in the runbooks exists in the binary.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that finds nothing has found a bug"
@@ -43,7 +43,7 @@ fn help(command: &[&str]) -> String {
 }
 
 #[test]
-fn every_command_is_one_of_the_binary() {
+fn the_binary_has_every_command() {
     let commands = commands();
     let mut seen = 0;
     for line in commands
@@ -67,7 +67,7 @@ fn every_command_is_one_of_the_binary() {
 }
 
 #[test]
-fn every_page_that_is_fetched_is_one_of_the_admin_listener() {
+fn the_admin_listener_has_every_page() {
     let mut seen = 0;
     for line in &commands() {
         if let Some((_, rest)) = line.split_once("127.0.0.1:9901") {

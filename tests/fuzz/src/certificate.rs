@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::identity::Core;
 
-/// The templates that the targets know, beside one that the input brings.
+/// The fixed templates, besides the one from the input.
 const SPIFFE: &str = "spiffe://{trust_domain}/tenant/{tenant}/**";
 const DNS: &str = "{tenant}.clients.example";
 

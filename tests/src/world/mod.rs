@@ -2,7 +2,7 @@
 //!
 //! The router is started as `cellway serve` starts it: from a configuration file that
 //! `Config::load` reads, with keys by OIDC discovery, the registry from a control plane, mutual
-//! TLS to the cells, an admin listener, and reloads on request. What stands around it is the lab,
+//! TLS to the cells, an admin listener, and reloads on request. Its surroundings are the testbed,
 //! each host on a port that it keeps while it is down.
 
 mod authorities;
@@ -256,7 +256,7 @@ impl Seen {
     }
 }
 
-/// Waits until something holds that tells nobody when it does: looks every few milliseconds.
+/// Waits until a condition holds that notifies nobody: checks it every few milliseconds.
 pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     const PAUSE: Duration = Duration::from_millis(5);
     let looking = async {
@@ -265,5 +265,5 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
         }
     };
     let found = timeout(PATIENCE, looking).await;
-    assert!(found.is_ok(), "waited in vain until {what}");
+    assert!(found.is_ok(), "timed out waiting until {what}");
 }

@@ -124,7 +124,7 @@ async fn off_looks_at_nothing_and_passes_nothing_on() {
 }
 
 #[tokio::test]
-async fn require_wants_one_of_whoever_has_a_cells_certificate() {
+async fn require_demands_one_from_every_client_with_a_cells_certificate() {
     let scene = Scene::new(r#"mode = "require""#).await;
     let clients = &scene.world.authorities.clients;
     let cell = certificate(clients, vec![San::Uri(CELL_SAN.to_owned())]);
@@ -136,7 +136,7 @@ async fn require_wants_one_of_whoever_has_a_cells_certificate() {
     assert_eq!(answer.status, StatusCode::OK);
     for credential in [Some(&tenant), None] {
         let answer = scene.ask_as(credential, &[]).await;
-        assert_eq!(answer.status, StatusCode::OK, "it is no cell");
+        assert_eq!(answer.status, StatusCode::OK, "the client is not a cell");
     }
     let answer = scene.ask(&["a.b.c".to_owned()]).await;
     assert_eq!(reason(&answer), "cba_malformed");
@@ -201,7 +201,7 @@ async fn a_new_registry_version_ends_the_old_key_on_standing_connections() {
     scene.publish(8, &jwks(&[&next])).await;
     assert_eq!(ask(same).await, "cba_no_matching_key");
     assert_eq!(ask(by_next("3")).await, "ok");
-    // One that can't be used costs the cell its calls, is told, and leaves the document good.
+    // A key that can't be used stops this cell's calls, is reported, and doesn't refuse the document.
     scene.publish(9, "no JWKS").await;
     assert_eq!(ask(by_next("4")).await, "cba_no_keys");
     let told = scene

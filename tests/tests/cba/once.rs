@@ -60,7 +60,7 @@ async fn one_that_is_refused_for_something_else_is_not_used_up() {
 }
 
 #[tokio::test]
-async fn where_nobody_asks_for_it_one_may_be_shown_again() {
+async fn without_once_an_authorization_may_be_used_again() {
     let scene = Scene::new("").await;
     let shown = [authorization("1")];
     for _ in 0..2 {

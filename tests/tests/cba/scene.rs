@@ -11,7 +11,7 @@ use crate::cases;
 
 const HEADER: HeaderName = HeaderName::from_static("cell-bound-authorization");
 
-/// A router, the cell `a` behind it, and whoever calls.
+/// A router, the cell `a` behind it, and the callers.
 pub(crate) struct Scene {
     pub world: World,
     pub router: Running,

@@ -1,7 +1,7 @@
 //! What changes while requests flow: certificates, bundles, the configuration, the registry.
 //!
-//! Bad ones are refused by name and leave the old in force, good ones are swapped in, and no
-//! request fails for either: clients ask without a pause all the while.
+//! A bad one is refused by name and the old one stays in force. A good one takes effect. No request
+//! fails meanwhile: clients send requests all the time.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that finds nothing has found a bug"
@@ -73,7 +73,7 @@ fn bad_registries(world: &World) -> [(String, &'static str, &'static str); 9] {
 }
 
 #[tokio::test]
-async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
+async fn a_bad_registry_is_refused_by_name_and_the_old_one_stays() {
     let world = world().await;
     let router = world.router().await;
     let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
@@ -175,7 +175,7 @@ fn bad_settings(world: &World) -> Vec<BadFile> {
 }
 
 #[tokio::test]
-async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
+async fn a_bad_file_at_a_reload_is_named_and_the_old_one_stays() {
     let world = world().await;
     let router = world.router().await;
     let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
@@ -192,14 +192,14 @@ async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
     }
     insta::assert_snapshot!("reloads", said.join("\n"));
     assert_eq!(router.events.count("reloaded"), 0);
-    // Nothing of it stuck.
+    // Nothing of it stayed.
     router.reload().await;
     traffic.goes_on().await;
     traffic.end().await;
 }
 
 #[tokio::test]
-async fn good_files_are_swapped_in_under_a_request_that_is_under_way() {
+async fn good_files_take_effect_during_an_open_request() {
     let world = world().await;
     let router = world.router().await;
     let old = &world.authorities.servers;

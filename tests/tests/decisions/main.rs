@@ -1,4 +1,4 @@
-//! Who goes where, and who doesn't, and why: the whole table, to be read and reviewed.
+//! Tables of decisions to review: which caller goes to which cell, and who is denied and why.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that finds nothing has found a bug"
@@ -102,7 +102,7 @@ fn spiffe(tenant: &str) -> San {
     San::Uri(format!("spiffe://example/tenant/{tenant}"))
 }
 
-/// One line for each request: what it brought, and what came of it.
+/// One line for each request: its credentials and the decision.
 fn table(core: &mut Core, rows: &[(&str, Request)]) -> String {
     table_at(10, core, rows)
 }
@@ -155,7 +155,7 @@ fn certified(sans: &[San]) -> Request {
     Request::to("any").certificate(sans)
 }
 
-/// Good callers, and callers whose credentials don't go together.
+/// Good callers, and callers whose credentials contradict each other.
 #[test]
 fn callers() {
     let good = token("acme");
@@ -277,7 +277,7 @@ fn roles() {
     insta::assert_snapshot!(page);
 }
 
-/// Credentials that hold and that the registry revokes, remembered ones too.
+/// Valid credentials that the registry revokes, cached ones too.
 #[test]
 fn revocations() {
     let san = "spiffe://example/tenant/acme";

@@ -1,4 +1,4 @@
-//! What the rules of a policy let pass.
+//! Which requests the rules of a policy allow.
 
 use cellway_tests::decide::{Core, Request, Sources, claims, sign, token};
 

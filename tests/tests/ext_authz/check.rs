@@ -31,7 +31,7 @@ async fn send(client: &Client<TokioEnv>, question: &Question) -> Answer {
     client.send(request).await.unwrap()
 }
 
-/// What an answer says to somebody who reads status and header, and what its body is.
+/// The answer for a client that reads status and headers, and its body.
 fn line(answer: &Answer) -> String {
     let header = |name: &str| {
         let value = answer.headers.get(name)?.to_str().unwrap();
@@ -88,7 +88,7 @@ fn in_bodies(world: &World) -> Vec<Question> {
     let spoofed =
         json!({"authorization": acme, "x-cellway-tenant": "globex", "x_cellway_cell": "b"});
     let described = |what, known, headers: Value| (what, CHECK, vec![], in_json(known, &headers));
-    // If a body describes the request, the header of whoever asks is nobody's credential.
+    // If a body describes the request, the credentials in the caller's own header don't count.
     let beside = |what, body: &str| (what, CHECK, authorization(&acme), body.to_owned());
     let (expired, wayne) = (expired(world), bearer(world, "wayne"));
     let method = json!({"method": "GET"});

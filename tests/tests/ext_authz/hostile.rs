@@ -14,7 +14,7 @@ use crate::{asking, sent, world, world_with};
 /// Broken questions, each with a name.
 type Questions = Vec<(&'static str, Bytes)>;
 
-/// Bodies that are no one framed message, made of a good one.
+/// Bodies that are not exactly one framed message.
 fn misframed(good: &[u8]) -> Questions {
     let mut compressed = framed(good).to_vec();
     compressed[0] = 1;
@@ -89,7 +89,7 @@ fn miscertified() -> Questions {
     ]
 }
 
-/// Bodies that are no question in JSON.
+/// Bodies that are not a check in JSON.
 const MISWRITTEN: [&str; 11] = [
     " ",
     "{}",

@@ -190,7 +190,7 @@ async fn every_form_gives_the_same_decision_and_the_same_headers() {
     insta::assert_snapshot!(seen);
 }
 
-/// Catches: denials whose client nobody can find, and an Envoy's address in its place.
+/// Catches: denials without the client's address, or with the Envoy's address instead.
 #[tokio::test]
 async fn a_denial_names_the_address_that_the_envoy_says() {
     let (_world, router) = world().await;
@@ -210,7 +210,7 @@ async fn a_denial_names_the_address_that_the_envoy_says() {
     // The plain form says no address, and none is made up.
     ask::plain(&h1, &nothing, ask::PREFIXES[0]).await;
     assert!(peers().next_back().unwrap().is_null());
-    // An address of another kind is no reason to refuse the question.
+    // A check with an address of another kind is not refused.
     let pipe = r#"{"attributes": {"source": {"address": {"pipe": {"path": "/x"}}},
                    "request": {"http": {"method": "GET", "path": "/", "host": "a"}}}}"#;
     let strange = pipe.replace(r#"{"pipe": {"path": "/x"}}"#, "17");
@@ -222,7 +222,7 @@ async fn a_denial_names_the_address_that_the_envoy_says() {
     assert_eq!(peers().count(), 6);
 }
 
-/// Catches: questions that are counted as requests on their way to a cell, whose end nobody tells.
+/// Catches: checks that are counted as requests to a cell, although their end is never reported.
 #[tokio::test]
 async fn what_an_envoy_forwards_is_not_counted_as_in_flight_here() {
     let (world, router) = world().await;

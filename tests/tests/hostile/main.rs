@@ -1,4 +1,4 @@
-//! What hostile clients send, what they are answered, and what a cell sees of it.
+//! What hostile clients send, what answer they get, and what a cell receives.
 //!
 //! One router, started from a configuration file, behind real TLS; one table. A row says: what was
 //! sent, what came back (status, reason, who says so, `WWW-Authenticate`), and all that the cell
@@ -27,7 +27,7 @@ use crate::table::Table;
 const ED_SEED: [u8; 32] = [7; 32];
 
 #[tokio::test]
-async fn whatever_is_sent_only_the_proven_tenant_arrives() {
+async fn only_the_proven_tenant_arrives() {
     let world = World::up(Signer::generate("rsa", Algorithm::Rs256).unwrap()).await;
     world.idp.publish(Signer::from_seed("ed", ED_SEED).unwrap());
     let router = world.router().await;
@@ -67,9 +67,9 @@ async fn a_routing_key_decides_only_with_somebody_behind_it() {
     }
 }
 
-/// Catches: a path that passes by one rule and is another's to the cell.
+/// Catches: a path that one rule allows and that the cell reads as another rule's path.
 #[tokio::test]
-async fn no_spelling_of_a_path_gets_round_a_rule() {
+async fn no_spelling_of_a_path_bypasses_a_rule() {
     let world = World::up(Signer::from_seed("ed", ED_SEED).unwrap()).await;
     let rules = format!("{}\n[trust]", paths::RULES);
     world.configure(&world.config().replacen("[trust]", &rules, 1));

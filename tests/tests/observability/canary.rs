@@ -38,7 +38,7 @@ fn with(request: Request, name: &'static str, value: &str) -> Request {
     request.header(HeaderName::from_static(name), value)
 }
 
-/// Claims with a canary in each that identifies somebody.
+/// Claims with a canary in each claim that identifies a person.
 fn marked(world: &World) -> Claims {
     world
         .claims()

@@ -1,4 +1,4 @@
-//! Labels are bounded: whoever makes up names makes no series.
+//! Labels are bounded: made-up names create no time series.
 
 use std::collections::BTreeSet;
 

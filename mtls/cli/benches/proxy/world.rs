@@ -1,4 +1,4 @@
-//! The router and what stands around it.
+//! The router, and its clients, sources and cells.
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};

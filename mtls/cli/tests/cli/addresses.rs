@@ -1,4 +1,4 @@
-//! Who owns an address, and when the router listens on it.
+//! Which router may listen on an address, and when it listens.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ fn free() -> String {
     any.local_addr().unwrap().to_string()
 }
 
-/// A folder whose configuration listens here.
+/// A folder whose configuration listens on this address.
 fn at(address: &str) -> Folder {
     let folder = Folder::new();
     folder.write("cellway.toml", CONFIG.replacen("127.0.0.1:0", address, 1));
@@ -48,7 +48,7 @@ fn of_two_routers_that_start_at_the_same_moment_one_runs() {
         let outcomes = routers.map(|mut router| {
             thread::spawn(move || {
                 let listens = router.address_or_end("local").is_some();
-                // Kept, so that the other one meets it.
+                // Keep it running, so that the other router finds the address taken.
                 (listens, router)
             })
         });
@@ -83,14 +83,18 @@ fn an_admin_address_is_never_shared() {
 
 /// The old router drains while the new one serves: no connection is refused.
 #[test]
-fn an_address_is_handed_over_where_both_share_it() {
+fn an_address_is_handed_over_if_both_routers_share_it() {
     let address = free();
     let folder = at(&address);
     let share = [("CELLWAY__RUNTIME__SHARE_ADDRESSES", "true")];
     let mut old = Serving::with(&folder.config(), &share);
     old.address("local");
     let (code, said) = Serving::start(&folder.config()).end();
-    assert_eq!(code, Some(3), "who doesn't share is refused: {said}");
+    assert_eq!(
+        code,
+        Some(3),
+        "a router that doesn't share the address is refused: {said}"
+    );
     let mut new = Serving::with(&folder.config(), &share);
     new.address("local");
     new.address("local");
@@ -169,7 +173,7 @@ fn listeners_open_with_the_first_registry() {
 
 /// The health listener shows only its pages, not those of the admin listener.
 #[test]
-fn health_and_metrics_may_be_public_and_nothing_else_is() {
+fn the_health_listener_serves_health_and_metrics_only() {
     let folder = Folder::new();
     folder.write("cellway.toml", sealing("jws"));
     let config = folder.config();

@@ -1,5 +1,5 @@
-//! Every file that a configuration names, bad in every way that one can be: `check` refuses it,
-//! `serve` doesn't start with it, and a running router that is asked to reload keeps what it has.
+//! Every file that a configuration names, when it is missing, empty or junk: `check` refuses it,
+//! `serve` doesn't start with it, and a reload keeps the old one.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -213,14 +213,14 @@ fn a_reload_keeps_what_is_in_force() {
         assert_eq!(ask(&address), "200", "{content:?}");
         drop(spoiled);
     }
-    // A key file elsewhere that isn't there, which once dropped good keys.
+    // Another key file, which is missing: the good keys must stay.
     let moved = CONFIG.replace("\"keys.json\"", "\"nowhere.json\"");
     folder.write("cellway.toml", &moved);
     serving.signal("-HUP");
     let refused = serving.wait("reload_refused");
     assert!(refused["error"].as_str().unwrap().contains("nowhere.json"));
     assert_eq!(ask(&address), "200");
-    // An existing file takes over, and no request in between finds no keys.
+    // Once the file exists, its keys are used. No request meanwhile is without keys.
     fs::copy(
         folder.root().join("keys.json"),
         folder.root().join("nowhere.json"),

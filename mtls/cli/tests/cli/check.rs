@@ -22,8 +22,8 @@ fn doubtful() -> String {
     )
 }
 
-/// Catches: a warning that counts as an error or as nothing, JSON beside which something else is
-/// printed, a mistake that is on one of two pages only.
+/// Catches: a warning that counts as an error or is ignored, output besides the JSON, a mistake that
+/// only one of the two outputs shows.
 #[test]
 fn programs_tell_errors_from_warnings() {
     let folder = Folder::new();
@@ -94,8 +94,8 @@ fn a_state_directory_that_is_a_file_is_an_error() {
     }
 }
 
-/// A registry that a router has kept, and the file as somebody has changed it since. Catches: a file
-/// that is good by itself and is refused at the next start.
+/// A router saved a registry on disk, and the file was changed later. Catches: a file that is valid
+/// by itself but is refused at the next start.
 #[test]
 fn check_compares_the_registry_with_what_was_kept_on_disk() {
     let folder = Folder::new();
@@ -112,7 +112,7 @@ fn check_compares_the_registry_with_what_was_kept_on_disk() {
     folder.write("registry.json", &kept);
     let mut serving = Serving::start(&folder.config());
     serving.wait("registry_applied");
-    // It is written in the background, and put in its place whole.
+    // The router writes it in the background and then moves it into place.
     let kept_file = folder.root().join("state/registry.keep");
     until("the registry is kept", || kept_file.exists());
     drop(serving);
@@ -171,7 +171,7 @@ fn a_message_about_a_private_file_names_it_once() {
     assert_eq!(err.matches("subject.key").count(), 1, "{err}");
 }
 
-/// Catches: a mistake in a file of many lines, and nobody says where in it.
+/// Catches: a message about a mistake in a long file that doesn't name the line.
 #[test]
 fn a_mistake_in_a_named_file_is_told_with_its_line() {
     let folder = Folder::new();

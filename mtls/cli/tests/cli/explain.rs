@@ -29,7 +29,8 @@ fn explain_says_what_a_refused_key_set_lacks() {
     }
 }
 
-/// Catches: a path into claims that is no path, and a denial that doesn't say so.
+/// Catches: a setting that looks like a path into the claims but is one claim's name, and a denial
+/// that doesn't mention it.
 #[test]
 fn explain_says_which_settings_are_never_looked_at() {
     let folder = Folder::new();
@@ -163,8 +164,8 @@ tenant = "acme"
 sub = "mallory"
 "#;
 
-/// Catches: an explanation by the listener's policy where a route names another, rules that are
-/// held against another request than the one described, revocations that TOML loses.
+/// Catches: an explanation that uses the listener's policy although a route names another, rules that
+/// are checked against another request than the described one, revocations that TOML loses.
 #[test]
 fn explain_follows_routes_rules_and_revocations() {
     let folder = Folder::new();
@@ -184,7 +185,7 @@ fn explain_follows_routes_rules_and_revocations() {
             "admin",
             "deny 403 role_forbidden: ",
         ),
-        // No policy is picked for it: it could have either.
+        // It could match either policy, so none is picked.
         (
             &["--path", "/admin/../admin/cells"],
             1,

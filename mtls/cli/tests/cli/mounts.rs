@@ -58,7 +58,7 @@ fn keys_come_from_a_secret_and_are_swapped_while_the_router_runs() {
     let (pem, index) = sealing_key("k1");
     keys.swap("..1", 0o400, &[("k1.pem", &pem), ("keys.toml", &index)]);
 
-    // Checked every second, because nobody sends a signal to a pod.
+    // Files are checked every second, because pods get no SIGHUP.
     let watch = [("CELLWAY__RUNTIME__WATCH_SECS", "1")];
     let mut serving = Serving::with(&folder.config(), &watch);
     let public = serving.address("local");
@@ -96,7 +96,7 @@ fn a_configuration_from_a_config_map_is_reloaded_when_it_is_swapped() {
     let mut serving = Serving::with(&config, &watch);
     serving.address("local");
     serving.reload();
-    // As long as the one before, so that only the inode and the time can tell.
+    // The length is the same, so only the inode and the time differ.
     let other = at(CONFIG).replace("idp.example", "idq.example");
     volume.swap("..2", 0o644, &[("cellway.toml", other.as_bytes())]);
     serving.wait("reloaded");

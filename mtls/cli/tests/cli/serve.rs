@@ -45,8 +45,8 @@ fn serve_listens_reloads_and_drains() {
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 
-/// Catches: a level that changes at a restart only, lines that get lost on the way to another place,
-/// and a reload of which nobody knows what it did.
+/// Catches: a level that changes only at a restart, lines that are lost when the log moves, and a
+/// reload that doesn't report what it changed.
 #[test]
 fn serve_changes_its_log_at_a_reload() {
     let folder = Folder::new();
@@ -155,7 +155,7 @@ fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
     let error = refused["error"].as_str().unwrap();
     assert!(error.contains("policy[0].anyof"), "{error}");
 
-    // What is set once for good is refused, too, and says so.
+    // A setting that needs a restart is refused, and the message says so.
     let health = format!("{CONFIG}\n[health]\nbind = \"127.0.0.1:0\"\n");
     fs::write(&file, health).unwrap();
     serving.signal("-HUP");

@@ -23,7 +23,7 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
     const PAUSE: Duration = Duration::from_millis(5);
     let deadline = Instant::now() + WAIT_MAX;
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         thread::sleep(PAUSE);
     }
 }

@@ -45,7 +45,7 @@ fn identity_provider() -> (u16, String) {
     (port.recv().unwrap(), ca.pem())
 }
 
-/// A proxy that makes a tunnel to this port, whatever is asked for, and tells what was.
+/// A proxy that opens a tunnel to this port for every request, and reports the requests.
 fn proxy(to: u16) -> (u16, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -82,7 +82,7 @@ fn the_binary_reaches_its_sources_through_https_proxy() {
         "cellway.toml",
         format!("{config}\n[fetch]\nbundle = \"ca.pem\"\n"),
     );
-    // A name that ends in ".example" is nowhere (RFC 2606): without the proxy there are no keys.
+    // Names that end in ".example" don't exist (RFC 2606), so keys can only come through the proxy.
     let variables = [
         ("HTTPS_PROXY", &*format!("http://127.0.0.1:{port}")),
         ("https_proxy", ""),
@@ -113,7 +113,7 @@ fn a_registry_that_looks_unchanged_is_read_at_sighup() {
     let mut serving = Serving::start(&folder.config());
     serving.wait("registry_applied");
     let before = fs::metadata(&path).unwrap();
-    // Written in place, as long as before, and with the time of before.
+    // Written in place, with the same length and the same time.
     fs::write(&path, REGISTRY.replace("\"version\": 1", "\"version\": 2")).unwrap();
     let times = FileTimes::new().set_modified(before.modified().unwrap());
     File::options()

@@ -1,9 +1,9 @@
-//! Settings that are each valid and have no effect where they are.
+//! Valid settings that have no effect where they are.
 
 use crate::{CONFIG, Folder, run};
 
-/// Catches: a setting of an external authorization listener that is read, never used, and that
-/// nobody says a word about.
+/// Catches: a setting of an external authorization listener that is read and never used, without a
+/// warning.
 #[test]
 fn check_names_what_has_no_effect_on_a_listener_that_proxies_nothing() {
     let folder = Folder::new();

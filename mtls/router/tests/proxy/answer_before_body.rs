@@ -266,7 +266,11 @@ async fn an_http2_cell_is_told_that_the_rest_of_an_upload_is_cancelled() {
     began.notified().await;
     stream.shutdown().await.unwrap();
     let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
-    assert_eq!(outcome.unwrap(), cancelled, "an HTTP/1.1 client breaks off");
+    assert_eq!(
+        outcome.unwrap(),
+        cancelled,
+        "an HTTP/1.1 client closes the connection"
+    );
 
     let (port, began, outcome) = one_upload(false).await;
     let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
@@ -280,7 +284,11 @@ async fn an_http2_cell_is_told_that_the_rest_of_an_upload_is_cancelled() {
     began.notified().await;
     body.send_reset(h2::Reason::PROTOCOL_ERROR);
     let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
-    assert_eq!(outcome.unwrap(), cancelled, "an HTTP/2 client breaks off");
+    assert_eq!(
+        outcome.unwrap(),
+        cancelled,
+        "an HTTP/2 client resets the stream"
+    );
 }
 
 #[tokio::test]

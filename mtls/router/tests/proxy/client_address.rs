@@ -108,7 +108,7 @@ async fn a_listed_proxy_must_send_a_header_and_a_good_one() {
 }
 
 #[tokio::test]
-async fn nobody_else_can_name_a_client() {
+async fn only_a_trusted_proxy_can_name_a_client() {
     let world = router(&["192.0.2.0/24"], Forwarded::default()).await;
     let line = "PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n";
     let answer = sent(&world, format!("{line}{REQUEST}\r\n").as_bytes()).await;

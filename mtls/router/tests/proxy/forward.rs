@@ -212,7 +212,7 @@ async fn the_next_endpoint_serves_when_one_refuses() {
 }
 
 #[tokio::test]
-async fn a_cell_that_nobody_answers_for_is_unreachable() {
+async fn a_cell_that_refuses_connections_is_unreachable() {
     let (_socket, dead) = closed_port();
     for scheme in ["http", "h2c"] {
         let world = start(plain(registry(plain_endpoint(scheme, dead)))).await;

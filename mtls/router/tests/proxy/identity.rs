@@ -152,7 +152,7 @@ async fn a_connection_ends_with_its_certificate() {
 }
 
 #[tokio::test]
-async fn a_reload_changes_whom_standing_connections_may_carry() {
+async fn a_reload_changes_which_clients_open_connections_accept() {
     let (old, new, cells) = (ca(1), ca(4), ca(2));
     let port = tls_cell(&cells, uri(CELL)).await;
     let settings = secure(registry(endpoint(port, Some(CELL))), &old, &cells);

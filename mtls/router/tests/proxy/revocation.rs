@@ -54,7 +54,7 @@ async fn world(clients: &Ca) -> (World, RouterSettings) {
 }
 
 #[tokio::test]
-async fn a_revoked_certificate_ends_where_it_stands_and_no_other() {
+async fn a_revoked_certificate_is_refused_on_open_connections_too() {
     let clients = ca(1);
     let (world, settings) = world(&clients).await;
     for protocol in [Protocol::Http1, Protocol::Http2] {

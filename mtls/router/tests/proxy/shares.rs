@@ -88,7 +88,7 @@ async fn quiet_is_served<T: 'static>(
 }
 
 #[tokio::test]
-async fn a_quiet_tenant_is_served_beside_a_flood() {
+async fn a_quiet_tenant_is_served_during_a_flood() {
     // A caller may hold 10 of 16 places: up to then it has less than 1.5 for each free place.
     const HELD: usize = 10;
     let clients = ca(1);
@@ -251,7 +251,7 @@ async fn anonymous(port: u16, last: usize) -> String {
 /// Catches: anonymous callers that are limited only one by one, so that many addresses take all
 /// places of a cell; and a text that blames a tenant for that.
 #[tokio::test]
-async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
+async fn a_tenant_is_served_during_anonymous_requests_from_many_addresses() {
     // All anonymous callers together may hold 13 of 16 places: up to then they have less than 1.25
     // times the square of the free places.
     const HELD: usize = 13;

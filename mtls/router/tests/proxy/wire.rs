@@ -173,7 +173,7 @@ fn versions() -> [(&'static str, ServerTls); 2] {
 }
 
 /// Catches: a fragment that makes one path for the decision and another for the cell. HTTP/2 allows
-/// none; h2 cuts it off before anybody reads the path.
+/// none; h2 refuses it before the path is read.
 #[tokio::test]
 async fn a_fragment_over_http2_gets_no_further() {
     for (scheme, tls) in versions() {

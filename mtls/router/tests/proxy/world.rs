@@ -221,8 +221,8 @@ pub(crate) async fn listen() -> (TokioListener, SocketAddr) {
     (listener, address)
 }
 
-/// A port that refuses connections: it is bound and nobody listens. Nobody else can get it while the
-/// socket is kept.
+/// A port that refuses connections: a socket is bound to it and does not listen. No other test gets
+/// the port while the socket is kept.
 pub(crate) fn closed_port() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -46,7 +46,7 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
         return rest;
     }
     let bodiless = message == Message::AnswerToHead || matches!(status, 204 | 304);
-    // What follows 101 is no longer HTTP, whatever was asked.
+    // The bytes after a 101 are not HTTP, for any request.
     if bodiless && status != 101 {
         assert!(rest.is_empty(), "an answer that no request asked for");
         return rest;

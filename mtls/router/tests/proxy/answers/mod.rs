@@ -151,7 +151,7 @@ async fn broken(world: &World, what: &str) {
 /// Catches: a client that takes two of six bytes for the whole answer, and the rest for another
 /// answer.
 #[tokio::test]
-async fn a_length_beside_chunks_is_dropped_and_the_connection_not_used_again() {
+async fn a_length_is_dropped_from_a_chunked_answer_and_the_connection_is_closed() {
     let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n\
                    6\r\nabcdef\r\n0\r\n\r\n";
     let (port, connections) = counted(answer, End::Open).await;

@@ -90,7 +90,7 @@ async fn who_is_not_verified_gets_none() {
 }
 
 #[tokio::test]
-async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
+async fn the_router_publishes_its_keys_to_every_client() {
     let world = Sealing::jws(&[("k1", 0)]).await;
     for protocol in PROTOCOLS {
         let client = world.anonymous(protocol);

@@ -93,7 +93,7 @@ fn list(ca: &Ca, serials: &[u64], from: Unix, secs: u64) -> Pem {
 }
 
 #[tokio::test]
-async fn a_list_that_becomes_stale_refuses_where_a_connection_stands_until_the_next_is_there() {
+async fn a_stale_list_refuses_requests_on_open_connections_until_the_next_list() {
     let clients = ca(1);
     let shown = issue_numbered(&clients, uri(ACME), now().after(DAY), 8);
     for protocol in [Protocol::Http1, Protocol::Http2] {
