@@ -73,7 +73,7 @@ reasons! {
     /// Authentication is disabled; the identity is the policy's `insecure_identity`.
     Insecure => "insecure", Allow;
 
-    /// The policy wants a token and none came.
+    /// The policy requires a bearer token, and the request has none.
     MissingToken => "missing_token", Unauthenticated;
     /// The token isn't a well-formed signed JWT in an `Authorization: Bearer` field, or a claim in it has the wrong form.
     MalformedToken => "malformed_token", Unauthenticated;
@@ -99,7 +99,7 @@ reasons! {
     Revoked => "revoked", Unauthenticated;
     /// The request has more than one bearer token.
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
-    /// The policy wants a client certificate and none came.
+    /// The policy requires a client certificate, and the client has shown none.
     MissingCertificate => "missing_certificate", Unauthenticated;
     /// The client certificate's names match no configured template, or none that names a tenant.
     SanNotAccepted => "san_not_accepted", Unauthenticated;
@@ -114,7 +114,7 @@ reasons! {
     /// No CA of the current trust bundle signed the client certificate.
     CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 
-    /// The policy wants a routing key and none came.
+    /// The policy requires a routing key, and the request has none.
     MissingRoutingKey => "missing_routing_key", Unauthenticated;
     /// The request has more than one routing key, or more than one signature of it.
     DuplicateRoutingKey => "duplicate_routing_key", Unauthenticated;
@@ -144,7 +144,7 @@ reasons! {
     /// The issuer, trust domain, gateway or signer behind the credential may not speak for this tenant.
     IssuerNotAllowed => "issuer_not_allowed", Forbidden;
 
-    /// The caller's certificate names a cell, and the policy requires a cell-bound authorization from cells; none came.
+    /// The caller's certificate names a cell, and the policy requires a cell-bound authorization from cells, and the request has none.
     CbaMissing => "cba_missing", Forbidden;
     /// The request has more than one cell-bound authorization.
     CbaDuplicate => "cba_duplicate", Forbidden;

@@ -159,7 +159,9 @@ impl RequestContext<'_> {
         self.check_destination(&verified.audience)?;
         recorder.pass("cba.destination", || format!("cell {}", self.cell.id));
         self.check_identity(&verified)?;
-        recorder.pass("cba.identity", || "the request's own".to_owned());
+        recorder.pass("cba.identity", || {
+            "tenant and subject match the request's identity".to_owned()
+        });
         self.check_certificate(&verified.source)?;
         recorder.pass("cba.certificate", || match self.evidence.peer {
             Some(_) => "names no other cell".to_owned(),

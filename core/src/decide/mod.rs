@@ -7,7 +7,7 @@ use crate::cba::{self, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
-use crate::identify::{Memo, Unidentified, identify};
+use crate::identify::{IdentifyError, Memo, identify};
 use crate::identity::Identity;
 use crate::placement::{self, PlaceQuery, Placed, place};
 use crate::policy::AuthPolicy;
@@ -45,8 +45,8 @@ pub fn decide(
     };
     let (reason, identity) = match identify(policy, keys, evidence, now, memo, recorder) {
         Ok(found) => found,
-        Err(Unidentified::Wait(wait)) => return Outcome::Wait(wait),
-        Err(Unidentified::Refused(refused)) => {
+        Err(IdentifyError::Wait(wait)) => return Outcome::Wait(wait),
+        Err(IdentifyError::Refused(refused)) => {
             let denial = request.deny(refused, &Identity::default(), None);
             return Outcome::Done(Decision::Deny(denial));
         }

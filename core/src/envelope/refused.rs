@@ -6,36 +6,36 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum EnvelopeRefused {
-    /// There is none.
+    /// The request has no envelope.
     Missing,
-    /// A header of it occurs twice.
+    /// An envelope header occurs twice.
     Several,
-    /// It has the wrong form. The text says where, and holds nothing of the envelope.
+    /// The envelope has the wrong form. The text says where, and holds nothing of the envelope.
     Malformed(&'static str),
-    /// It has another `typ`, so it is some other signed document.
+    /// The envelope has another `typ`, so it is some other signed document.
     OtherType,
-    /// `alg` is not an algorithm for envelopes.
+    /// The envelope's `alg` is not an algorithm for envelopes.
     ForbiddenAlgorithm,
-    /// There are no keys to verify it with, because none could be fetched yet.
+    /// The service has no keys yet to verify the envelope with.
     NoKeys,
-    /// It names an unknown key.
+    /// The envelope names an unknown key.
     UnknownKey,
-    /// The signature isn't valid. In the HMAC form, this also happens if the method, the path or
+    /// The envelope's signature isn't valid. In the HMAC form, this also happens if the method, the path or
     /// another part differs.
     BadSignature,
-    /// Another issuer sealed it.
+    /// Another issuer sealed the envelope.
     OtherIssuer,
-    /// It is for another cell.
+    /// The envelope is for another cell.
     OtherCell,
-    /// It is for another method.
+    /// The envelope is for another method.
     OtherMethod,
-    /// It is for another path or query.
+    /// The envelope is for another path or query.
     OtherTarget,
-    /// It has expired.
+    /// The envelope has expired.
     Expired,
-    /// It was sealed in the future.
+    /// The envelope was sealed in the future.
     NotYetValid,
-    /// Its lifetime is longer than the limit for envelopes.
+    /// The envelope's lifetime is longer than the limit.
     LifetimeTooLong,
     /// A plain header has another value than the envelope.
     HeaderMismatch,

@@ -24,47 +24,47 @@ macro_rules! errors {
 
 errors! {
     /// RFC 9112, section 2.2.
-    BareLf => "a line that ends with LF alone",
+    BareLf => "the message has a line that ends with LF alone",
     /// RFC 9112, section 2.2.
-    BareCr => "a CR without an LF after it",
+    BareCr => "the message has a CR without an LF after it",
     /// RFC 9110, section 5.5.
-    Control => "a control character in a field's value",
+    Control => "the message has a control character in a field's value",
     /// obs-fold: RFC 9112, section 5.2.
-    Fold => "a folded header line",
+    Fold => "the message has a folded header line",
     /// RFC 9112, section 5.1.
-    SpaceInName => "a space in a field's name, or before its colon",
+    SpaceInName => "the message has a space in a field's name, or before its colon",
     /// RFC 9110, section 5.1.
-    Name => "a header line without a colon, or with an empty or invalid name",
+    Name => "the message has a header line without a colon, or with an empty or invalid name",
     /// RFC 9112, section 3.
-    RequestLine => "a request line that isn't a method, a target and a version",
+    RequestLine => "the request line isn't a method, a target and a version",
     /// RFC 9110, section 9.1.
-    Method => "an invalid method",
+    Method => "the method is invalid",
     /// RFC 9112, section 3.2.
-    Target => "a character in the target that has to be percent-encoded",
+    Target => "the target has a character that has to be percent-encoded",
     /// RFC 9112, section 3.2: a target has none.
-    Fragment => "a fragment in the target",
+    Fragment => "the target has a fragment",
     /// RFC 9112, section 2.3.
-    Version => "a version other than HTTP/1.1 and HTTP/1.0",
+    Version => "the version is not HTTP/1.1 or HTTP/1.0",
     /// RFC 9112, section 4.
-    StatusLine => "a status line that isn't a version, three digits and a reason",
+    StatusLine => "the status line isn't a version, three digits and a reason",
     /// RFC 9112, section 6.3.
-    ContentLength => "a Content-Length that isn't one number",
+    ContentLength => "the message has a Content-Length that isn't one number",
     /// RFC 9112, section 6.1.
-    TransferEncoding => "a Transfer-Encoding other than chunked, or any in HTTP/1.0",
+    TransferEncoding => "the message has a Transfer-Encoding other than chunked, or any in HTTP/1.0",
     /// RFC 9112, section 6.3.
-    TwoLengths => "both Transfer-Encoding and Content-Length",
+    TwoLengths => "the message has both Transfer-Encoding and Content-Length",
     /// RFC 9112, section 7.1.
-    ChunkSize => "a chunk size that isn't 1 to 16 hexadecimal digits",
+    ChunkSize => "the message has a chunk size that isn't 1 to 16 hexadecimal digits",
     /// RFC 9112, section 7.1.1.
-    ChunkExtension => "a chunk extension",
+    ChunkExtension => "the message has a chunk extension",
     /// RFC 9112, section 7.1.
-    ChunkEnd => "a chunk that is longer than its size",
+    ChunkEnd => "the message has a chunk that is longer than its size",
     /// More than [`Limits::bytes`](super::Limits::bytes).
-    TooLong => "a header or trailer section that is too long: a request's may have 64 KiB",
+    TooLong => "the header or the trailers are too long: a request's may have 64 KiB",
     /// More than [`Limits::fields`](super::Limits::fields).
-    TooMany => "a header or trailer section with too many fields: a request's may have 128 fields",
+    TooMany => "the header or the trailers have too many fields: a request's may have 128 fields",
     /// RFC 9112, section 9.2.
-    Unasked => "an answer that no request asked for",
+    Unasked => "the cell sent an answer that no request asked for",
 }
 
 impl MessageError {

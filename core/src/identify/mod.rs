@@ -28,7 +28,7 @@ pub use token::{Hint, Memo, hint};
 
 /// Why [`identify`] found no identity.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Unidentified {
+pub enum IdentifyError {
     /// A credential is missing or bad.
     Refused(Refused),
     /// The token may be good, but keys are missing.
@@ -38,7 +38,7 @@ pub enum Unidentified {
     Wait(KeyWait),
 }
 
-impl From<Refused> for Unidentified {
+impl From<Refused> for IdentifyError {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
     }
@@ -61,7 +61,7 @@ struct Context<'a> {
 /// (see [`Policy::may_speak`]).
 ///
 /// # Errors
-/// [`Unidentified`] says what is wrong, or what to wait for.
+/// [`IdentifyError`] says what is wrong, or what to wait for.
 ///
 /// # Panics
 /// If the evidence's policy isn't one of this [`Policy`], as [`Policy::auth`].
@@ -72,7 +72,7 @@ pub fn identify(
     now: Now,
     memo: &mut Memo,
     recorder: &mut impl Recorder,
-) -> Result<(Reason, Arc<Identity>), Unidentified> {
+) -> Result<(Reason, Arc<Identity>), IdentifyError> {
     let context = Context {
         policy,
         auth: policy.auth(evidence.policy),
@@ -82,10 +82,10 @@ pub fn identify(
     };
     let found = context.identify(memo, recorder);
     found.inspect_err(|why| match why {
-        Unidentified::Wait(_) => {
+        IdentifyError::Wait(_) => {
             recorder.fail("token.key", || "waits for the issuer's keys".to_owned());
         }
-        Unidentified::Refused(refused) => {
+        IdentifyError::Refused(refused) => {
             recorder.fail(refused.check, || refused.detail.to_owned());
         }
     })
@@ -120,7 +120,7 @@ impl Context<'_> {
         &self,
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<(Reason, Arc<Identity>), Unidentified> {
+    ) -> Result<(Reason, Arc<Identity>), IdentifyError> {
         let auth = self.auth;
         recorder.pass("policy", || {
             format!("{}, mode {}", auth.name, auth.mode.as_str())
@@ -175,7 +175,7 @@ impl Context<'_> {
         presented: Presented<'a>,
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<VerifiedCredentials<'a>, Unidentified> {
+    ) -> Result<VerifiedCredentials<'a>, IdentifyError> {
         let gateway = self.gateway();
         let certificate = self.caller(presented, gateway, recorder)?;
         let routing_key = match presented.routing_key {

@@ -12,6 +12,7 @@ use crate::words::suggestion;
 /// One mismatch. Because of it, the router refuses requests that should pass, or a part of the policy
 /// or the registry has no effect.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Mismatch {
     /// The setting, or `registry` if it is about the document.
     pub setting: String,
@@ -172,10 +173,13 @@ fn roles_of_tenants(registry: &Registry, mapped: bool) -> BTreeSet<&Text> {
 fn without_roles(i: usize, rules: &Rules, found: &mut Vec<Mismatch>) {
     let asking: Vec<_> = rules.asking_for_roles().collect();
     if let Some(first) = asking.first() {
+        let more = match asking.len() - 1 {
+            0 => String::new(),
+            more => format!(", and so do {more} more"),
+        };
         let problem = format!(
-            "{} of its rules ask for roles (the first is {first}), and no caller can have any: no \
-             issuer that it accepts has claims.roles, and no tenant a default_role",
-            asking.len()
+            "rule \"{first}\" requires a role{more}, but no caller can have one. No accepted issuer sets \
+             claims.roles, and no tenant has a default_role."
         );
         let fix = "set claims.roles of the [[issuer]] to the claim that holds roles".to_owned();
         add(found, format!("policy[{i}].rule"), problem, fix);

@@ -73,7 +73,7 @@ fn a_role_that_no_tenant_allows_is_found() {
     assert!(
         told(&nothing, all)
             .unwrap()
-            .contains("no caller can have any")
+            .contains("no caller can have one")
     );
     let none = told(&mapped, json!({})).unwrap();
     assert!(none.contains("\"viewer\" in read"), "{none}");

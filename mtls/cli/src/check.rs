@@ -76,12 +76,7 @@ async fn check(args: &Args) -> Exit {
 async fn findings(env: &TokioEnv, config: &Config, file: &str) -> Found {
     let mut findings = check_settings(env, &Provider::default(), &config.router, file).await;
     if let Err(error) = subjects(env, &config.log).await {
-        findings.push(Finding {
-            severity: Severity::Error,
-            setting: error.setting().to_owned(),
-            problem: error.to_string(),
-            fix: String::new(),
-        });
+        findings.push(Finding::error(error.setting(), &error));
     }
     Found::in_files(file, findings)
 }
@@ -137,6 +132,7 @@ impl Found {
                 setting,
                 problem,
                 fix,
+                ..
             } = finding;
             let json = json!({ "setting": setting, "problem": problem, "fix": fix });
             match severity {

@@ -308,6 +308,7 @@ fn page(
         setting,
         problem,
         fix,
+        ..
     } in doubts
     {
         page += &format!("warn  {setting}: {problem}\n      {fix}\n");

@@ -103,13 +103,11 @@ fn open(to: Output) -> io::Result<Box<dyn Write + Send>> {
 
 fn no_log(path: &str, error: &LogError) -> Exit {
     let problem = format!("{path}: {}: {error}", error.setting());
-    match error {
-        LogError::SubjectKey(_) => {
-            complain(problem);
-            Exit::No
-        }
-        LogError::Place(..) => failed(problem),
+    if let LogError::SubjectKey(_) = error {
+        complain(problem);
+        return Exit::No;
     }
+    failed(problem)
 }
 
 /// How long the process waits for the log's reader before it exits.

@@ -43,6 +43,7 @@ impl std::error::Error for StartError {}
 
 /// Why settings, or the files that they name, can't be put in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ReloadError {
     /// All errors, each with its setting. There are no warnings.
     pub findings: Vec<Finding>,

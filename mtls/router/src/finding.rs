@@ -32,10 +32,11 @@ impl Serialize for Severity {
 
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
-    /// The setting, or the table if it is about several settings.
+    /// The setting, or the table if it is about several settings. Empty if it is about none.
     pub setting: String,
     /// What is wrong.
     pub problem: String,
@@ -43,9 +44,24 @@ pub struct Finding {
     pub fix: String,
 }
 
+impl Finding {
+    /// An error about this setting, whose text says what to do.
+    pub fn error(setting: impl Into<String>, problem: impl fmt::Display) -> Self {
+        Self {
+            severity: Severity::Error,
+            setting: setting.into(),
+            problem: problem.to_string(),
+            fix: String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.setting, self.problem)?;
+        if !self.setting.is_empty() {
+            write!(f, "{}: ", self.setting)?;
+        }
+        f.write_str(&self.problem)?;
         if !self.fix.is_empty() {
             write!(f, "\n    {}", self.fix)?;
         }

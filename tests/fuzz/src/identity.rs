@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::cert::PeerCertificate;
-use cellway_core::identify::{Memo, Unidentified, identify};
+use cellway_core::identify::{IdentifyError, Memo, identify};
 use cellway_core::keys::{KeySource, KeyTable};
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::{Credentials, Evidence, Identity, Mono, Now, Unix};
@@ -103,8 +103,8 @@ impl Core {
             );
             match found {
                 Ok((_, identity)) => Ok(identity),
-                Err(Unidentified::Refused(refused)) => Err(refused.detail.to_owned()),
-                Err(Unidentified::Wait(wait)) => panic!("waits again: {wait:?}"),
+                Err(IdentifyError::Refused(refused)) => Err(refused.detail.to_owned()),
+                Err(IdentifyError::Wait(wait)) => panic!("waits again: {wait:?}"),
             }
         };
         let first = ask();

@@ -100,7 +100,7 @@ impl World {
     fn ask(
         &mut self,
         authorization: Option<&str>,
-    ) -> Result<(Reason, Arc<Identity>), Unidentified> {
+    ) -> Result<(Reason, Arc<Identity>), IdentifyError> {
         let credentials = Credentials {
             authorization: authorization.map(|a| HeaderValue::from_str(a).unwrap()),
             tenant_choice: self.choice.map(HeaderValue::from_static),
@@ -131,7 +131,7 @@ impl World {
         &self,
         evidence: &Evidence<'_>,
         memo: &mut Memo,
-    ) -> Result<(Reason, Arc<Identity>), Unidentified> {
+    ) -> Result<(Reason, Arc<Identity>), IdentifyError> {
         let now = at(self.now);
         let mut steps = Steps::default();
         let fresh = &mut Memo::disabled();
@@ -147,7 +147,7 @@ impl World {
         result
     }
 
-    fn bearer(&mut self, token: &str) -> Result<Arc<Identity>, Unidentified> {
+    fn bearer(&mut self, token: &str) -> Result<Arc<Identity>, IdentifyError> {
         self.ask(Some(&format!("Bearer {token}")))
             .map(|(reason, identity)| {
                 assert_eq!(reason, Reason::Verified);
@@ -161,11 +161,11 @@ impl World {
     }
 }
 
-fn reason_of<T>(result: Result<T, Unidentified>) -> Reason {
+fn reason_of<T>(result: Result<T, IdentifyError>) -> Reason {
     match result {
         Ok(_) => Reason::Verified,
-        Err(Unidentified::Refused(refused)) => refused.reason,
-        Err(Unidentified::Wait(wait)) => panic!("{wait:?}"),
+        Err(IdentifyError::Refused(refused)) => refused.reason,
+        Err(IdentifyError::Wait(wait)) => panic!("{wait:?}"),
     }
 }
 

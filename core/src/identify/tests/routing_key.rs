@@ -64,7 +64,7 @@ struct Shows<'a> {
     signed: Option<&'a str>,
 }
 
-fn ask(of_policy: &Value, shows: Shows<'_>) -> Result<(Reason, Arc<Identity>), Unidentified> {
+fn ask(of_policy: &Value, shows: Shows<'_>) -> Result<(Reason, Arc<Identity>), IdentifyError> {
     let mut world = world(of_policy);
     if let Some(uri) = shows.peer {
         world = world.with_peer(uri);

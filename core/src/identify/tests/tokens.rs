@@ -372,7 +372,7 @@ fn missing_keys_are_waited_for_once() {
     let mut world = World::jwt();
     let header = json!({"alg": "EdDSA", "kid": "new"});
     let token = SIGNERS.ed.token(&header, &claims(json!({})));
-    let Err(Unidentified::Wait(wait)) = world.bearer(&token) else {
+    let Err(IdentifyError::Wait(wait)) = world.bearer(&token) else {
         panic!("the key may have been published since");
     };
     assert_eq!(wait.kid.as_deref(), Some("new"));
@@ -386,7 +386,7 @@ fn missing_keys_are_waited_for_once() {
         issuers: vec![Arc::default()],
     };
     let good = ed_token(json!({}));
-    assert!(matches!(world.bearer(&good), Err(Unidentified::Wait(_))));
+    assert!(matches!(world.bearer(&good), Err(IdentifyError::Wait(_))));
     world.waited = true;
     assert_eq!(world.reason(&good), Reason::JwksUnreachable);
     world.keys = KeyTable::default();
@@ -404,7 +404,7 @@ fn missing_keys_are_waited_for_once() {
     world.keys = key_table(&world.policy, &[jwks(&[unnamed])]);
     assert_eq!(world.reason(&token), Reason::Verified, "under any name");
     let newer = Signer::ed25519(2).token(&header, &claims(json!({})));
-    assert!(matches!(world.bearer(&newer), Err(Unidentified::Wait(_))));
+    assert!(matches!(world.bearer(&newer), Err(IdentifyError::Wait(_))));
     world.waited = true;
     assert_eq!(world.reason(&newer), Reason::BadSignature);
 

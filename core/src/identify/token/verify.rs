@@ -13,7 +13,7 @@ use crate::reason::Reason;
 use crate::refused::{KeyWait, Refused};
 use crate::text::Text;
 
-use super::super::{Context, NOT_HELD, Unidentified};
+use super::super::{Context, IdentifyError, NOT_HELD};
 use super::claims::{self, VerifiedToken};
 use super::{Memo, bearer, unreadable};
 
@@ -24,7 +24,7 @@ impl Context<'_> {
         token: &[u8],
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<Arc<Identity>, Unidentified> {
+    ) -> Result<Arc<Identity>, IdentifyError> {
         let verified = match memo.get(token, |verified| self.still_holds(verified)) {
             Some(verified) => {
                 recorder.pass("token.memo", || "verified before".to_owned());
@@ -57,7 +57,7 @@ impl Context<'_> {
         &self,
         token: &[u8],
         recorder: &mut impl Recorder,
-    ) -> Result<VerifiedToken, Unidentified> {
+    ) -> Result<VerifiedToken, IdentifyError> {
         let jws = Jws::parse(token).map_err(|error| {
             bearer::explain_malformed(token).unwrap_or_else(|| unreadable(error))
         })?;
@@ -149,11 +149,11 @@ impl Context<'_> {
         issuer: IssuerId,
         keys: &IssuerKeys,
         header: &Header<'_>,
-    ) -> Unidentified {
+    ) -> IdentifyError {
         let no_match = |detail| Refused::new("token.key", Reason::NoMatchingKey, detail);
-        Unidentified::Refused(match miss {
+        IdentifyError::Refused(match miss {
             Miss::Wait(until) => {
-                return Unidentified::Wait(KeyWait {
+                return IdentifyError::Wait(KeyWait {
                     issuer,
                     kid: header.kid.as_deref().map(Into::into),
                     seen: keys.epoch,

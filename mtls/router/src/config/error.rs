@@ -4,6 +4,7 @@ use std::fmt;
 
 /// One mistake: its line, its setting, what is wrong, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ConfigError {
     /// Where the setting was written.
     pub place: Place,

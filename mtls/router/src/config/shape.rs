@@ -172,6 +172,14 @@ fn known(message: &str) -> Vec<&str> {
     message.split('`').skip(3).step_by(2).collect()
 }
 
+/// The kind of value that serde expected, in plain words.
+fn kind(expected: &str) -> &str {
+    match expected {
+        "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        other => wanted(other),
+    }
+}
+
 /// Turns serde's message into what is wrong and what to do.
 fn explain(message: &str) -> (String, String) {
     if message.starts_with("missing field") {
@@ -198,6 +206,12 @@ fn explain(message: &str) -> (String, String) {
     }
     match message.split_once(", expected ") {
         Some((problem, expected)) => {
+            if let Some(text) = problem.strip_prefix("invalid type: string ") {
+                return (
+                    format!("{text} is a string"),
+                    format!("expected {}", kind(expected)),
+                );
+            }
             let found = ["invalid type: ", "invalid value: "]
                 .iter()
                 .find_map(|begins| problem.strip_prefix(begins));
@@ -205,11 +219,7 @@ fn explain(message: &str) -> (String, String) {
                 Some(found) => format!("is {}", seen(found)),
                 None => problem.to_owned(),
             };
-            let expected = match expected {
-                "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-                other => wanted(other),
-            };
-            (problem, format!("expected {expected}"))
+            (problem, format!("expected {}", kind(expected)))
         }
         None => (message.to_owned(), String::new()),
     }

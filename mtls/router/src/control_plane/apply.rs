@@ -74,7 +74,6 @@ impl<E: Env, S: Sink> Applier<E, S> {
             // An error only says that nobody waits any more.
             let _ = done.send(applied);
         });
-        let drained = || ReloadError::new("policy", "the router has drained");
         result.await.unwrap_or_else(|_| Err(drained()))
     }
 
@@ -125,7 +124,6 @@ impl<E: Env, S: Sink> Applier<E, S> {
             keys,
             done,
         };
-        let drained = || ReloadError::new("policy", "the router has drained");
         let configure = Command::Configure(Box::new(configure));
         let sent = self.commands.send(configure).await;
         sent.map_err(|_| drained())?;
@@ -149,6 +147,11 @@ impl<E: Env, S: Sink> Applier<E, S> {
     }
 }
 
+/// The error of a reload that came too late. It is about no setting.
+fn drained() -> ReloadError {
+    ReloadError::new("", "the router has drained, so nothing was changed")
+}
+
 /// Refuses changes that a running router can't make: listeners' addresses, the registry's source
 /// and the state directory. Otherwise clients would find out that an address is missing.
 fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), ReloadError> {
@@ -159,15 +162,16 @@ fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), 
             .collect()
     };
     if bound(before) != bound(after) {
-        let problem = "names and addresses of listeners can only change at a restart";
+        let problem =
+            "names and addresses of listeners can only change at a restart; restart the router";
         return Err(ReloadError::new("listener", problem));
     }
     if before.sources.registry.location != after.sources.registry.location {
-        let problem = "the source of the registry can only change at a restart";
+        let problem = "the source of the registry can only change at a restart; restart the router";
         return Err(ReloadError::new("registry", problem));
     }
     if before.sources.state != after.sources.state {
-        let problem = "the folder can only change at a restart";
+        let problem = "it can only change at a restart; restart the router";
         return Err(ReloadError::new("state.directory", problem));
     }
     Ok(())

@@ -233,8 +233,8 @@ impl Stream {
             return;
         };
         let now = reporter.now().unix;
-        let judged = client.reverify(config, now, |chain| config.verify_chain(*listener, chain));
-        let Err(reason) = judged.map_err(ChainRefused::reason) else {
+        let verified = client.reverify(config, now, |chain| config.verify_chain(*listener, chain));
+        let Err(reason) = verified.map_err(ChainRefused::reason) else {
             return;
         };
         if reason.class() == Class::Unauthenticated {

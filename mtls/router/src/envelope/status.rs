@@ -11,6 +11,7 @@ const CELLS_NAMED_MAX: usize = 8;
 
 /// The key that seals now, and the next one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct EnvelopeStatus {
     /// `jws`, `hmac` or `compatible`.
     pub form: &'static str,

@@ -51,6 +51,7 @@ pub struct Question<'a> {
 
 /// A decision and the steps that led to it.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,

@@ -226,6 +226,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
 /// How a drain ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Drained {
     /// Connections that were cut at the deadline.
     pub abandoned: usize,

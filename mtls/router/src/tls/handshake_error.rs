@@ -8,6 +8,7 @@ use super::roots::ChainRefused;
 
 /// Why a client's TLS handshake failed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum HandshakeError {
     /// It took too long.
     Timeout,

@@ -31,6 +31,7 @@ pub(crate) struct Trust {
 
 /// When a revocation list was issued, and when the next one is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ListDates {
     /// The index in `trust.crl`. One file may have several lists.
     pub setting: usize,

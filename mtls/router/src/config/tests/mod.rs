@@ -174,7 +174,7 @@ etc/cellway.toml:4: listener[0].bind: \"nowhere\": host names are not accepted h
     use an IP address, such as 127.0.0.1:8443
 etc/cellway.toml:5: listener[0].polcy: unknown setting `polcy`
     did you mean `policy`?
-etc/cellway.toml:11: issuer[0].leeway_exp_secs: is \"soon\"
+etc/cellway.toml:11: issuer[0].leeway_exp_secs: \"soon\" is a string
     expected a whole number, 0 or more
 etc/cellway.toml:13: policy[0].name: is missing
     add it

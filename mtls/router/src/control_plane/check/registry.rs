@@ -42,7 +42,7 @@ pub(crate) async fn registry<E: Env>(
     let limit = registry.limits.document_bytes_max;
     let (setting, name, body) = match &registry.location {
         RegistryLocation::Http { .. } => return document.map(|document| document.registry),
-        RegistryLocation::Text(text) => ("registry", "the text", Ok(text.clone())),
+        RegistryLocation::Text(text) => ("registry", "the given text", Ok(text.clone())),
         RegistryLocation::File(path) => {
             let body = env.store().read(path, limit, Privacy::Any).await;
             ("registry.file", path.as_str(), body)
@@ -60,7 +60,7 @@ pub(crate) async fn registry<E: Env>(
         }
         Err(error) => {
             let problem = format!("{name} can't be read: {error}");
-            let fix = "docs/registry.md shows what a registry holds";
+            let fix = "check the path and its permissions";
             return refused(document, findings, problem, fix.to_owned());
         }
     };

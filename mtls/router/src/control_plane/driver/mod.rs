@@ -94,7 +94,10 @@ pub(crate) struct Driving<E: Env, S> {
 impl<E: Env, S: Sink> Driver<E, S> {
     /// Creates a driver that starts with this configuration. `fetch` is the TLS configuration for
     /// sources.
-    #[allow(clippy::new_ret_no_self, reason = "the ways to it are made with it")]
+    #[allow(
+        clippy::new_ret_no_self,
+        reason = "the driver comes with the channels to it"
+    )]
     pub(crate) fn new(
         env: E,
         clock: Clock<E>,

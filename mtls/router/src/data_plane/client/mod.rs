@@ -39,7 +39,7 @@ struct Verification {
 
 impl Client {
     /// A client whose chain isn't verified yet.
-    pub(crate) fn unproven(
+    pub(crate) fn unverified(
         certificate: PeerCertificate,
         chain: Vec<CertificateDer<'static>>,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Client {
 
     /// A client whose chain a handshake verified at `from`. The first certificate in the chain
     /// expires at `ends`.
-    pub(crate) fn proven(
+    pub(crate) fn verified(
         certificate: PeerCertificate,
         chain: Vec<CertificateDer<'static>>,
         epoch: u64,

@@ -179,7 +179,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     };
     let client = match stream.get_ref().1.peer_certificates() {
         None | Some([]) => None,
-        Some(chain) => Some(proven(tls, epoch, now, chain)?),
+        Some(chain) => Some(verified_client(tls, epoch, now, chain)?),
     };
     let wire = Wire::Tls(Box::new(TlsStream::Server(stream)));
     Ok(Opened {
@@ -191,7 +191,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
 }
 
 /// The client that a verified chain proves.
-fn proven(
+fn verified_client(
     tls: &ServerTls,
     epoch: u64,
     now: Unix,
@@ -206,7 +206,7 @@ fn proven(
         .ends(&certificate, &chain)
         .map_err(HandshakeError::from)?;
     let staling = clients.next_staling(now);
-    Ok(Client::proven(
+    Ok(Client::verified(
         certificate,
         chain,
         epoch,

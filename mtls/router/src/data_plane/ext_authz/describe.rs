@@ -78,10 +78,12 @@ pub(super) fn described_in_part(mut check: CheckRequest) -> Result<Described, &'
 /// What is wrong with the description. This isn't the client's fault, so the client learns only
 /// that its request was refused.
 pub(super) fn described(check: CheckRequest) -> Result<Described, &'static str> {
-    let Attributes { source, request } = check.attributes.ok_or("no attributes")?;
+    let Attributes { source, request } = check
+        .attributes
+        .ok_or("the CheckRequest has no attributes")?;
     let http = request
         .and_then(|request| request.http)
-        .ok_or("no HTTP request in the attributes")?;
+        .ok_or("the attributes have no HTTP request")?;
     let source = source.unwrap_or_default();
     let client = match source.certificate.as_str() {
         "" => None,
@@ -105,14 +107,15 @@ fn address(address: Address) -> Option<SocketAddr> {
 fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
     let (mut parts, ()) = Request::new(()).into_parts();
     // No request can have a method that HTTP's grammar doesn't allow.
-    parts.method = Method::from_bytes(http.method.as_bytes()).map_err(|_| "no method")?;
+    parts.method =
+        Method::from_bytes(http.method.as_bytes()).map_err(|_| "the attributes have no method")?;
     parts.uri = target(&http.path)?;
     parts.version = match http.protocol.as_str() {
         "HTTP/1.0" => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
     if !http.host.is_empty() {
-        let host = HeaderValue::from_str(&http.host).map_err(|_| "a host that is not text")?;
+        let host = HeaderValue::from_str(&http.host).map_err(|_| "the host is not text")?;
         parts.headers.insert(HOST, host);
     }
     fields(&http, &mut parts)?;
@@ -124,20 +127,20 @@ fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
 /// off a fragment that the cell gets.
 fn target(path: &str) -> Result<Uri, &'static str> {
     if !path.starts_with('/') && path != "*" {
-        return Err("no path");
+        return Err("the attributes have no path, or it does not start with /");
     }
     http1::check_target(path.as_bytes()).map_err(MessageError::detail)?;
-    let path = PathAndQuery::try_from(path).map_err(|_| "an invalid path")?;
+    let path = PathAndQuery::try_from(path).map_err(|_| "the path is invalid")?;
     Ok(Uri::from(path))
 }
 
 fn fields(http: &HttpRequest, parts: &mut Parts) -> Result<(), &'static str> {
     let raw = http.header_map.as_ref().map_or(&[][..], |map| &map.headers);
     if !raw.is_empty() && !http.headers.is_empty() {
-        return Err("the headers come in two forms");
+        return Err("the headers are in both headers and header_map");
     }
     if raw.len().max(http.headers.len()) > FIELDS_MAX {
-        return Err("too many headers");
+        return Err("there are too many headers");
     }
     for (name, value) in &http.headers {
         if name == AUTHORIZATION.as_str() {
@@ -152,7 +155,7 @@ fn fields(http: &HttpRequest, parts: &mut Parts) -> Result<(), &'static str> {
     for header in raw {
         let value = match (header.value.as_bytes(), &*header.raw_value) {
             (value, []) | ([], value) => value,
-            _ => return Err("a header with two values"),
+            _ => return Err("a header has both value and raw_value"),
         };
         field(http, parts, &header.key, value)?;
     }
@@ -165,7 +168,7 @@ fn field(
     name: &str,
     value: &[u8],
 ) -> Result<(), &'static str> {
-    const DIFFER: &str = "a pseudo-header that differs from its attribute";
+    const DIFFER: &str = "a pseudo-header differs from its attribute";
     let same = |attribute: &str| match attribute.as_bytes() == value {
         true => Ok(()),
         false => Err(DIFFER),
@@ -178,27 +181,27 @@ fn field(
         _ if name.starts_with(':') => return Ok(()),
         _ => {}
     }
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header without a name")?;
-    let value = HeaderValue::from_bytes(value).map_err(|_| "an invalid header value")?;
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header has no name")?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| "a header has an invalid value")?;
     let fits = parts.headers.try_append(name, value);
-    fits.map(|_| ()).map_err(|_| "too many headers")
+    fits.map(|_| ()).map_err(|_| "there are too many headers")
 }
 
 /// Reads the percent-encoded PEM of a client's certificate. It proves nothing until its chain is
 /// verified against the bundle.
 fn client(encoded: &str) -> Result<Client, &'static str> {
-    const NONE: &str = "an invalid client certificate";
+    const NONE: &str = "the client certificate is invalid";
     let pem = percent_decoded(encoded.as_bytes()).ok_or(NONE)?;
     let chain = CertificateDer::pem_slice_iter(&pem)
         .take(CHAIN_MAX + 1)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| NONE)?;
     if chain.len() > CHAIN_MAX {
-        return Err("too many client certificates");
+        return Err("there are too many client certificates");
     }
     let leaf = chain.first().ok_or(NONE)?;
     let certificate = PeerCertificate::from_der(leaf).map_err(|_| NONE)?;
-    Ok(Client::unproven(certificate, chain))
+    Ok(Client::unverified(certificate, chain))
 }
 
 fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {

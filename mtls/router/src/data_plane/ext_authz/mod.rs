@@ -173,8 +173,8 @@ async fn decided<E: Env, S: Sink>(
         ..report.case(spread)
     };
     let view = report.connection.worker.views.load();
-    let (view, judged) = authorize(&case, view, checked, &mut parts).await;
-    let stamped = judged.and_then(|allow| {
+    let (view, decided) = authorize(&case, view, checked, &mut parts).await;
+    let stamped = decided.and_then(|allow| {
         // Reading the check or waiting for keys may have taken a while, and a reload may have removed
         // the caller.
         caller::check(&report.connection, &view.config)?;
@@ -228,7 +228,7 @@ fn json(body: &[u8]) -> Result<Described, &'static str> {
 
 /// The copied request, without the prefix. It can't have a certificate.
 fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
-    const NONE: &str = "no path after the prefix";
+    const NONE: &str = "the path after the prefix is missing";
     let target = PathAndQuery::try_from(target).map_err(|_| NONE)?;
     let mut head = head.clone();
     let mut uri = head.uri.into_parts();

@@ -73,7 +73,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
             return early.serve(report, outgoing, announced, &config).await;
         }
         let epoch = view.config.epoch;
-        let (view, judged) =
+        let (view, decided) =
             authorize(&report.case(spread), view, checked, &mut outgoing.parts).await;
         if view.config.epoch != epoch {
             // A reload while the request waited for keys: the answer follows the new settings too.
@@ -84,13 +84,13 @@ pub(crate) fn serve<E: Env, S: Sink>(
         // holds a whole registry.
         let config = view.config.clone();
         let progress = outgoing.progress.clone();
-        let judged =
-            judged.and_then(|allow| prepare(&mut report, spread, &view, allow, &mut outgoing));
+        let decided =
+            decided.and_then(|allow| prepare(&mut report, spread, &view, allow, &mut outgoing));
         drop(view);
         // The request's body, if no cell got it.
         let mut unsent = None;
         let refused = {
-            let answered = match judged {
+            let answered = match decided {
                 Ok(allow) => {
                     let forwarding = pin!(forward(&report, &allow, &config, outgoing, &mut unsent));
                     unless_closed(report.stream.as_deref(), forwarding).await

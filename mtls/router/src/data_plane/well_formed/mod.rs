@@ -43,7 +43,7 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<RequestRefused>> {
     well_formed(request)?;
     size(request)?;
     if request.method == Method::CONNECT {
-        return Err("CONNECT is not served here".into());
+        return Err("this router does not serve CONNECT".into());
     }
     scheme(request)?;
     host(request)?;
@@ -81,7 +81,7 @@ fn size(request: &Parts) -> Result<(), MessageError> {
 fn scheme(request: &Parts) -> Result<(), &'static str> {
     match request.uri.scheme_str() {
         None | Some("http" | "https") => Ok(()),
-        Some(_) => Err("a scheme other than http and https"),
+        Some(_) => Err("the scheme is not http or https"),
     }
 }
 
@@ -91,16 +91,16 @@ fn host(request: &Parts) -> Result<(), &'static str> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err("more than one Host field");
+        return Err("the request has more than one Host field");
     }
     let authority = request.uri.authority();
     match (host, authority) {
         (None, None) if request.version == Version::HTTP_10 => Ok(()),
-        (None, None) => Err("no Host field"),
+        (None, None) => Err("the request has no Host field"),
         (None, Some(authority)) => sound(authority),
         (Some(host), None) => match Authority::try_from(host.as_bytes()) {
             Ok(authority) => sound(&authority),
-            Err(_) => Err("a Host field that is not a host"),
+            Err(_) => Err("the Host field is not a host"),
         },
         (Some(host), Some(authority)) => {
             sound(authority)?;
@@ -121,17 +121,17 @@ fn host(request: &Parts) -> Result<(), &'static str> {
 fn sound(authority: &Authority) -> Result<(), &'static str> {
     let (whole, host) = (authority.as_str(), authority.host());
     if whole.contains('@') {
-        return Err("an authority with user information");
+        return Err("the authority has user information");
     }
     let port = whole.strip_prefix(host).unwrap_or(whole);
     if host.is_empty() || !matches!(port, "" | ":") && authority.port().is_none() {
-        return Err("an authority without a host, or with an invalid port");
+        return Err("the authority has no host, or an invalid port");
     }
     // RFC 3986 allows more. But the host is forwarded in `Forwarded`, and a parser that splits that
     // field at ";" or "," could find other parts in it.
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
     if !host.starts_with('[') && !host.bytes().all(fits) {
-        return Err("a host with a character other than letters, digits and -._~%");
+        return Err("the host has a character other than letters, digits and -._~%");
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'stati
         return Ok(None);
     };
     if lengths.next().is_some() {
-        return Err("more than one Content-Length field");
+        return Err("there is more than one Content-Length field");
     }
     // Digits only: `parse` would accept a sign.
     let digits = length.to_str().ok().filter(|text| {
@@ -154,7 +154,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'stati
     let length = digits.and_then(|digits| digits.parse().ok());
     length
         .map(Some)
-        .ok_or("a Content-Length that is not one number")
+        .ok_or("the Content-Length is not one number")
 }
 
 /// It must be `chunked`, once, or absent. Servers read any other list differently, and another
@@ -168,7 +168,7 @@ fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
     if plain && codings.next().is_none() {
         Ok(())
     } else {
-        Err("a Transfer-Encoding other than chunked")
+        Err("the Transfer-Encoding is not chunked")
     }
 }
 
@@ -181,18 +181,18 @@ fn target(request: &Parts) -> Result<(), &'static str> {
         .path_and_query()
         .map_or("", PathAndQuery::as_str);
     if whole.starts_with('?') {
-        return Err("a target without a path");
+        return Err("the target has no path");
     }
     if path.contains('"') {
         return Err(MessageError::Target.detail());
     }
     if respells_jwks_path(path) {
-        return Err("the page of public keys in another spelling");
+        return Err("the path is another spelling of /.well-known/cellway/jwks.json");
     }
     if path.starts_with('/') || (path == "*" && request.method == Method::OPTIONS) {
         Ok(())
     } else {
-        Err("a target without a path")
+        Err("the target has no path")
     }
 }
 

@@ -130,6 +130,7 @@ pub async fn subjects<E: Env>(env: &E, settings: &LogTable) -> Result<Subjects, 
 
 /// Why a log can't use its settings.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LogError {
     /// The file of `log.subject_key` can't be used; the text says why.
     SubjectKey(String),

@@ -4,6 +4,7 @@ use cellway_core::Text;
 
 /// The requests and connections of one cell at one moment, for metrics.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct CellLoad {
     /// The cell.
     pub cell: Text,

@@ -74,6 +74,7 @@ pub(crate) fn keys_refused((cell, why): (&Text, &JwksError)) -> String {
 
 /// The state of an issuer's keys.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct IssuerStatus {
     /// `empty`, `fresh`, `stale` or `expired`.
     pub state: &'static str,
@@ -95,6 +96,7 @@ pub struct IssuerStatus {
 
 /// The policy of a listener.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ListenerStatus {
     /// The policy's name.
     pub policy: String,
@@ -104,6 +106,7 @@ pub struct ListenerStatus {
 
 /// The age of a certificate revocation list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ListStatus {
     /// The setting that names its file, such as `trust.crl[0]`.
     pub setting: String,
@@ -117,6 +120,7 @@ pub struct ListStatus {
 
 /// When a certificate expires.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct CertificateStatus {
     /// The setting that names its file.
     pub setting: String,
@@ -221,6 +225,7 @@ fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
 
 /// The body of `/readyz`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Status {
     /// `ready`, `starting`, `failed` (tenants' status is too old) or `draining`.
     pub status: &'static str,

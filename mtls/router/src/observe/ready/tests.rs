@@ -200,7 +200,7 @@ fn warns_where_policy_and_registry_do_not_fit() {
     let told = under(&odd).join("\n");
     for expected in [
         "policy[0].anonymous_placement: the registry has no placement \"public\"",
-        "policy[0].rule: 1 of its rules ask for roles",
+        "policy[0].rule: rule \"rule[0]\" requires a role",
         "registry: tenant \"acme\" has the issuer \"strange\"",
         "registry: a revocation has the issuer \"gone\"",
     ] {

@@ -20,6 +20,7 @@ const NEAR_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// One certificate of a chain or bundle.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct CertificateDates {
     /// The setting that names its file.
     pub setting: Arc<str>,

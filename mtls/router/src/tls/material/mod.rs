@@ -17,6 +17,7 @@ const PEM_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Why a certificate, key or bundle can't be used. The text follows the setting's name in a
 /// message.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct MaterialError {
     /// What was read: a path, or `inline text`.
     pub source: String,
