@@ -6,15 +6,14 @@
 
 use cellway_core::Unix;
 use cellway_core::envelope::{EnvelopeRefused, JWKS_PATH, SigningKey, Verifier, VerifierSpec};
-use cellway_env::fetch;
-use cellway_env::fetch::SourceUrl;
+use cellway_core::keys::{JwksFetchError, KeyNotice};
 use cellway_env::tokio::TokioEnv;
 use cellway_env::{Env, Store};
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::EnvelopeForm;
-use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
-use cellway_testbed::{Ca, Protocol, Request, Signer};
-use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, provider};
+use cellway_service::{EnvelopeLayer, JwksClient, JwksConnectError, JwksTiming};
+use cellway_testbed::{Protocol, Request, Signer};
+use cellway_tests::world::{HOUR, PATIENCE, Running, World, now};
 use http::request::Parts;
 use serde_json::Value;
 
@@ -44,6 +43,23 @@ async fn keys(world: &World, keys: &[(&str, u64)]) {
     env.store().replace(&path, text).await.unwrap();
 }
 
+/// A client of this page that trusts these CAs.
+async fn connect(
+    page: &str,
+    bundle: &str,
+    timing: JwksTiming,
+    notices: impl Fn(&KeyNotice) + Send + 'static,
+) -> Result<JwksClient<TokioEnv>, JwksConnectError> {
+    JwksClient::connect(
+        TokioEnv::new(),
+        page,
+        Some(bundle.as_bytes()),
+        timing,
+        notices,
+    )
+    .await
+}
+
 /// A world whose router seals under `env-1`, and whose cell serves nothing without an envelope.
 async fn world() -> (World, Running, Layer) {
     let world = World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await;
@@ -53,17 +69,15 @@ async fn world() -> (World, Running, Layer) {
     ));
     keys(&world, &[("env-1", 0)]).await;
     let router = world.router().await;
-    let roots = Ca::roots(&[&world.authorities.servers]).unwrap();
-    let tls = provider().client(roots, None, Protocol::Http1).unwrap();
-    let client = fetch::Client::with_tls(TokioEnv::new(), tls, PATIENCE);
+    let bundle = world.authorities.servers.pem();
     let page = format!("https://{}{JWKS_PATH}", router.address());
     // A request may wait for as long as a busy machine needs. Only one fetch can be forced, so that
     // nothing waits for a second.
     let mut timing = JwksTiming::default();
     timing.wait_max = PATIENCE;
     timing.cooldown = HOUR;
-    let page = SourceUrl::parse(&page).unwrap();
-    let keys = JwksClient::start(client, page, timing, |_| ());
+    timing.fetch_max = PATIENCE;
+    let keys = connect(&page, &bundle, timing, |_| ()).await.unwrap();
     let verifier = Verifier::new(VerifierSpec::new("a")).unwrap();
     let layer: Layer = EnvelopeLayer::new(verifier, keys, now);
     world.cell.verify_envelopes(layer.clone());
@@ -145,4 +159,49 @@ async fn a_key_that_would_sign_too_early_changes_nothing() {
     assert_eq!(kid(&sent(&world, &router).await), "env-1", "not yet");
     let (_, ready) = router.readyz().await;
     assert_eq!(ready["envelope"]["next_kid"], "env-2");
+}
+
+/// Catches: a client that takes keys from anybody who answers at the page's address.
+#[tokio::test]
+async fn keys_come_only_from_a_page_that_the_bundle_trusts() {
+    let (world, router, _) = world().await;
+    let page = format!("https://{}{JWKS_PATH}", router.address());
+    let (failed, mut failures) = tokio::sync::mpsc::unbounded_channel();
+    let note = move |notice: &KeyNotice| drop(failed.send(notice.clone()));
+    let clients = world.authorities.clients.pem();
+    let keys = connect(&page, &clients, JwksTiming::default(), note).await;
+    let keys = keys.unwrap();
+    let first = failures.recv().await.unwrap();
+    assert_eq!(first, KeyNotice::Failed(JwksFetchError::Tls));
+    assert!(keys.fetched_at().is_none());
+}
+
+/// Catches: a service that starts with a bundle or an address from which it never gets keys.
+#[tokio::test]
+async fn what_can_never_work_is_refused_at_the_start() {
+    let page = "https://router.internal/keys";
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let cases = [
+        (
+            "http://router.internal/keys",
+            "",
+            "the page of keys \"http://router.internal/keys\": ",
+        ),
+        (page, "", "the bundle of CAs holds no certificate"),
+        (
+            page,
+            "-----BEGIN CERTIFICATE-----\nAAAA",
+            "the bundle of CAs is not PEM: ",
+        ),
+        (
+            page,
+            broken,
+            "the bundle of CAs holds a certificate that can't be trusted, number 1: ",
+        ),
+    ];
+    for (page, bundle, expected) in cases {
+        let refused = connect(page, bundle, JwksTiming::default(), |_| ()).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.starts_with(expected), "{refused}");
+    }
 }

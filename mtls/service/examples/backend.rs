@@ -18,7 +18,6 @@ use std::fs::Permissions;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,14 +26,13 @@ use cellway_core::Unix;
 use cellway_core::envelope::{
     EnvelopeContents, JWKS_PATH, SigningKey, TrustMode, Verdict, Verifier, VerifierSpec, seal,
 };
+use cellway_core::keys::KeyNotice;
 use cellway_core::{Identity, Text};
-use cellway_env::fetch::{self, SourceUrl};
 use cellway_env::tokio::TokioEnv;
 use cellway_env::{Env, Listener};
 use cellway_router::Router;
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
-use cellway_router::settings::{EnvelopeForm, FetchSettings};
-use cellway_router::tls::{Provider, source_config};
+use cellway_router::settings::EnvelopeForm;
 use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
 use cellway_testbed::{Client, EchoCell, Folder, IdentityProvider, Request};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -52,10 +50,8 @@ type Envelopes = EnvelopeLayer<JwksClient<TokioEnv>, fn() -> Unix>;
 /// Verifies envelopes for this cell with the keys that the router publishes at `page`.
 async fn layer(cell: &str, trust: TrustMode, page: &str) -> Result<Envelopes> {
     let env = TokioEnv::new();
-    let tls = source_config(&env, &Provider::default(), &FetchSettings::default()).await?;
-    let client = fetch::Client::with_tls(env.clone(), Arc::new(tls), Duration::from_secs(5));
-    let page = SourceUrl::parse(page).map_err(|refused| format!("{page}: {refused}"))?;
-    let keys = JwksClient::start(client, page, JwksTiming::default(), |_| ());
+    let log = |notice: &KeyNotice| eprintln!("envelope keys: {notice:?}");
+    let keys = JwksClient::connect(env.clone(), page, None, JwksTiming::default(), log).await?;
     let verifier = Verifier::new(VerifierSpec {
         trust,
         ..VerifierSpec::new(cell)

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -28,6 +29,7 @@ use super::encoding::Collector;
 use super::error::FetchError;
 use super::freshness;
 use super::proxy::Proxies;
+use super::roots::{BundleError, bundle_roots, system_roots};
 use super::url::SourceUrl;
 use crate::Env;
 use crate::words::handshake_failure;
@@ -118,6 +120,29 @@ impl<E: Env> Client<E> {
     /// As [`new`](Self::new), with a TLS configuration that never changes.
     pub fn with_tls(env: E, tls: Arc<ClientConfig>, total_timeout: Duration) -> Self {
         Self::new(env, Arc::new(ArcSwap::new(tls)), total_timeout)
+    }
+
+    /// Creates a client that trusts the CAs of `bundle_pem`, or without one those that the system
+    /// trusts. It shows no certificate, and uses aws-lc-rs and the machine's wall clock. A whole
+    /// fetch may take `total_timeout`.
+    ///
+    /// # Errors
+    /// The bundle can't be used.
+    pub async fn trusting(
+        env: E,
+        bundle_pem: Option<&[u8]>,
+        total_timeout: Duration,
+    ) -> Result<Self, BundleError> {
+        let roots = match bundle_pem {
+            Some(pem) => bundle_roots(pem)?,
+            None => env.heavy(system_roots).await,
+        };
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("aws-lc-rs has the default versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self::with_tls(env, Arc::new(tls), total_timeout))
     }
 
     /// The environment that it connects from.

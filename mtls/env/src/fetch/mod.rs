@@ -5,11 +5,13 @@ mod encoding;
 mod error;
 mod freshness;
 mod proxy;
+mod roots;
 mod url;
 
 pub use self::client::{Answer, Client, Get, Reach};
 pub use self::error::FetchError;
 pub use self::proxy::{Proxies, ProxyError};
+pub use self::roots::{BundleError, system_roots};
 pub use self::url::{SourceUrl, UrlError};
 
 /// The most bytes of a key set.

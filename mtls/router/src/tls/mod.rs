@@ -32,7 +32,7 @@ pub(crate) use self::material::certificates;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::roots::ChainRefused;
 pub(crate) use self::server::{ClientVerifier, ServerTls};
-pub use self::source::{router_source_config, source_config};
+pub use self::source::router_source_config;
 pub use self::trust::ListDates;
 pub(crate) use self::trust::Trust;
 

@@ -2,6 +2,7 @@
 
 use cellway_core::policy::{Issuer, KeysLocation};
 use cellway_env::Env;
+use cellway_env::fetch::system_roots;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Provider;
@@ -9,12 +10,8 @@ use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
 use crate::settings::RegistryLocation;
 use crate::settings::{FetchSettings, RouterSettings};
 
-/// The TLS configuration for sources. It trusts the configured bundle, or else the CAs that the
-/// system trusts.
-///
-/// # Errors
-/// A file can't be read or used.
-pub async fn source_config<E: Env>(
+/// Trusts the configured bundle, or else the CAs that the system trusts.
+async fn source_config<E: Env>(
     env: &E,
     provider: &Provider,
     fetch: &FetchSettings,
@@ -26,7 +23,8 @@ pub async fn source_config<E: Env>(
     with_roots(env, provider, fetch, roots).await
 }
 
-/// As [`source_config`], but doesn't load the system's CAs if all sources are local files.
+/// The TLS configuration for a router's sources. It doesn't load the system's CAs if all sources are
+/// local files.
 ///
 /// # Errors
 /// A file can't be read or used.
@@ -75,13 +73,4 @@ async fn with_roots<E: Env>(
             built.map_err(|error| pair_refused(pair, &error))
         }
     }
-}
-
-/// The CAs that the system trusts. A minimal container may have none. Then every fetch fails and
-/// says so.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    roots
 }

@@ -5,35 +5,12 @@
 //! makes it fetch sooner, but at most once per cooldown, however many ids a client invents. A set that
 //! can't be used never replaces a good one. The router's `Cache-Control` says how long a set may be
 //! kept: the router signs only with keys that it has published for longer than that.
-//!
-//! ```
-//! use std::sync::Arc;
-//! use std::time::Duration;
-//!
-//! use cellway_core::envelope::{Verifier, VerifierSpec};
-//! use cellway_env::Env;
-//! use cellway_env::fetch::{Client, SourceUrl};
-//! use cellway_env::tokio::TokioEnv;
-//! use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
-//!
-//! # async fn service(tls: rustls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
-//! let env = TokioEnv::new();
-//! let client = Client::with_tls(env.clone(), Arc::new(tls), Duration::from_secs(5));
-//! let url = SourceUrl::parse("https://router.internal/.well-known/cellway/jwks.json")?;
-//! let keys = JwksClient::start(client, url, JwksTiming::default(), |notice| {
-//!     eprintln!("envelope keys: {notice:?}");
-//! });
-//! let verifier = Verifier::new(VerifierSpec::new("eu-1"))?;
-//! let layer = EnvelopeLayer::new(verifier, keys, move || env.unix_now());
-//! # let _: EnvelopeLayer<_, _> = layer;
-//! # Ok(())
-//! # }
-//! ```
 
 mod task;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +19,7 @@ use arc_swap::ArcSwap;
 use cellway_core::Unix;
 use cellway_core::envelope::{KID_LEN_MAX, Verifier};
 use cellway_core::keys::{IssuerKeys, KeyNotice, KeySet, KeySource, KeyState, KeyTiming};
-use cellway_env::fetch::{Client, SourceUrl};
+use cellway_env::fetch::{BundleError, Client, SourceUrl, UrlError};
 use cellway_env::{Clock, Env};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout_at;
@@ -76,11 +53,40 @@ pub struct JwksTiming {
     pub retry_min: Duration,
     /// The longest delay between failed fetches.
     pub retry_max: Duration,
+    /// The time limit for a whole fetch of [`JwksClient::connect`].
+    pub fetch_max: Duration,
 }
+
+/// Why [`JwksClient::connect`] can't start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum JwksConnectError {
+    /// The keys can't be fetched from this address.
+    Page {
+        /// The address, as it was given.
+        page: String,
+        /// Which rule it breaks.
+        why: UrlError,
+    },
+    /// The CAs can't be used.
+    Bundle(BundleError),
+}
+
+impl fmt::Display for JwksConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Page { page, why } => write!(f, "the page of keys {page:?}: {why}"),
+            Self::Bundle(why) => write!(f, "the bundle of CAs {why}"),
+        }
+    }
+}
+
+impl std::error::Error for JwksConnectError {}
 
 impl Default for JwksTiming {
     /// Sets are fresh for five minutes, or for the router's `max-age` between ten seconds and an hour.
-    /// They are used for a day after that, and 30 s pass between fetches for unknown keys.
+    /// They are used for a day after that, and 30 s pass between fetches for unknown keys. A fetch
+    /// may take 5 s.
     fn default() -> Self {
         Self {
             fresh: Duration::from_secs(5 * 60),
@@ -91,6 +97,7 @@ impl Default for JwksTiming {
             wait_max: Duration::from_secs(2),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
+            fetch_max: Duration::from_secs(5),
         }
     }
 }
@@ -133,8 +140,32 @@ struct Published<E> {
 }
 
 impl<E: Env> JwksClient<E> {
-    /// Starts a task that fetches the keys at this address with `client`. The task calls `notices`
-    /// after every fetch; log failures there.
+    /// Starts a task that fetches the keys at the address `page` over TLS. It trusts the CAs of
+    /// `bundle_pem`, or without one those that the system trusts. `http` is allowed on this machine
+    /// only. The task calls `notices` after every fetch; log failures there.
+    ///
+    /// It doesn't wait for the first fetch; [`ready`](Self::ready) does.
+    ///
+    /// # Errors
+    /// The address or the bundle can't be used.
+    pub async fn connect(
+        env: E,
+        page: &str,
+        bundle_pem: Option<&[u8]>,
+        timing: JwksTiming,
+        notices: impl Fn(&KeyNotice) + Send + 'static,
+    ) -> Result<Self, JwksConnectError> {
+        let url = SourceUrl::parse(page).map_err(|why| JwksConnectError::Page {
+            page: page.to_owned(),
+            why,
+        })?;
+        let client = Client::trusting(env, bundle_pem, timing.fetch_max).await;
+        let client = client.map_err(JwksConnectError::Bundle)?;
+        Ok(Self::start(client, url, timing, notices))
+    }
+
+    /// As [`connect`](Self::connect), with a `client` of your own: for a client certificate, a proxy,
+    /// or another time limit of fetches.
     pub fn start(
         client: Client<E>,
         url: SourceUrl,
