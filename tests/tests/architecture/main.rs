@@ -175,6 +175,47 @@ fn no_modules_import_each_other() {
     }
 }
 
+/// Catches: code that git ignores, because a line of `.gitignore` fits the name of its file or folder. It
+/// builds where it was written and nowhere else.
+#[test]
+fn git_holds_every_source_file() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let listed = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--others",
+            "--ignored",
+            "--exclude-standard",
+        ])
+        .args([
+            "benches",
+            "core",
+            "docs",
+            "mtls",
+            "scenarios",
+            "sim",
+            "tests",
+        ])
+        .current_dir(&workspace)
+        .output();
+    let Ok(listed) = listed else { return };
+    // An unpacked release is not a repository.
+    if !listed.status.success() {
+        return;
+    }
+    let listed = String::from_utf8(listed.stdout).expect("names are UTF-8");
+    let is_needed = |path: &&str| {
+        let extension = Path::new(path).extension().and_then(|it| it.to_str());
+        extension.is_some_and(|it| ["rs", "toml", "md", "snap"].contains(&it))
+    };
+    let ignored: Vec<_> = listed.split('\0').filter(is_needed).collect();
+    assert!(
+        ignored.is_empty(),
+        "git ignores these files; correct .gitignore: {ignored:#?}"
+    );
+}
+
 /// Another simulator of networks would change the engine alone.
 #[test]
 fn only_the_engine_knows_turmoil() {
