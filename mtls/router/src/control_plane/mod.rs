@@ -4,7 +4,7 @@
 pub(crate) mod apply;
 pub mod check;
 pub(crate) mod driver;
-pub mod last_known_good;
+pub(crate) mod last_known_good;
 pub(crate) mod outputs;
 pub mod reload;
-pub mod sources;
+pub(crate) mod sources;

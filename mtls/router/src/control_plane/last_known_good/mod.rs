@@ -29,7 +29,7 @@ const HEADER_BYTES_MAX: usize = 8 << 10;
 
 /// The documents that are kept. Each has its own file.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Slot {
+pub(crate) enum Slot {
     /// The key set of the issuer with this name.
     Keys(String),
     /// The registry.
@@ -38,7 +38,7 @@ pub enum Slot {
 
 /// A last-known-good document.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Document {
+pub(crate) struct Document {
     /// The bytes as they were fetched.
     pub body: Bytes,
     /// When a fetch last confirmed it.
@@ -48,18 +48,18 @@ pub struct Document {
 /// Identifies one document that was written or read, so that a confirmation can't apply to another
 /// document.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DocumentId(String);
+pub(crate) struct DocumentId(String);
 
 /// The folder of last-known-good documents.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LastKnownGood {
+pub(crate) struct LastKnownGood {
     directory: String,
 }
 
 /// Why a last-known-good document isn't used.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// It can't be read, is a link, or others can write it.
     Io(io::Error),
     /// It doesn't start with our header.
@@ -96,7 +96,7 @@ struct Confirmation {
 
 impl LastKnownGood {
     /// Keeps documents in `directory`, which is created when the first document is written.
-    pub fn new(directory: impl Into<String>) -> Self {
+    pub(crate) fn new(directory: impl Into<String>) -> Self {
         let directory = directory.into();
         Self { directory }
     }
@@ -105,7 +105,7 @@ impl LastKnownGood {
     ///
     /// # Errors
     /// The storage's error. The previous file is then still intact.
-    pub async fn save<E: Env>(
+    pub(crate) async fn save<E: Env>(
         &self,
         env: &E,
         slot: &Slot,
@@ -124,7 +124,7 @@ impl LastKnownGood {
     ///
     /// # Errors
     /// The storage's error.
-    pub async fn confirm<E: Env>(
+    pub(crate) async fn confirm<E: Env>(
         &self,
         env: &E,
         slot: &Slot,
@@ -146,7 +146,7 @@ impl LastKnownGood {
     ///
     /// # Errors
     /// [`LoadError`] says why the file isn't used.
-    pub async fn load<E: Env>(
+    pub(crate) async fn load<E: Env>(
         &self,
         env: &E,
         slot: &Slot,
@@ -184,7 +184,7 @@ impl LastKnownGood {
 
     /// The file of a slot. Issuers' names are escaped, so that a name can't lead to another folder
     /// and two names never share a file, even if the file system ignores case.
-    pub fn path(&self, slot: &Slot) -> String {
+    pub(crate) fn path(&self, slot: &Slot) -> String {
         let Slot::Keys(issuer) = slot else {
             return format!("{}/registry.keep", self.directory);
         };

@@ -26,7 +26,7 @@ struct Discovery {
 /// # Errors
 /// [`FetchError`]. A discovery document that names another issuer is an error, and no other address
 /// is tried. Only if there is no discovery document, the usual path below the issuer is tried.
-pub async fn fetch_keys<E: Env>(
+pub(crate) async fn fetch_keys<E: Env>(
     env: &E,
     client: &Client<E>,
     issuer: &Issuer,
@@ -55,7 +55,7 @@ pub async fn fetch_keys<E: Env>(
 
 /// The source that a last-known-good copy of an issuer's keys is bound to: the issuer and the
 /// address.
-pub fn keys_source(issuer: &Issuer) -> String {
+pub(crate) fn keys_source(issuer: &Issuer) -> String {
     let from = match &issuer.keys {
         KeysLocation::Uri(url) => url,
         KeysLocation::File(path) => path,

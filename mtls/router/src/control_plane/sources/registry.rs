@@ -18,7 +18,7 @@ const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// The answer of the registry's source.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RegistryAnswer {
+pub(crate) enum RegistryAnswer {
     /// The document is the same as before.
     NotModified,
     /// A document that isn't parsed yet.
@@ -36,7 +36,7 @@ pub enum RegistryAnswer {
 ///
 /// # Errors
 /// [`FetchError`].
-pub async fn fetch_registry_document<E: Env>(
+pub(crate) async fn fetch_registry_document<E: Env>(
     location: &RegistryLocation,
     env: &E,
     client: &Client<E>,
