@@ -16,7 +16,7 @@ use super::{Exit, block_on, complain, failed, say};
 Reads the configuration with its overrides from the environment, and every file that it names:
 certificates, keys, bundles, key sets, the registry, last-known-good copies. Connects to nothing.
 
-An error keeps `cellway serve` from starting. With a warning it starts, and refuses some requests, or
+An error keeps `cellway serve` from starting, except in a registry that has a usable last-known-good copy. With a warning it starts, and refuses some requests, or
 will soon: a certificate is near its end.
 
 Examples:

@@ -102,13 +102,17 @@ fn refused(
     problem: String,
     fix: String,
 ) -> Option<Arc<Registry>> {
-    let (severity, fix) = match (occasion, &document) {
-        (Occasion::Check, _) | (Occasion::Start, None) => (Severity::Error, fix),
-        (Occasion::Start, Some(document)) => {
-            let version = document.registry.version();
-            let instead = format!("version {version} in {} is used instead", document.path);
-            (Severity::Warning, instead)
+    let instead = document.as_ref().map(|document| {
+        let version = document.registry.version();
+        format!("version {version} in {} is used instead", document.path)
+    });
+    let (severity, fix) = match (occasion, instead) {
+        (Occasion::Start, Some(instead)) => (Severity::Warning, instead),
+        (Occasion::Check, Some(instead)) => {
+            let fix = if fix.is_empty() { "correct it" } else { &fix };
+            (Severity::Error, format!("{fix}. Until then, {instead}"))
         }
+        (Occasion::Check | Occasion::Start, None) => (Severity::Error, fix),
     };
     findings.add(severity, setting, problem, fix);
     document.map(|document| document.registry)
