@@ -16,8 +16,9 @@ use super::{Exit, block_on, complain, failed, say};
 Reads the configuration with its overrides from the environment, and every file that it names:
 certificates, keys, bundles, key sets, the registry, last-known-good copies. Connects to nothing.
 
-An error keeps `cellway serve` from starting, except in a registry that has a usable last-known-good copy. With a warning it starts, and refuses some requests, or
-will soon: a certificate is near its end.
+An error keeps `cellway serve` from starting, unless it is in the registry and there is a good copy of
+an earlier one: `serve` then starts with the copy. With a warning it starts. A warning means that the
+router refuses some requests, that a setting has no effect, or that a certificate expires soon.
 
 Examples:
   cellway check --config cellway.toml
