@@ -70,7 +70,7 @@ enum Command {
     Serve(serve::Args),
     /// Check a configuration and every file that it names
     Check(check::Args),
-    /// Explain step by step where a request would go and why, without sending anything
+    /// Explain step by step where a request would go and why, without sending anything to a cell
     Explain(Box<explain::Args>),
     /// Make, show and remove the keys of identity envelopes
     EnvelopeKey(envelope_key::Args),

@@ -23,6 +23,7 @@ use cellway_env::tokio::TokioEnv;
 use cellway_router::BindError;
 use cellway_router::log::LogWriter;
 use cellway_testbed::{Ca, Client, Credential, Target, TestbedError, TlsProvider};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::callers::{Caller, Tokens, callers};
 use self::folder::{Folder, Ports};
@@ -47,12 +48,12 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub port: Option<u16>,
     /// Where to write configuration, certificates and tokens: a new or empty folder, or an earlier demo's,
-    /// which is written anew (a new temporary folder if absent)
+    /// which is written anew (if absent, a new temporary folder, which is removed at the end)
     #[arg(long)]
     pub dir: Option<PathBuf>,
 }
 
-/// Runs the demo until Ctrl-C, or with `--exit` until the table is printed.
+/// Runs the demo until Ctrl-C or SIGTERM, or with `--exit` until the table is printed.
 ///
 /// Everything runs on one thread, the router with one worker.
 pub(crate) fn run(args: &DemoArgs) -> ExitCode {
@@ -89,12 +90,18 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
 async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let env = TokioEnv::new();
     let provider = TlsProvider::default();
+    let mut signals = Signals::new()?;
     let world = World::start(&env, &provider).await?;
-    let folder = Folder::new(env.clone(), args.dir.as_deref(), !args.exit)?;
+    let folder = Folder::new(env.clone(), args.dir.as_deref())?;
     folder.write_materials(&world).await?;
     let globex = write_callers(&env, &folder, &world).await?;
     if args.without_router {
-        return surroundings(&env, &folder, &world, args.port).await;
+        surroundings(&env, &folder, &world, args.port).await?;
+        signals.end().await;
+        if args.dir.is_none() {
+            say(&removed(&folder))?;
+        }
+        return Ok(true);
     }
     let (router, ports) =
         router::start(&env, &provider, &folder, &world, args.port, &lines).await?;
@@ -111,9 +118,12 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
         say(&format!(
             "\nEverything is in {folder_name}\n\n{commands}\nCtrl-C ends it.\n"
         ))?;
-        tokio::signal::ctrl_c().await?;
+        signals.end().await;
     }
     router.drain(DRAIN_MAX).await;
+    if args.dir.is_none() && !args.exit {
+        say(&removed(&folder))?;
+    }
     if args.dir.is_some() {
         let config = commands::quoted(&folder.path("cellway.toml"));
         let folder = commands::quoted(folder.root());
@@ -128,13 +138,45 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     Ok(problems.is_empty())
 }
 
-/// Runs everything that a router needs, until Ctrl-C.
+/// What the demo says at its end of a folder that it removes.
+fn removed<E: Env>(folder: &Folder<E>) -> String {
+    let folder = folder.root().display();
+    format!(
+        "{folder} is removed, with its keys and tokens. --dir keeps them in a folder of yours.\n"
+    )
+}
+
+/// The signals that end the demo. One that comes while the demo is starting ends it after that, so
+/// that no folder with keys is left.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Prepares everything that a router needs, and says how to start one.
 async fn surroundings<E: Env>(
     env: &E,
     folder: &Folder<E>,
     world: &World,
     asked: Option<u16>,
-) -> Result<bool, DemoError> {
+) -> Result<(), DemoError> {
     let ports = router::ports(env, asked).await?;
     folder.write_configuration(world, ports).await?;
     let lines = world.addresses();
@@ -146,9 +188,7 @@ async fn surroundings<E: Env>(
         "{addresses}\nEverything is in {folder}\n\n# the router, in another terminal\n\
          {} serve --config {config}\n\n{commands}\nCtrl-C ends it.\n",
         commands::executable()
-    ))?;
-    tokio::signal::ctrl_c().await?;
-    Ok(true)
+    ))
 }
 
 /// The hosts and their addresses, one on each line.

@@ -116,3 +116,49 @@ fn the_commands_of_the_readme_explain_the_demo() {
         assert!(out.contains(expected), "{command}\n{out}");
     }
 }
+
+/// Catches: private keys and tokens that stay in the temporary folder when the demo is over.
+#[test]
+fn a_temporary_folder_is_removed_at_the_end() {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-temporary");
+    std::fs::create_dir_all(&temporary).unwrap();
+    for signal in ["TERM", "INT"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
+            .args(["demo", "--without-router"])
+            .env("TMPDIR", &temporary)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = child.stdout.take().unwrap();
+        let mut said = BufReader::new(said).lines().map(Result::unwrap);
+        let folder =
+            said.find_map(|line| line.strip_prefix("Everything is in ").map(PathBuf::from));
+        let folder = folder.unwrap();
+        assert!(folder.join("cellway.toml").exists());
+        assert!(said.any(|line| line.starts_with("Ctrl-C")), "it ended");
+        let pid = child.id().to_string();
+        let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(kill.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let last = said.last().unwrap();
+        assert!(last.contains("is removed"), "{last}");
+        assert!(!folder.exists(), "{}", folder.display());
+    }
+}
+
+/// Catches: a second demo that replaces the keys and the ports of one that is running.
+#[test]
+fn two_demos_do_not_share_a_folder() {
+    let demo = Surroundings::start("shared-demo");
+    let before = std::fs::read(demo.folder.join("cellway.toml")).unwrap();
+    let folder = demo.folder.display().to_string();
+    let (code, _, err) = run(&["demo", "--exit", "--dir", &folder]);
+    assert_eq!(code, 3, "{err}");
+    let expected =
+        format!("a running demo uses {folder}; end it, or name another folder with --dir");
+    assert!(err.contains(&expected), "{err}");
+    assert_eq!(
+        std::fs::read(demo.folder.join("cellway.toml")).unwrap(),
+        before
+    );
+}

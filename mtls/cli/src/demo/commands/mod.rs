@@ -35,7 +35,7 @@ pub(super) fn commands<E: Env>(folder: &Folder<E>, ports: Ports) -> String {
 curl -sS http://127.0.0.1:{admin}/readyz
 curl -sS http://127.0.0.1:{admin}/metrics
 
-# the same configuration, read and explained without sending anything
+# the same configuration, read and explained without sending anything to a cell
 {exe} check --config {config}
 {exe} explain --config {config} --token-file {} --path /orders
 "#,

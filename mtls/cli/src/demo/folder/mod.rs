@@ -1,6 +1,8 @@
 //! The folder that the demo writes, with everything that a router and its callers need.
 
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use cellway_env::{Env, Store};
@@ -19,6 +21,8 @@ pub(super) struct Folder<E> {
     root: PathBuf,
     /// Whether to remove it when the demo ends.
     fleeting: bool,
+    /// Locked until this file is closed.
+    _lock: File,
 }
 
 impl<E> Drop for Folder<E> {
@@ -31,9 +35,12 @@ impl<E> Drop for Folder<E> {
 }
 
 impl<E: Env> Folder<E> {
-    /// Opens the requested folder, or a new one among the system's temporary files. The new one is
-    /// removed with this value, unless `keep` is set.
-    pub(super) fn new(env: E, asked: Option<&Path>, keep: bool) -> io::Result<Self> {
+    /// Opens the requested folder, or a new one among the system's temporary files, which is removed
+    /// with this value.
+    ///
+    /// # Errors
+    /// The folder can't be made, has files of somebody else, or is used by a running demo.
+    pub(super) fn new(env: E, asked: Option<&Path>) -> io::Result<Self> {
         let root = match asked {
             Some(folder) => std::path::absolute(folder)?,
             None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
@@ -45,16 +52,17 @@ impl<E: Env> Folder<E> {
                 root.display()
             )));
         }
+        let lock = locked(&root)?;
         // The last-known-good files of an earlier demo belong to another world, and the router
         // would warn about them.
         for kept in ["keys-demo.keep", "registry.keep"] {
             let _ = std::fs::remove_file(root.join("state").join(kept));
         }
-        let fleeting = asked.is_none() && !keep;
         Ok(Self {
             env,
             root,
-            fleeting,
+            fleeting: asked.is_none(),
+            _lock: lock,
         })
     }
 
@@ -123,6 +131,20 @@ impl<E: Env> Folder<E> {
     ) -> Result<(), DemoError> {
         self.write("cellway.toml", &configuration(world, ports))
             .await
+    }
+}
+
+/// Makes the folder if it is missing, and locks it.
+fn locked(root: &Path) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+    let folder = File::open(root)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other(format!(
+            "a running demo uses {}; end it, or name another folder with --dir",
+            root.display()
+        ))),
+        Err(TryLockError::Error(why)) => Err(why),
     }
 }
 

@@ -24,9 +24,8 @@ async fn what_the_demo_writes_is_valid() {
 fn only_a_new_or_empty_folder_or_an_earlier_demos_is_written_to() {
     let parent = cellway_testbed::Folder::generate();
     let root = parent.root().join("demo");
-    let open = || Folder::new(TokioEnv::new(), Some(&root), true).map(drop);
+    let open = || Folder::new(TokioEnv::new(), Some(&root)).map(drop);
     open().unwrap();
-    std::fs::create_dir(&root).unwrap();
     open().unwrap();
     let file = root.join("cellway.toml");
     std::fs::write(&file, "# mine").unwrap();
