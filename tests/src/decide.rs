@@ -202,6 +202,7 @@ impl Core {
         let policy = Policy::build(&specs).expect("the policy is valid");
         self.control
             .handle_policy(now, Arc::new(policy), Vec::new());
+        self.serve(now);
         self.control.handle_timeout(now);
         self.serve(now);
     }
