@@ -121,7 +121,7 @@ impl Request<'_> {
         // An identity from the configuration has its roles from there too.
         if verified {
             let terms = tenant.map_or(Terms::none(), |tenant| tenant.terms);
-            roles::grant(&mut caller.identity, terms, recorder);
+            roles::grant(&mut caller.identity, terms, policy, recorder);
         }
         let Caller {
             reason, identity, ..

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::IssuerId;
 use crate::policy::{AuthPolicy, ClaimSpec, Issuer, Mode, Policy, Rules};
-use crate::registry::{CellState, Registry, UnknownTenant};
+use crate::registry::{CellState, Registry, Terms, UnknownTenant};
 use crate::text::Text;
 use crate::words::suggestion;
 
@@ -40,6 +40,7 @@ pub fn mismatches(policy: &Policy, registry: Option<&Registry>) -> Vec<Mismatch>
         tenants_issuers(policy, registry, &mut found);
         revocations_issuers(policy, registry, &mut found);
         unbound_tenants(policy, registry, &mut found);
+        unmapped_roles(policy, registry, &mut found);
         cells(registry, &mut found);
     }
     found
@@ -311,6 +312,44 @@ fn unbound_tenants(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
         let fix = "add `issuer` to these tenants, or list them in the configuration".to_owned();
         add(found, "registry", problem, fix);
     }
+}
+
+/// Tenants whose `allowed_roles` has no effect, because no issuer says where tokens have roles.
+fn unmapped_roles(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    let verifying = policy
+        .auths()
+        .iter()
+        .filter(|auth| auth.mode != Mode::Disabled);
+    let verifying: Vec<_> = verifying.collect();
+    let maps = |id| policy.issuer(id).claims.roles.is_some();
+    let accepted = |id: &IssuerId| verifying.iter().any(|auth| auth.accepts(*id));
+    // `without_roles` reports it if rules ask for roles.
+    let is_reported = verifying
+        .iter()
+        .filter_map(|auth| auth.rules.as_ref())
+        .any(|rules| rules.asking_for_roles().next().is_some());
+    if verifying.is_empty() || is_reported || policy.issuer_ids().filter(accepted).any(maps) {
+        return;
+    }
+    let without = |(_, terms): &(&str, &Terms)| {
+        !terms.allowed_roles.is_empty() && terms.default_role.is_none()
+    };
+    let tenants = registry.tenants_with_terms().filter(without);
+    let tenants: Vec<_> = tenants.map(|(id, _)| id).collect();
+    // The index isn't sorted.
+    let Some(first) = tenants.iter().min() else {
+        return;
+    };
+    let who = match tenants.len() {
+        1 => format!("tenant \"{first}\" has"),
+        more => format!("{more} tenants (\"{first}\" is one) have"),
+    };
+    let problem = format!(
+        "{who} allowed_roles, and no issuer has claims.roles: no caller has any role, and cells get none"
+    );
+    let fix = "set claims.roles of the [[issuer]] to the claim that holds roles, or remove \
+               allowed_roles";
+    add(found, "registry", problem, fix.to_owned());
 }
 
 fn cells(registry: &Registry, found: &mut Vec<Mismatch>) {

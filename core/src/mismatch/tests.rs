@@ -150,3 +150,37 @@ fn unknown_issuers_are_named_up_to_a_bound() {
         assert_eq!(rest.count(), 1, "{found:#?}");
     }
 }
+
+/// Catches: roles that never reach a cell, without a word.
+#[test]
+fn roles_that_no_token_can_name_are_found() {
+    let told = |auth: Value, claims: Value, more: Value| {
+        let mut tenant = json!({ "id": "acme", "cell": "a", "allowed_roles": ["admin"] });
+        for (name, value) in more.as_object().unwrap() {
+            tenant[name] = value.clone();
+        }
+        let problems = problems(auth, claims, json!([tenant]));
+        let is_about = |problem: &&String| problem.contains("allowed_roles");
+        problems.iter().find(is_about).cloned()
+    };
+    let nothing = json!({});
+    assert_eq!(
+        told(nothing.clone(), nothing.clone(), nothing.clone()).unwrap(),
+        "registry: tenant \"acme\" has allowed_roles, and no issuer has claims.roles: no caller has \
+         any role, and cells get none"
+    );
+    let mapped = json!({ "roles": "roles" });
+    assert_eq!(told(nothing.clone(), mapped, nothing.clone()), None);
+    let default = json!({ "default_role": "admin" });
+    assert_eq!(told(nothing.clone(), nothing.clone(), default), None);
+    assert_eq!(
+        told(nothing.clone(), nothing.clone(), json!({ "allowed_roles": [] })),
+        None
+    );
+    // The configuration gives these callers their roles.
+    let disabled = json!({
+        "mode": "disabled", "allow_insecure": true, "any_of": null,
+        "insecure_identity": { "tenant": "acme", "roles": ["admin"] },
+    });
+    assert_eq!(told(disabled, nothing.clone(), nothing), None);
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::explain::Recorder;
 use crate::identity::Identity;
+use crate::policy::Policy;
 use crate::registry::Terms;
 use crate::text::Text;
 
@@ -11,7 +12,12 @@ use crate::text::Text;
 ///
 /// The issuer names a caller's roles, and the registry says which of them count for the tenant. The
 /// default role is not used when `allowed_roles` removes every role.
-pub(crate) fn grant(identity: &mut Arc<Identity>, terms: &Terms, recorder: &mut impl Recorder) {
+pub(crate) fn grant(
+    identity: &mut Arc<Identity>,
+    terms: &Terms,
+    policy: &Policy,
+    recorder: &mut impl Recorder,
+) {
     let allowed = |role: &Text| terms.allowed_roles.contains(role);
     let other = if !identity.names_roles && identity.roles.is_empty() {
         let role = terms.default_role.as_ref();
@@ -26,7 +32,7 @@ pub(crate) fn grant(identity: &mut Arc<Identity>, terms: &Terms, recorder: &mut 
         let left = &other.as_ref().unwrap_or(identity).roles;
         let cut = identity.roles.iter().filter(|role| !allowed(role));
         match (&*listed(left.iter()), &*listed(cut)) {
-            ("", "") => "none".to_owned(),
+            ("", "") => format!("none ({})", why_none(identity, policy)),
             ("", cut) if terms.allowed_roles.is_empty() => {
                 format!("none (cut: {cut}; the tenant has no allowed_roles)")
             }
@@ -37,6 +43,20 @@ pub(crate) fn grant(identity: &mut Arc<Identity>, terms: &Terms, recorder: &mut 
     });
     if let Some(other) = other {
         *identity = other;
+    }
+}
+
+/// Why a credential names no role.
+fn why_none(identity: &Identity, policy: &Policy) -> &'static str {
+    let Some(issuer) = &identity.proof.jwt else {
+        return "there is no token, and only tokens name roles";
+    };
+    let issuer = policy.issuer_named(issuer.as_str());
+    let is_mapped = issuer.is_some_and(|id| policy.issuer(id).claims.roles.is_some());
+    match (is_mapped, identity.names_roles) {
+        (false, _) => "the issuer's claims.roles names no claim",
+        (true, false) => "the token has no claim for roles",
+        (true, true) => "the token's claim for roles has no role that can be used",
     }
 }
 
