@@ -174,7 +174,11 @@ fn roles_that_no_token_can_name_are_found() {
     let default = json!({ "default_role": "admin" });
     assert_eq!(told(nothing.clone(), nothing.clone(), default), None);
     assert_eq!(
-        told(nothing.clone(), nothing.clone(), json!({ "allowed_roles": [] })),
+        told(
+            nothing.clone(),
+            nothing.clone(),
+            json!({ "allowed_roles": [] })
+        ),
         None
     );
     // The configuration gives these callers their roles.

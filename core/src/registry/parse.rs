@@ -62,7 +62,7 @@ fn checked(
         }
         Some(previous) if registry.version == previous.version => {
             let detail = format!(
-                "version {} is in use with other content: publish a change under a higher version",
+                "version {} is in force with other content: publish a change under a higher version",
                 previous.version
             );
             return Err(refused(

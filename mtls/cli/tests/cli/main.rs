@@ -112,6 +112,17 @@ fn check_says_valid_or_every_mistake() {
     let (code, out, _) = run(&["check", "--config", &config]);
     assert_eq!((code, out), (0, format!("{config} is valid\n")));
 
+    // PEM is a common mistake.
+    let keys = std::fs::read(folder.path("keys.json")).unwrap();
+    folder.write(
+        "keys.json",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    );
+    let (code, _, err) = run(&["check", "--config", &config]);
+    assert_eq!(code, 1);
+    assert!(err.contains("docs/tokens.md"), "{err}");
+    folder.write("keys.json", keys);
+
     // The files that it names count, each with its setting.
     folder.write("keys.json", "{}");
     folder.write("registry.json", "{\"version\": 1, \"cells\": []}");

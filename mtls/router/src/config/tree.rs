@@ -31,13 +31,23 @@ impl Tree {
         let (table, mistakes) = DeTable::parse_recoverable(text);
         let lines = Lines::new(text);
         errors.extend(mistakes.iter().map(|mistake| {
+            let line = mistake.span().map(|span| lines.of(&span));
+            let written = line.and_then(|line| text.lines().nth(line - 1));
+            let (problem, fix) = match written.and_then(unquoted) {
+                Some((name, value)) => (
+                    format!("not valid TOML: {name} = {value}"),
+                    format!("text needs quotes: {name} = \"{value}\""),
+                ),
+                None => (
+                    format!("not valid TOML: {}", mistake.message()),
+                    String::new(),
+                ),
+            };
             ConfigError {
-                place: mistake
-                    .span()
-                    .map_or(Place::File, |span| Place::Line(lines.of(&span))),
+                place: line.map_or(Place::File, Place::Line),
                 setting: String::new(),
-                problem: format!("not valid TOML: {}", mistake.message()),
-                fix: String::new(),
+                problem,
+                fix,
             }
         }));
         let mut tree = Self::default();
@@ -309,6 +319,20 @@ fn set_in(at: &mut Value, steps: &[Step], path: &mut String, value: Value) -> Re
 
 /// Where the lines of a text start.
 struct Lines(Vec<usize>);
+
+/// The longest value that a message repeats, in bytes.
+const SHOWN_MAX: usize = 120;
+
+/// The name and the value on a line whose value is text without quotes: `issuer = idp`.
+fn unquoted(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=')?;
+    let (name, value) = (name.trim(), value.split(" #").next()?.trim());
+    let is_text = value.starts_with(|c: char| c.is_ascii_alphabetic() || "/.".contains(c))
+        || value.contains(['/', ':']);
+    let has_syntax = value.contains(['"', '\'', '[', ']', '{', '}', '=', '\\']);
+    let is_word = ["true", "false", "inf", "nan"].contains(&value);
+    (is_text && !has_syntax && !is_word && value.len() <= SHOWN_MAX).then_some((name, value))
+}
 
 impl Lines {
     fn new(text: &str) -> Self {

@@ -161,18 +161,29 @@ fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), 
             .map(|listener| (listener.name.clone(), listener.bind))
             .collect()
     };
-    if bound(before) != bound(after) {
-        let problem =
-            "names and addresses of listeners can only change at a restart; restart the router";
-        return Err(ReloadError::new("listener", problem));
+    let changed = [
+        (
+            "listener",
+            bound(before) != bound(after),
+            "names and addresses of listeners can only change at a restart; restart the router",
+        ),
+        (
+            "registry",
+            before.sources.registry.location != after.sources.registry.location,
+            "the source of the registry can only change at a restart; restart the router",
+        ),
+        (
+            "state.directory",
+            before.sources.state != after.sources.state,
+            "it can only change at a restart; restart the router",
+        ),
+    ];
+    let changed = changed.into_iter().filter(|(_, changed, _)| *changed);
+    let findings: Vec<_> = changed
+        .map(|(setting, _, problem)| Finding::error(setting, problem))
+        .collect();
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(ReloadError { findings }),
     }
-    if before.sources.registry.location != after.sources.registry.location {
-        let problem = "the source of the registry can only change at a restart; restart the router";
-        return Err(ReloadError::new("registry", problem));
-    }
-    if before.sources.state != after.sources.state {
-        let problem = "it can only change at a restart; restart the router";
-        return Err(ReloadError::new("state.directory", problem));
-    }
-    Ok(())
 }

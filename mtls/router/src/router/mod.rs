@@ -44,6 +44,8 @@ impl Router {
     /// # }
     /// ```
     ///
+    /// Relative paths in the configuration start in the working directory of the process.
+    ///
     /// # Errors
     /// Every mistake of the configuration. Mistakes of the registry are errors of
     /// [`start`](RouterBuilder::start).
@@ -138,7 +140,8 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
     /// keys. See [`Handle::ready`].
     ///
     /// # Errors
-    /// A certificate, key or bundle can't be read or used, or an address can't be bound.
+    /// The registry that [`Router::from_text`] was given has mistakes; a certificate, key or bundle
+    /// can't be read or used; or an address can't be bound.
     pub async fn start(self) -> Result<Handle<E, S>, StartError> {
         let env = self.env.clone();
         let handle = self

@@ -197,6 +197,30 @@ fn names_every_syntax_error_with_its_line() {
     assert!(text.lines().count() >= 2, "{text}");
 }
 
+/// Catches: a message about numbers for the most common mistake in TOML.
+#[test]
+fn text_without_quotes_is_shown() {
+    for (line, value) in [
+        ("issuer = idp", "idp"),
+        (
+            "jwks_uri = https://idp.example/keys # no quotes",
+            "https://idp.example/keys",
+        ),
+        ("bind = 127.0.0.1:8443", "127.0.0.1:8443"),
+        ("bundle = /etc/ca.pem", "/etc/ca.pem"),
+    ] {
+        let name = line.split(' ').next().unwrap();
+        let text = errors(&format!("[a]\n{line}\n"));
+        let expected = format!(
+            "etc/cellway.toml:2: not valid TOML: {name} = {value}\n    text needs quotes: {name} = \"{value}\""
+        );
+        assert!(text.contains(&expected), "{text}");
+    }
+    // Other mistakes keep the parser's words.
+    let text = errors("a = [1,\n");
+    assert!(!text.contains("quotes"), "{text}");
+}
+
 #[test]
 fn variables_override_the_file() {
     let config = load_with(

@@ -132,6 +132,10 @@ async fn key_files<E: Env>(
         let read = env.store().read(path, KEYS_BYTES_MAX, Privacy::Any).await;
         let good = match read {
             Err(error) => Err(format!("{path} can't be read: {error}")),
+            Ok(body) if body.trim_ascii_start().starts_with(b"-----BEGIN ") => Err(format!(
+                "{path} is PEM, and a key set must be JSON (RFC 7517); docs/tokens.md, \"A key set from \
+                 a PEM key\", shows how to make one"
+            )),
             Ok(body) => match KeySet::parse(&body, &issuer.algorithms) {
                 Ok(_) => Ok(body),
                 Err(refused) => {

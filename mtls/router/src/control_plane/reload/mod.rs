@@ -219,10 +219,13 @@ where
                 old.share_addresses != new.share_addresses,
             ),
         ];
-        match changed.iter().find(|(_, changed)| *changed) {
-            None => Ok(()),
-            Some((setting, _)) => Err(format!(
-                "{setting}: can't change while the router runs; restart the router"
+        let changed = changed.iter().filter(|(_, changed)| *changed);
+        let changed: Vec<_> = changed.map(|(setting, _)| *setting).collect();
+        match changed.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "{}: can't change while the router runs; restart the router",
+                changed.join(", ")
             )),
         }
     }

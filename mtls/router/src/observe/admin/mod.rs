@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::envelope::JWKS_PATH;
 use cellway_env::{Env, Listener};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -229,8 +230,13 @@ impl<R: Overview> Pages<R> {
                 page(StatusCode::OK, PROMETHEUS, text)
             }
             _ => {
-                let text = "There is /healthz, /readyz and /metrics.\n";
-                page(StatusCode::NOT_FOUND, TEXT, text.to_owned())
+                let text = match self.audience {
+                    Audience::Machine => {
+                        format!("There is /healthz, /readyz, /metrics and {JWKS_PATH}.\n")
+                    }
+                    Audience::Everybody => "There is /healthz, /readyz and /metrics.\n".to_owned(),
+                };
+                page(StatusCode::NOT_FOUND, TEXT, text)
             }
         }
     }
