@@ -1,6 +1,7 @@
 //! Tokens, and keys that arrive while a request waits for them.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use cellway_core::policy::{Policy, PolicySpecs};
@@ -287,4 +288,18 @@ async fn while_it_waits(world: &World, request: Request, settings: RouterSetting
     let (answer, applied) = tokio::join!(connection.send(request), world.handle.apply(settings));
     applied.unwrap();
     answer.unwrap()
+}
+
+/// Catches: settings that come into force without a word, because the caller stopped waiting.
+#[tokio::test]
+async fn a_reload_that_nobody_waits_for_is_reported() {
+    let provider = identity_provider().await;
+    let settings = settings(&provider).await;
+    let world = start(settings.clone()).await;
+    {
+        let mut applying = std::pin::pin!(world.handle.apply(settings));
+        let once = std::future::poll_fn(|cx| Poll::Ready(applying.as_mut().poll(cx).is_pending()));
+        assert!(once.await, "the reload needs more than one step");
+    }
+    world.events.line("reloaded").await;
 }
