@@ -194,11 +194,14 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
         let name = args.listener.as_deref().unwrap_or_default();
         failed(format!("no listener is called {name}; known: {}", names()))
     })?;
-    found.policy_of(&args.path).map_err(|why| {
-        let reason = cellway_core::Reason::AmbiguousRequest;
-        let text = format!("deny 400 {reason}: {why}, and the listener's routes go by it");
-        say(&text, Exit::No)
-    })
+    match found.route_of(&args.path) {
+        Ok(routed) => Ok(routed.policy),
+        Err(why) => {
+            let reason = cellway_core::Reason::AmbiguousRequest;
+            let text = format!("deny 400 {reason}: {why}, and the listener's routes go by it");
+            Err(say(&text, Exit::No))
+        }
+    }
 }
 
 async fn token(env: &TokioEnv, args: &Args) -> Result<Option<String>, Exit> {

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::envelope::Sealer;
 use crate::finding::Findings;
-use crate::settings::{ListenerSettings, RouterSettings, Serves};
+use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
 use crate::tls::{
     CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
     certificate_dates,
@@ -162,9 +162,18 @@ impl ActiveConfig {
     /// The policy of a request for this path and query.
     ///
     /// # Errors
-    /// As [`ListenerSettings::policy_of`].
+    /// As [`ListenerSettings::route_of`].
     pub(crate) fn policy(&self, listener: usize, target: &str) -> Result<PolicyId, PathError> {
-        self.listener(listener).policy_of(target)
+        let routed = self.listener(listener).route_of(target);
+        routed.map(|routed| routed.policy)
+    }
+
+    /// How a request for this path and query is forwarded after its policy was found.
+    pub(crate) fn traffic(&self, listener: usize, target: &str) -> &TrafficSettings {
+        let listener = self.listener(listener);
+        // A path that could be read differently has no policy, so it never gets here.
+        let routed = listener.route_of(target);
+        routed.map_or(&listener.traffic, |routed| routed.traffic)
     }
 
     /// Whether the listener's policy depends on the path.

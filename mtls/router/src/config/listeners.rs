@@ -10,6 +10,7 @@ use super::report::{Reporter, key_pair};
 use super::routes;
 use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
+use super::traffic::TrafficTables;
 use crate::settings::{ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls};
 
 /// Checks all listeners. After a mistake the result is never used, so it may have any values.
@@ -19,15 +20,17 @@ pub(super) fn listeners<F: FnMut(ConfigError)>(
     report: &mut Reporter<F>,
 ) -> Vec<ListenerSettings> {
     listeners_exist(tables, report);
+    let traffic = TrafficTables::new(&tables.traffic, report);
     let mut listeners = Vec::new();
     for (i, listener) in tables.listener.iter().enumerate() {
-        let (id, routes) = routes::policies(i, listener, tables, policy, report);
+        let found = routes::routes(i, listener, tables, policy, &traffic, report);
         check_listener(i, listener, tables, report);
         let serves = serves::serves(i, listener, report);
         listeners.push(ListenerSettings {
             serves,
-            routes,
-            ..listener_settings(i, listener, id, report)
+            traffic: found.traffic,
+            routes: found.routes,
+            ..listener_settings(i, listener, found.policy, report)
         });
     }
     listeners

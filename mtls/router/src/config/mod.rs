@@ -18,6 +18,7 @@ mod serves;
 mod shape;
 mod sources;
 mod stated;
+mod traffic;
 mod tree;
 mod variables;
 

@@ -26,6 +26,9 @@ pub struct File {
     /// `[[policy]]`: which credentials a listener asks for.
     #[serde(default)]
     pub policy: Vec<PolicySpec>,
+    /// `[[traffic]]`: how requests are forwarded, if it differs between listeners or routes.
+    #[serde(default)]
+    pub traffic: Vec<TrafficTable>,
     /// `[trust]`: which client certificates are trusted.
     #[serde(default)]
     pub trust: Option<TrustSpec>,
@@ -77,7 +80,10 @@ pub struct ListenerTable {
     /// The policy for its requests.
     #[serde(default = "default_policy")]
     pub policy: String,
-    /// `[[listener.route]]`: other policies for some paths.
+    /// The `[[traffic]]` for its requests. Absent: the one named "default", if there is one.
+    #[serde(default)]
+    pub traffic: Option<String>,
+    /// `[[listener.route]]`: what differs for some paths.
     #[serde(default)]
     pub route: Vec<RouteTable>,
     /// What it serves: requests, or questions of an Envoy.
@@ -142,14 +148,35 @@ pub struct ProxyProtocolTable {
     pub from: Vec<String>,
 }
 
-/// One `[[listener.route]]`. The first route that matches a request's path decides its policy.
+/// One `[[listener.route]]`. The first route that matches a request's path decides.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTable {
     /// A pattern: `/admin/**`.
     pub path: String,
-    /// The policy for requests that match.
-    pub policy: String,
+    /// The policy for requests that match. Absent: the listener's.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// The `[[traffic]]` for requests that match. Absent: the listener's.
+    #[serde(default)]
+    pub traffic: Option<String>,
+}
+
+/// One `[[traffic]]`. What is absent is as `[upstream]` says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficTable {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// The time limit from the request's last byte to the answer's header, in milliseconds.
+    #[serde(default)]
+    pub header_timeout_ms: Option<u64>,
+    /// How long nothing may move in either direction of a body, in milliseconds.
+    #[serde(default)]
+    pub idle_timeout_ms: Option<u64>,
+    /// The time limit for the whole exchange, in milliseconds. 0: none.
+    #[serde(default)]
+    pub total_timeout_ms: Option<u64>,
 }
 
 /// The words of `serves`.

@@ -12,6 +12,9 @@ pub(super) fn serves<F: FnMut(ConfigError)>(
     listener: &ListenerTable,
     report: &mut Reporter<F>,
 ) -> Serves {
+    if listener.serves == ServesWord::ExtAuthz {
+        check_traffic(i, listener, report);
+    }
     let setting = format!("listener[{i}].callers");
     match (listener.serves, &listener.callers) {
         (ServesWord::Proxy, None) => return Serves::Proxy,
@@ -42,6 +45,23 @@ pub(super) fn serves<F: FnMut(ConfigError)>(
         }
     }
     Serves::Proxy
+}
+
+/// Checks that the listener doesn't say how requests are forwarded: an Envoy forwards them.
+fn check_traffic<F: FnMut(ConfigError)>(
+    i: usize,
+    listener: &ListenerTable,
+    report: &mut Reporter<F>,
+) {
+    let of_route = |n: usize| format!("listener[{i}].route[{n}].traffic");
+    let routes = listener.route.iter().enumerate();
+    let routes = routes.filter_map(|(n, route)| route.traffic.as_ref().map(|_| of_route(n)));
+    let own = listener.traffic.as_ref();
+    let own = own.map(|_| format!("listener[{i}].traffic"));
+    for setting in own.into_iter().chain(routes) {
+        let problem = "has no effect, because the listener forwards nothing";
+        report.mistake(setting, problem, "remove it");
+    }
 }
 
 fn check_sans<F: FnMut(ConfigError)>(

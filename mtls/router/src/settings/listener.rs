@@ -8,7 +8,7 @@ use cellway_core::headers::Forwarded;
 use cellway_core::path::{Path, PathError, PathPattern};
 use cellway_core::policy::{Policy, PolicyId};
 
-use super::KeyPair;
+use super::{KeyPair, TrafficSettings};
 use crate::network::Network;
 
 /// One `[[listener]]`.
@@ -20,7 +20,9 @@ pub struct ListenerSettings {
     pub bind: SocketAddr,
     /// The policy for requests that match no route.
     pub policy: PolicyId,
-    /// Other policies for some paths. The first route that matches decides.
+    /// How requests that match no route are forwarded.
+    pub traffic: Arc<TrafficSettings>,
+    /// What differs for some paths. The first route that matches decides.
     pub routes: Vec<ListenerRoute>,
     /// What it serves.
     pub serves: Serves,
@@ -47,6 +49,7 @@ impl ListenerSettings {
             name: name.into(),
             bind,
             policy,
+            traffic: Arc::default(),
             routes: Vec::new(),
             serves: Serves::Proxy,
             tls: None,
@@ -59,18 +62,25 @@ impl ListenerSettings {
         }
     }
 
-    /// The policy for a request with this path and query.
+    /// What applies to a request with this path and query.
     ///
     /// # Errors
     /// [`PathError`] if there are routes and servers could read the path differently. Otherwise a
     /// client could choose the weaker policy.
-    pub fn policy_of(&self, target: &str) -> Result<PolicyId, PathError> {
+    pub fn route_of(&self, target: &str) -> Result<Routed<'_>, PathError> {
+        let own = Routed {
+            policy: self.policy,
+            traffic: &self.traffic,
+        };
         if self.routes.is_empty() {
-            return Ok(self.policy);
+            return Ok(own);
         }
         let path = Path::of(target)?;
         let found = self.routes.iter().find(|route| route.path.matches(path));
-        Ok(found.map_or(self.policy, |route| route.policy))
+        Ok(found.map_or(own, |route| Routed {
+            policy: route.policy,
+            traffic: &route.traffic,
+        }))
     }
 
     /// Whether connections from this peer must start with a PROXY header.
@@ -87,13 +97,24 @@ impl ListenerSettings {
     }
 }
 
-/// The policy for some of a listener's paths.
+/// What differs for some of a listener's paths.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListenerRoute {
     /// The paths.
     pub path: PathPattern,
     /// Their policy.
     pub policy: PolicyId,
+    /// How their requests are forwarded.
+    pub traffic: Arc<TrafficSettings>,
+}
+
+/// What applies to one request: what its route says, or else its listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'a> {
+    /// Which credentials it needs, and who may send it.
+    pub policy: PolicyId,
+    /// How it is forwarded.
+    pub traffic: &'a TrafficSettings,
 }
 
 /// What a listener serves.

@@ -5,6 +5,7 @@ mod listener;
 mod log;
 mod registry_location;
 mod sources;
+mod traffic;
 mod upstream;
 
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::listener::{
     Callers, ClientCertificate, ClientTimeouts, ListenerRoute, ListenerSettings, ListenerTls,
-    Serves,
+    Routed, Serves,
 };
 pub use self::log::{Level, SubjectForm};
 pub use self::registry_location::RegistryLocation;
 pub use self::sources::{FetchSettings, RegistrySettings, Sources};
+pub use self::traffic::{TotalTimeout, TrafficSettings};
 pub use self::upstream::{
     AnswerLimits, CellLimits, CellShares, CellTimeouts, KEEPALIVE_MIN, UpstreamSettings,
 };

@@ -44,6 +44,7 @@ fn settings(port: u16) -> RouterSettings {
     settings.listeners[0].routes = vec![ListenerRoute {
         path: PathPattern::new("/page/**").unwrap(),
         policy: policy("page"),
+        traffic: Arc::default(),
     }];
     settings
 }

@@ -1,8 +1,10 @@
 //! Each time limit ends with its own reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_router::settings::RouterSettings;
+use cellway_core::path::PathPattern;
+use cellway_router::settings::{ListenerRoute, RouterSettings, TotalTimeout, TrafficSettings};
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::StatusCode;
 use serde_json::json;
@@ -45,6 +47,34 @@ async fn a_silent_cell_is_told_apart_by_what_it_keeps_waiting() {
     })
     .await;
     assert_eq!(refused(&tls).await, "cell_timeout_tls");
+}
+
+/// Catches: a route's limits that aren't used, or that also apply to other paths.
+#[tokio::test]
+async fn a_route_has_its_own_time_limits() {
+    let (port, _asked) = silent().await;
+    let world = with("http", port, |s| {
+        s.upstream.timeouts.header = SHORT;
+        s.upstream.timeouts.total = Some(SHORT * 1000);
+        s.listeners[0].routes = vec![ListenerRoute {
+            path: PathPattern::new("/slow").unwrap(),
+            policy: s.listeners[0].policy,
+            traffic: Arc::new(TrafficSettings {
+                header_timeout: Some(SHORT * 1000),
+                total_timeout: TotalTimeout::After(SHORT),
+                ..TrafficSettings::default()
+            }),
+        }];
+    })
+    .await;
+    let client = world.client(Protocol::Http1);
+    for (path, expected) in [
+        ("/slow", "cell_timeout_total"),
+        ("/", "cell_timeout_header"),
+    ] {
+        let answer = client.send(Request::get(path)).await.unwrap();
+        assert_eq!(reason(&answer), expected, "{path}");
+    }
 }
 
 #[tokio::test]

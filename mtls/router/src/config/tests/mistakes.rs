@@ -20,12 +20,35 @@ fn and(table: &str) -> String {
 }
 
 #[test]
+fn names_mistakes_of_traffic() {
+    each_is_named(&[
+        (and("[[traffic]]\n"), "traffic[0].name: is missing"),
+        (
+            and("[[traffic]]\nname = \"\"\n"),
+            "traffic[0].name: is empty",
+        ),
+        (
+            and("[[traffic]]\nname = \"a\"\n[[traffic]]\nname = \"a\"\n"),
+            "traffic[1].name: another [[traffic]] has the name `a` too",
+        ),
+        (
+            and("[[traffic]]\nname = \"a\"\nheader_timeout_ms = 0\n"),
+            "traffic[0].header_timeout_ms: is 0 milliseconds",
+        ),
+    ]);
+}
+
+#[test]
 fn names_mistakes_of_listeners() {
     let tls = "\n[listener.tls]\ncertificate = \"a\"\nkey = \"b\"\n";
     each_is_named(&[
         (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
         (LEAST.replace("any_of = [\"jwt\"]", "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"a\" }").replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true"), "listener[0].bind: is not a loopback address, and its policy is `disabled`"),
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", policy = \"strict\" }]"), "listener[0].route[0].policy: unknown policy \"strict\"\n    known policies: default"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\" }]"), "listener[0].route[0]: says nothing about its path\n    set policy, traffic or both"),
+        (LEAST.replace("8080\"", "8080\"\ntraffic = \"slow\"") + "[[traffic]]\nname = \"slo\"\n", "listener[0].traffic: unknown [[traffic]] \"slow\"\n    did you mean \"slo\"?"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", traffic = \"slow\" }]"), "listener[0].route[0].traffic: unknown [[traffic]] \"slow\""),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = \"loopback\"\ntraffic = \"default\""), "listener[0].traffic: has no effect, because the listener forwards nothing"),
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"a\", policy = \"default\" }]"), "listener[0].route[0].path: \"a\" doesn't begin with a slash"),
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/**\", policy = \"default\" }, { path = \"/a\", policy = \"default\" }]"), "listener[0].route[1].path: never applies: \"/**\" before it matches every path"),
         (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: unknown policy \"strict\"\n    known policies: default"),

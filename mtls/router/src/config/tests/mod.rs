@@ -134,6 +134,28 @@ fn commented_defaults_are_the_defaults() {
     assert_eq!(shown.drain, least.drain);
 }
 
+/// Catches: a listener that ignores the table called "default", a route that doesn't inherit, and a
+/// 0 that is taken for a limit.
+#[test]
+fn traffic_is_found_by_its_name_and_inherited_by_routes() {
+    let listener = "8080\"\nroute = [{ path = \"/a\", traffic = \"long\" }, { path = \"/b\", policy = \"default\" }]";
+    let text = LEAST.replace("8080\"", listener)
+        + "[[traffic]]\nname = \"long\"\ntotal_timeout_ms = 0\n\
+           [[traffic]]\nname = \"default\"\nheader_timeout_ms = 5\ntotal_timeout_ms = 7\n";
+    let config = load(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    let listener = &config.router.listeners[0];
+    let upstream = &config.router.upstream.timeouts;
+    let of = |path| {
+        let routed = listener.route_of(path).unwrap();
+        let timeouts = routed.traffic.timeouts(upstream);
+        (&*routed.traffic.name, timeouts.header, timeouts.total)
+    };
+    let ms = Duration::from_millis;
+    assert_eq!(of("/a"), ("long", upstream.header, None));
+    assert_eq!(of("/b"), ("default", ms(5), Some(ms(7))));
+    assert_eq!(of("/c"), ("default", ms(5), Some(ms(7))));
+}
+
 #[test]
 fn paths_are_taken_from_the_folder_of_the_file() {
     let config = load(LEAST).unwrap();
@@ -183,7 +205,7 @@ etc/cellway.toml:14: policy[0].any_of[1]: unknown value `password`
 etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
     expected a number of seconds, \"off\"
 etc/cellway.toml:20: metrics: unknown setting `metrics`
-    known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log"
+    known here: listener, issuer, policy, traffic, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log"
     );
 }
 

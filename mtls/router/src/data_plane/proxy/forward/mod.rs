@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use self::rewrite::{for_any_cell, for_http1, for_http2};
-use self::timing::set_pace;
+use self::timing::{set_pace, until};
 use super::again::{self, Resends};
 use super::candidates::Candidates;
 use super::report::Report;
@@ -25,7 +25,9 @@ use super::{Refused, health_report, share};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, Turn, words};
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
+use crate::data_plane::target;
 use crate::observe::event::{Event, Sink, Unserved};
+use crate::settings::TrafficSettings;
 use crate::shares::{LimitRefused, Resource};
 
 /// The cell's answer, and what it holds until its body ends.
@@ -43,6 +45,7 @@ pub(in crate::data_plane::proxy) struct Answered {
 struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     config: &'a ActiveConfig,
+    traffic: &'a TrafficSettings,
     permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
@@ -119,12 +122,15 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         }
     };
     drop(bulkhead);
-    set_pace(&outgoing, config.listener(report.connection.listener));
+    let listener = report.connection.listener;
+    set_pace(&outgoing, config.listener(listener));
+    let traffic = config.traffic(listener, target::path_and_query(&outgoing.parts));
     let mut forwarding = Forwarding {
         report,
         permit,
         progress: outgoing.progress,
-        total: (config.settings.upstream.timeouts.total).map(|total| Instant::now() + total),
+        total: until(traffic, config),
+        traffic,
         failover: None,
         resends: Resends::new(config.settings.upstream.retry_percent),
         config,
@@ -158,13 +164,14 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// The cell's answer, with what it holds until its body ends.
     fn answered(self, response: Response<Incoming>, framing: Framing, lease: Lease) -> Answered {
+        let idle = self.timeouts().idle;
         Answered {
             response,
             framing,
             lease,
             permit: self.permit,
             progress: self.progress,
-            idle: self.config.settings.upstream.timeouts.idle,
+            idle,
             total: self.total,
         }
     }

@@ -11,12 +11,20 @@ use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Forwarding, Outgoing};
+use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Turn};
 use crate::data_plane::pool::ConnectError;
 use crate::observe::event::Sink;
-use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
+use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings, TrafficSettings};
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// The time limits of the request. They aren't kept, because they would make every request's
+    /// future larger.
+    pub(super) fn timeouts(&self) -> CellTimeouts {
+        let upstream = &self.config.settings.upstream;
+        self.traffic.timeouts(&upstream.timeouts)
+    }
+
     /// The error if the time for all attempts is over, although no single step took too long.
     pub(super) fn no_time_left(&self) -> ConnectError {
         match self.connects_until() {
@@ -31,8 +39,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Whether another endpoint may be tried after this one, and until when.
     pub(super) fn fails_over(&mut self, error: &ConnectError) -> bool {
         let now = Instant::now();
-        let until = (self.failover)
-            .get_or_insert_with(|| now + self.config.settings.upstream.timeouts.failover);
+        let limit = now + self.config.settings.upstream.timeouts.failover;
+        let until = self.failover.get_or_insert(limit);
         // The limit on connections is for the whole cell, so another endpoint wouldn't help.
         now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
     }
@@ -60,7 +68,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let began = Instant::now();
         // The turn may change without waking this task, and the limit of the next turn may be
         // nearer.
-        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
+        let CellTimeouts { header, idle, .. } = self.timeouts();
         let grace = self.progress.as_ref().and_then(|it| it.grace());
         let look = header.min(idle).min(grace.unwrap_or(idle));
         let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
@@ -81,7 +89,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// When the wait has lasted too long at present, and the reason to give then.
     fn limit(&self, began: Instant) -> (Instant, Reason) {
-        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
+        let CellTimeouts { header, idle, .. } = self.timeouts();
         let moved = self
             .progress
             .as_ref()
@@ -129,4 +137,10 @@ pub(super) fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
             grace: body_grace,
         });
     }
+}
+
+/// When the whole exchange must be over.
+pub(super) fn until(traffic: &TrafficSettings, config: &ActiveConfig) -> Option<Instant> {
+    let limits = traffic.timeouts(&config.settings.upstream.timeouts);
+    limits.total.map(|total| Instant::now() + total)
 }

@@ -1,0 +1,64 @@
+//! `[[traffic]]`: how the requests of a listener or a route are forwarded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::CellTimeouts;
+
+/// One `[[traffic]]`. A listener names one for its requests, and a route may name another.
+///
+/// It is to forwarding what a policy is to callers. What it leaves out is as `[upstream]` says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrafficSettings {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// Replaces [`CellTimeouts::header`].
+    pub header_timeout: Option<Duration>,
+    /// Replaces [`CellTimeouts::idle`].
+    pub idle_timeout: Option<Duration>,
+    /// Replaces [`CellTimeouts::total`].
+    pub total_timeout: TotalTimeout,
+}
+
+/// The time limit for a whole exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TotalTimeout {
+    /// The same as `[upstream]` says.
+    #[default]
+    Upstream,
+    /// No limit.
+    Off,
+    /// This long.
+    After(Duration),
+}
+
+impl TrafficSettings {
+    /// The name that listeners use if they name none.
+    pub const DEFAULT: &'static str = "default";
+
+    /// The time limits of a request. `upstream` has those that this table doesn't replace.
+    pub fn timeouts(&self, upstream: &CellTimeouts) -> CellTimeouts {
+        CellTimeouts {
+            header: self.header_timeout.unwrap_or(upstream.header),
+            idle: self.idle_timeout.unwrap_or(upstream.idle),
+            total: match self.total_timeout {
+                TotalTimeout::Upstream => upstream.total,
+                TotalTimeout::Off => None,
+                TotalTimeout::After(limit) => Some(limit),
+            },
+            ..*upstream
+        }
+    }
+}
+
+impl Default for TrafficSettings {
+    /// Nothing differs from `[upstream]`.
+    fn default() -> Self {
+        Self {
+            name: Self::DEFAULT.into(),
+            header_timeout: None,
+            idle_timeout: None,
+            total_timeout: TotalTimeout::Upstream,
+        }
+    }
+}
