@@ -185,6 +185,8 @@ reasons! {
     RegistryNeverLoaded => "registry_never_loaded", Unavailable;
     /// No cell that could serve this request takes traffic.
     NoCellAvailable => "no_cell_available", Unavailable;
+    /// All endpoints of the cell are ejected, and `upstream.when_all_ejected` is `fail`.
+    NoEndpointHealthy => "no_endpoint_healthy", Unavailable;
     /// The tenant's cell is quarantined.
     CellQuarantined => "cell_quarantined", Unavailable;
     /// The registry's source has given no good answer for the configured age (24 hours by default), so the router can't know who is suspended.

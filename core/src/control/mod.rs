@@ -18,7 +18,7 @@ use bytes::Bytes;
 pub use self::output::{KeySourceId, Notice, Output, Wake};
 pub use self::retired::Retired;
 use self::retired::RetiredRegistries;
-use crate::health::{HealthControl, HealthTiming, Outcome};
+use crate::health::{HealthControl, HealthSettings, Outcome};
 use crate::ids::IssuerId;
 use crate::keys::{JwksFetchError, KeyAction, KeySource, KeyTable, RestoreError};
 use crate::policy::{Issuer, Policy};
@@ -34,8 +34,8 @@ use crate::time::{Mono, Now, Unix};
 pub struct ControlSettings {
     /// When to ask the registry's source, and how long its answers are used.
     pub registry: RegistryTiming,
-    /// When endpoints are ejected.
-    pub health: HealthTiming,
+    /// When endpoints are ejected, and how they come back.
+    pub health: HealthSettings,
 }
 
 /// Keeps the snapshot that requests are decided on.
@@ -163,6 +163,12 @@ impl Control {
     /// New intervals for the registry's source, from a reload.
     pub fn handle_registry_timing(&mut self, now: Now, timing: RegistryTiming) {
         self.registry.handle_timing(now, timing);
+        self.settle(now);
+    }
+
+    /// New settings for the health of endpoints, from a reload.
+    pub fn handle_health_settings(&mut self, now: Now, settings: HealthSettings) {
+        self.health.handle_settings(now, settings);
         self.settle(now);
     }
 
@@ -350,7 +356,7 @@ impl Control {
                 RegistryAction::Notice(notice) => Output::Notice(Notice::Registry(notice)),
                 RegistryAction::Changed { retired } => {
                     if let Some(registry) = self.registry.registry() {
-                        self.health.handle_registry(registry);
+                        self.health.handle_registry(now, registry);
                     }
                     if let Some(retired) = retired {
                         self.retired.handle_retired(retired, now.mono);

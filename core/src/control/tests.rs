@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::health::OutlierSettings;
 use crate::keys::KeyState;
 use crate::policy::PolicySpecs;
 use crate::registry::{FetchProblem, RegistryFormat, RegistryLimits};
@@ -140,7 +141,7 @@ fn parts_of_a_snapshot_are_replaced_one_by_one() {
     let registry = before.registry.as_ref().unwrap();
 
     let endpoint = registry.cells()[0].endpoints[0].id;
-    for _ in 0..HealthTiming::default().consecutive_failures {
+    for _ in 0..OutlierSettings::default().connection_failures {
         driver
             .control
             .handle_outcome(at(1), endpoint, Outcome::ConnectFailed);

@@ -190,6 +190,7 @@ impl Request<'_> {
             tenant,
             anonymous_placement: self.auth.anonymous_placement.as_ref().map(Text::as_str),
             spread: self.evidence.spread,
+            now: self.now.mono,
         };
         let placed = place(registry, &self.snapshot.health, query)?;
         recorder.pass(placement::CHECK, || {

@@ -1,56 +1,46 @@
-//! Passive outlier detection: endpoints that keep failing are ejected for a while.
+//! The health of endpoints: outlier detection and slow start.
 //!
-//! An endpoint is ejected after [`HealthTiming::consecutive_failures`] failures in a row, and
-//! returns by timer, on probation: the next failure ejects it for twice as long, up to
-//! [`HealthTiming::ejection_max`]; as many successes in a row clear its record.
+//! **Outlier detection** is passive: workers report how exchanges went. An endpoint is ejected after
+//! [`OutlierSettings::connection_failures`] or [`OutlierSettings::answer_failures`] failures of that
+//! kind in a row. It returns by timer, on probation: the next failure ejects it again, for longer, up
+//! to [`OutlierSettings::ejection_max`]. It makes up for an ejection by taking traffic without
+//! another one for as long as that ejection lasted.
 //!
-//! Never more than [`HealthTiming::ejected_percent_max`] of a cell's endpoints are ejected at once.
-//! This is the panic threshold too: if half of a cell fails, the cause is probably not its
-//! endpoints, and the other half must not get all the load. So a cell with one endpoint never loses
-//! it. Ejection never makes a cell unreachable and never moves a request to another cell.
+//! Never more than [`OutlierSettings::ejected_percent_max`] of a cell's endpoints are ejected at
+//! once: if half of a cell fails, the cause is probably not its endpoints, and the other half must
+//! not get all the load. So by default a cell with one endpoint never loses it. If a cell has too few
+//! usable endpoints all the same, [`WhenAllEjected`] decides. No request ever moves to another cell.
+//!
+//! **Slow start**: an endpoint that comes back, or that a new registry adds to a cell, begins with a
+//! small share of the cell's requests, which grows over [`HealthSettings::slow_start`].
 //!
 //! An endpoint keeps its record across registry versions, because its [`EndpointId`] stays the
 //! same.
+
+mod answers;
+mod outlier;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::answers::FailingAnswers;
+use self::outlier::Record;
+pub use self::settings::{HealthSettings, OutlierSettings, WhenAllEjected};
+pub use self::view::Health;
 use crate::cell::{Cell, Endpoint, EndpointId};
 use crate::registry::Registry;
 use crate::text::Text;
 use crate::time::{Mono, Now};
 
-/// Which endpoints are ejected, as decisions see it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Health {
-    /// Grows with every change.
-    epoch: u64,
-    /// In order.
-    ejected: Vec<EndpointId>,
-}
-
-impl Health {
-    /// Grows with every change.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// Whether the endpoint is ejected.
-    pub fn is_ejected(&self, endpoint: EndpointId) -> bool {
-        self.ejected.binary_search(&endpoint).is_ok()
-    }
-
-    /// All ejected endpoints, in order.
-    pub fn ejected(&self) -> &[EndpointId] {
-        &self.ejected
-    }
-}
-
 /// The result of one exchange with an endpoint, as far as the endpoint caused it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
-    /// It answered, and not with a gateway error.
+    /// It answered, and [`FailingAnswers`] doesn't list the answer.
     Success,
     /// No connection, or the TLS handshake failed.
     ConnectFailed,
@@ -58,31 +48,50 @@ pub enum Outcome {
     TimedOut,
     /// The connection broke before the answer was complete.
     Reset,
-    /// It answered 502, 503 or 504.
-    ServerError,
+    /// It answered, and [`FailingAnswers`] lists the answer.
+    AnswerFailed,
 }
 
-/// When endpoints are ejected, and for how long.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HealthTiming {
-    /// Failures in a row that eject an endpoint.
-    pub consecutive_failures: u32,
-    /// How long the first ejection lasts; it doubles with each that follows.
-    pub ejection_min: Duration,
-    /// The longest ejection.
-    pub ejection_max: Duration,
-    /// The most endpoints of one cell that are ejected at once, in percent, rounded down.
-    pub ejected_percent_max: u8,
+impl Outcome {
+    /// The name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ConnectFailed => "connect_failed",
+            Self::TimedOut => "timed_out",
+            Self::Reset => "reset",
+            Self::AnswerFailed => "answer_failed",
+        }
+    }
+
+    /// What kind of failure it is. `None` if it is none.
+    pub const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Success => None,
+            Self::ConnectFailed | Self::TimedOut | Self::Reset => Some(Cause::Connection),
+            Self::AnswerFailed => Some(Cause::Answer),
+        }
+    }
 }
 
-impl Default for HealthTiming {
-    /// 5 failures, 10 s, 5 minutes, half of the endpoints.
-    fn default() -> Self {
-        Self {
-            consecutive_failures: 5,
-            ejection_min: Duration::from_secs(10),
-            ejection_max: Duration::from_secs(300),
-            ejected_percent_max: 50,
+/// The kinds of failures, which are counted apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cause {
+    /// The endpoint couldn't be reached, broke the connection or took too long.
+    Connection,
+    /// The endpoint answered that it or something behind it fails.
+    Answer,
+}
+
+impl Cause {
+    /// All causes.
+    pub const ALL: &'static [Self] = &[Self::Connection, Self::Answer];
+
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Answer => "answer",
         }
     }
 }
@@ -119,65 +128,66 @@ pub enum HealthNotice {
 pub enum HealthWake {
     /// An endpoint returns.
     Return,
+    /// An endpoint's slow start is over.
+    Warm,
 }
 
 /// The state machine behind [`Health`].
 ///
-/// Remembers only endpoints that have failed recently, so healthy endpoints need no memory.
+/// Remembers only endpoints that have failed, so healthy endpoints need no memory.
 #[derive(Debug)]
 pub struct HealthControl {
-    timing: HealthTiming,
+    settings: HealthSettings,
     registry: Option<Arc<Registry>>,
     /// At most one for each endpoint of the registry.
-    records: BTreeMap<EndpointId, FailureRecord>,
+    records: BTreeMap<EndpointId, Record>,
+    /// Endpoints in their slow start, and when it began.
+    warming: BTreeMap<EndpointId, Mono>,
     view: Arc<Health>,
     /// One for each endpoint that changed at the last input.
     notices: VecDeque<HealthNotice>,
 }
 
-/// The record of an endpoint that has failed recently.
-#[derive(Clone, Copy, Debug, Default)]
-struct FailureRecord {
-    /// Consecutive failures.
-    failures: u32,
-    /// Consecutive successes since the last ejection.
-    successes: u32,
-    /// How often it was ejected since it last recovered.
-    ejections: u32,
-    /// It is ejected until then.
-    until: Option<Mono>,
-}
-
 impl HealthControl {
     /// Starts with no failures.
-    pub fn new(timing: HealthTiming) -> Self {
-        Self {
-            timing,
+    pub fn new(settings: HealthSettings) -> Self {
+        let mut control = Self {
+            settings,
             registry: None,
             records: BTreeMap::new(),
+            warming: BTreeMap::new(),
             view: Arc::default(),
             notices: VecDeque::new(),
+        };
+        control.refresh_view(Mono::default());
+        control
+    }
+
+    /// Takes new settings. Failures and ejections so far stay.
+    pub fn handle_settings(&mut self, now: Now, settings: HealthSettings) {
+        if self.settings != settings {
+            self.settings = settings;
+            self.return_excess(now);
+            self.refresh_view(now.mono);
         }
     }
 
-    /// Takes a new registry. Removed endpoints are forgotten. If a cell has become so small that
-    /// too many of its endpoints are ejected, those with the shortest ejection return.
-    pub fn handle_registry(&mut self, registry: &Arc<Registry>) {
+    /// Takes a new registry. Removed endpoints are forgotten, and endpoints that are new in their
+    /// cell begin with a slow start. If a cell has become so small that too many of its endpoints
+    /// are ejected, those with the shortest ejection return.
+    pub fn handle_registry(&mut self, now: Now, registry: &Arc<Registry>) {
         if (self.registry.as_ref()).is_some_and(|current| Arc::ptr_eq(current, registry)) {
             return;
         }
-        self.records
-            .retain(|id, _| registry.endpoint(*id).is_some());
-        self.registry = Some(Arc::clone(registry));
-        for cell in registry.cells() {
-            let mut ejected: Vec<_> = self.ejected(cell).collect();
-            ejected.sort_unstable();
-            let excess = ejected.len().saturating_sub(self.ejected_max(cell));
-            for (_, id) in ejected.into_iter().take(excess) {
-                self.return_to_traffic(id);
-            }
+        let is_known = |id: &EndpointId| registry.endpoint(*id).is_some();
+        self.records.retain(|id, _| is_known(id));
+        self.warming.retain(|id, _| is_known(id));
+        let before = self.registry.replace(Arc::clone(registry));
+        if let Some(before) = before {
+            self.warm_added(now.mono, &before, registry);
         }
-        self.refresh_view();
+        self.return_excess(now);
+        self.refresh_view(now.mono);
     }
 
     /// Takes the outcome of an exchange. Outcomes of ejected endpoints, and of those that the
@@ -189,27 +199,27 @@ impl HealthControl {
         let Some((cell, it)) = registry.endpoint(endpoint) else {
             return;
         };
-        match outcome {
-            Outcome::Success => self.succeeded(endpoint),
-            Outcome::ConnectFailed | Outcome::TimedOut | Outcome::Reset | Outcome::ServerError => {
-                self.failed(now, cell, it, outcome)
-            }
+        match outcome.cause() {
+            None => self.succeeded(now, endpoint),
+            Some(cause) => self.failed(now, (cell, it), outcome, cause),
         }
     }
 
     /// Returns the endpoints whose time has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        let due = |record: &FailureRecord| record.until.is_some_and(|until| until <= now.mono);
+        let due = |record: &Record| {
+            record
+                .ejected_until()
+                .is_some_and(|until| until <= now.mono)
+        };
         let due: Vec<_> = (self.records.iter())
             .filter(|(_, record)| due(record))
             .map(|(id, _)| *id)
             .collect();
         for &id in &due {
-            self.return_to_traffic(id);
+            self.return_to_traffic(now, id);
         }
-        if !due.is_empty() {
-            self.refresh_view();
-        }
+        self.refresh_view(now.mono);
     }
 
     /// The next notice. If there is one, the view has changed.
@@ -219,8 +229,11 @@ impl HealthControl {
 
     /// When to call [`HealthControl::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Mono, HealthWake)> {
-        let until = self.records.values().filter_map(|record| record.until);
-        until.min().map(|at| (at, HealthWake::Return))
+        let until = self.records.values().filter_map(Record::ejected_until);
+        let returns = until.map(|at| (at, HealthWake::Return));
+        let warm = self.warming.values();
+        let warm = warm.map(|since| (since.after(self.settings.slow_start), HealthWake::Warm));
+        returns.chain(warm).min_by_key(|(at, _)| *at)
     }
 
     /// The view for decisions.
@@ -228,36 +241,34 @@ impl HealthControl {
         &self.view
     }
 
-    fn succeeded(&mut self, endpoint: EndpointId) {
+    fn succeeded(&mut self, now: Now, endpoint: EndpointId) {
         let Some(record) = self.records.get_mut(&endpoint) else {
             return;
         };
-        if record.until.is_some() {
-            return;
-        }
-        record.failures = 0;
-        record.successes = record.successes.saturating_add(1);
-        if record.ejections == 0 || record.successes >= self.timing.consecutive_failures {
+        let forgotten =
+            record.ejected_until().is_none() && record.succeeded(now.mono, &self.settings.outlier);
+        if forgotten {
             self.records.remove(&endpoint);
         }
     }
 
-    fn failed(&mut self, now: Now, cell: &Cell, endpoint: &Endpoint, outcome: Outcome) {
+    fn failed(
+        &mut self,
+        now: Now,
+        (cell, endpoint): (&Cell, &Endpoint),
+        outcome: Outcome,
+        cause: Cause,
+    ) {
         let may_eject = self.ejected(cell).count() < self.ejected_max(cell);
+        let settings = &self.settings.outlier;
         let record = self.records.entry(endpoint.id).or_default();
-        if record.until.is_some() {
+        if record.ejected_until().is_some() {
             return;
         }
-        record.successes = 0;
-        record.failures = record.failures.saturating_add(1);
-        if record.failures < self.timing.consecutive_failures || !may_eject {
+        if !record.failed(now.mono, cause, settings) || !may_eject {
             return;
         }
-        let doublings = record.ejections.min(31);
-        let duration = self.timing.ejection_min.saturating_mul(1 << doublings);
-        let duration = duration.min(self.timing.ejection_max);
-        record.ejections = record.ejections.saturating_add(1);
-        record.until = Some(now.mono.after(duration));
+        let duration = record.eject(now.mono, settings);
         debug_assert!(
             self.ejected(cell).count() <= self.ejected_max(cell),
             "no more of a cell's endpoints are ejected than may be"
@@ -269,18 +280,14 @@ impl HealthControl {
             duration,
             last: outcome,
         });
-        self.refresh_view();
+        self.refresh_view(now.mono);
     }
 
-    /// Returns an endpoint to traffic, on probation: one failure ejects it again, for longer.
-    fn return_to_traffic(&mut self, id: EndpointId) {
+    fn return_to_traffic(&mut self, now: Now, id: EndpointId) {
         let Some(record) = self.records.get_mut(&id) else {
             return;
         };
-        debug_assert!(record.until.is_some(), "only an ejected endpoint returns");
-        record.until = None;
-        record.successes = 0;
-        record.failures = self.timing.consecutive_failures.saturating_sub(1);
+        record.returns(now.mono);
         let known = self.registry.as_ref().and_then(|it| it.endpoint(id));
         if let Some((cell, endpoint)) = known {
             self.notices.push_back(HealthNotice::Returned {
@@ -291,26 +298,72 @@ impl HealthControl {
         }
     }
 
+    /// Returns the endpoints that are ejected beyond what their cell allows.
+    fn return_excess(&mut self, now: Now) {
+        let Some(registry) = self.registry.clone() else {
+            return;
+        };
+        for cell in registry.cells() {
+            let mut ejected: Vec<_> = self.ejected(cell).collect();
+            ejected.sort_unstable();
+            let excess = ejected.len().saturating_sub(self.ejected_max(cell));
+            for (_, id) in ejected.into_iter().take(excess) {
+                self.return_to_traffic(now, id);
+            }
+        }
+    }
+
     /// The ejected endpoints of a cell, and until when they are ejected.
     fn ejected(&self, cell: &Cell) -> impl Iterator<Item = (Mono, EndpointId)> {
-        let until = |id| self.records.get(&id)?.until.map(|until| (until, id));
+        let until = |id| (self.records.get(&id)?.ejected_until()).map(|until| (until, id));
         (cell.endpoints.iter()).filter_map(move |endpoint| until(endpoint.id))
     }
 
     fn ejected_max(&self, cell: &Cell) -> usize {
-        let percent = usize::from(self.timing.ejected_percent_max.min(100));
+        let percent = usize::from(self.settings.outlier.ejected_percent_max.min(100));
         cell.endpoints.len() * percent / 100
     }
 
-    fn refresh_view(&mut self) {
-        let ejected = (self.records.iter()).filter(|(_, record)| record.until.is_some());
+    /// Begins the slow start of endpoints that were added to a cell. In a new cell no endpoint has
+    /// to wait for another.
+    fn warm_added(&mut self, now: Mono, before: &Registry, registry: &Registry) {
+        for cell in registry.cells() {
+            let ids = || cell.endpoints.iter().map(|endpoint| endpoint.id);
+            let is_old = |id: &EndpointId| before.endpoint(*id).is_some();
+            if ids().any(|id| is_old(&id)) {
+                let added = ids().filter(|id| !is_old(id)).map(|id| (id, now));
+                self.warming.extend(added);
+            }
+        }
+    }
+
+    /// Makes the view that follows from the state. Endpoints that were not usable and are again
+    /// begin their slow start.
+    fn refresh_view(&mut self, now: Mono) {
+        let slow_start = self.settings.slow_start;
+        let is_ejected = |(_, record): &(_, &Record)| record.ejected_until().is_some();
+        let ejected = self.records.iter().filter(is_ejected);
         let ejected: Vec<_> = ejected.map(|(id, _)| *id).collect();
-        if ejected != self.view.ejected {
-            let epoch = self.view.epoch + 1;
-            self.view = Arc::new(Health { epoch, ejected });
+        let has = |id: &EndpointId| {
+            let registry = self.registry.as_ref();
+            registry.is_some_and(|registry| registry.endpoint(*id).is_some())
+        };
+        let back = self.view.ejected.iter().copied();
+        let back = back.filter(|id| has(id) && ejected.binary_search(id).is_err());
+        self.warming.extend(back.map(|id| (id, now)));
+        self.warming.retain(|id, since| {
+            ejected.binary_search(id).is_err() && now.since(*since) < slow_start
+        });
+        let view = Health {
+            epoch: self.view.epoch,
+            ejected,
+            warming: self.warming.iter().map(|(id, at)| (*id, *at)).collect(),
+            slow_start,
+            when_all_ejected: self.settings.when_all_ejected,
+        };
+        if view != *self.view {
+            let epoch = view.epoch + 1;
+            self.view = Arc::new(Health { epoch, ..view });
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

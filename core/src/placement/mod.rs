@@ -27,6 +27,7 @@ use crate::refused::Refused;
 use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
 use crate::rendezvous;
 use crate::text::Text;
+use crate::time::Mono;
 
 /// The name of the check.
 pub(crate) const CHECK: &str = "placement";
@@ -43,6 +44,8 @@ pub struct PlaceQuery<'a> {
     pub anonymous_placement: Option<&'a str>,
     /// [`Evidence::spread`](crate::Evidence::spread).
     pub spread: u64,
+    /// The time, for the shares of endpoints in their slow start.
+    pub now: Mono,
 }
 
 /// Where a request goes.
@@ -54,7 +57,7 @@ pub struct Placed {
     pub placement: Option<Text>,
     /// The cell.
     pub cell: Arc<Cell>,
-    /// The cell's endpoints, best first: those that take traffic, then those that are ejected.
+    /// The cell's endpoints, best first.
     pub endpoints: Ranked,
     /// Which rule chose.
     pub rule: PlaceRule,
@@ -107,9 +110,7 @@ pub fn place(
         (Some(id), None) => unknown(registry, id, query.identity)?,
     };
     let cell = Arc::clone(choice.cell);
-    let endpoints = Ranked::new(cell.endpoints.len(), query.spread, |at| {
-        !health.is_ejected(cell.endpoints[at].id)
-    });
+    let endpoints = health.rank(&cell, query.now, query.spread);
     Ok(Placed {
         placement: choice.placement.map(|placement| placement.id.clone()),
         cell,

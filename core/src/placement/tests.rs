@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::health::{HealthControl, HealthTiming, Outcome};
+use crate::health::{HealthControl, HealthSettings, Outcome};
 use crate::testing::{of_tenant, registry, text};
-use crate::time::Now;
+use crate::time::{Mono, Now};
 
 fn cell(id: &str, tier: &str, state: &str, weight: u32) -> Value {
     let url = format!("https://{id}.internal:443");
@@ -21,6 +21,7 @@ fn query<'a>(registry: &'a Registry, identity: &'a Identity, spread: u64) -> Pla
         tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
         anonymous_placement: Some("public"),
         spread,
+        now: Mono::default(),
     }
 }
 
@@ -155,8 +156,8 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
         "placements": [{"id": "p", "tier": "t", "cells": ["c", "d"], "stateless": true}],
         "tenants": [{"id": "t", "cell": "c"}],
     })));
-    let mut control = HealthControl::new(HealthTiming::default());
-    control.handle_registry(&registry);
+    let mut control = HealthControl::new(HealthSettings::default());
+    control.handle_registry(Now::default(), &registry);
     let sick = registry.cell("c").unwrap().endpoints[1].id;
     for _ in 0..5 {
         control.handle_outcome(Now::default(), sick, Outcome::Reset);

@@ -7,6 +7,7 @@
 
 mod envelope;
 mod error;
+mod health;
 mod listeners;
 mod paths;
 mod proxy_protocol;
@@ -31,8 +32,9 @@ use toml::Table;
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
     AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthTable,
-    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, Output, ProxyProtocolTable,
-    RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable, UpstreamTable,
+    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, OutlierTable, Output,
+    ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable,
+    UpstreamTable, WhenAllEjectedWord,
 };
 use self::sources::Surroundings;
 pub use self::stated::Stated;

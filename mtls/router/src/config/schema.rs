@@ -329,6 +329,48 @@ pub struct UpstreamTable {
     pub caller_share_percent: Option<u8>,
     /// The same for one tenant, and for all requests without a verified tenant together.
     pub tenant_share_percent: Option<u8>,
+    /// What happens if a cell has too few usable endpoints.
+    pub when_all_ejected: Option<WhenAllEjectedWord>,
+    /// `panic`: all endpoints are used if fewer than this percentage of a cell's is usable.
+    pub panic_threshold_percent: Option<u8>,
+    /// How long the share of an endpoint grows after it has come back, in seconds. 0: not at all.
+    pub slow_start_secs: Option<u64>,
+    /// `[upstream.outlier]`
+    pub outlier: OutlierTable,
+}
+
+/// What happens if a cell has too few usable endpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenAllEjectedWord {
+    /// All its endpoints are used.
+    #[default]
+    Panic,
+    /// Its requests are refused.
+    Fail,
+}
+
+/// `[upstream.outlier]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutlierTable {
+    /// How many failures in a row to connect, to keep the connection or to answer in time eject an
+    /// endpoint. 0: they never do.
+    pub connection_failures: Option<u32>,
+    /// How many failing answers in a row eject an endpoint. 0: they never do.
+    pub answer_failures: Option<u32>,
+    /// Which statuses are failing answers.
+    pub statuses: Option<Vec<u16>>,
+    /// Which gRPC statuses are failing answers, in answers without messages.
+    pub grpc_statuses: Option<Vec<u8>>,
+    /// How long the first ejection lasts, in seconds.
+    pub ejection_secs: Option<u64>,
+    /// How much longer each following ejection lasts.
+    pub ejection_factor: Option<u32>,
+    /// The longest ejection, in seconds.
+    pub ejection_max_secs: Option<u64>,
+    /// The most endpoints of one cell that are ejected at once, in percent.
+    pub ejected_percent_max: Option<u8>,
 }
 
 /// `[fetch]`

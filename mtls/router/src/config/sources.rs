@@ -7,6 +7,7 @@ use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::Proxies;
 
 use super::error::ConfigError;
+use super::health::{failing_answers, health};
 use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
 use crate::settings::RegistryLocation;
@@ -167,6 +168,8 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
         ),
         retry_percent: retry_percent(name("retry_percent"), table.retry_percent, report),
         answers: answers(table, report),
+        health: health(table, report),
+        failing_answers: failing_answers(&table.outlier, report),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cellway_core::health::{FailingAnswers, HealthSettings};
+
 use super::{KeyPair, Pem};
 
 /// How cells are reached: `[upstream]`.
@@ -26,6 +28,10 @@ pub struct UpstreamSettings {
     pub retry_percent: u8,
     /// The limits of cells' answers.
     pub answers: AnswerLimits,
+    /// When endpoints are ejected, and how they come back.
+    pub health: HealthSettings,
+    /// Which answers count as failures of an endpoint.
+    pub failing_answers: FailingAnswers,
 }
 
 impl Default for UpstreamSettings {
@@ -39,9 +45,17 @@ impl Default for UpstreamSettings {
             connection_age: Duration::from_secs(300),
             retry_percent: 20,
             answers: AnswerLimits::default(),
+            health: HealthSettings {
+                slow_start: SLOW_START_DEFAULT,
+                ..HealthSettings::default()
+            },
+            failing_answers: FailingAnswers::default(),
         }
     }
 }
+
+/// How long the share of an endpoint grows after it has come back, by default.
+const SLOW_START_DEFAULT: Duration = Duration::from_secs(10);
 
 /// The shortest interval of HTTP/2 pings to a cell. It is the shortest that gRPC clients may use
 /// (gRFC A8). By default, gRPC servers allow one ping in five minutes. They answer the third early

@@ -28,6 +28,7 @@ mod idle_http2;
 mod listener_changed;
 mod malformed;
 mod memory;
+mod outliers;
 mod replay;
 mod retry;
 mod revocation;

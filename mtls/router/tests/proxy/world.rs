@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::control::Notice;
 use cellway_core::headers::HeaderSpec;
+use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
 use cellway_core::{Decision, Now, Unix};
@@ -125,6 +126,13 @@ fn of_control_plane(event: &Event<'_>) -> Option<Vec<String>> {
                 },
             ..
         } => vec![format!("keys failed {}", why.as_str())],
+        Event::Notice {
+            notice: Notice::Health(notice),
+            ..
+        } => vec![match notice {
+            HealthNotice::Ejected { last, .. } => format!("ejected {}", last.as_str()),
+            HealthNotice::Returned { .. } => "returned".to_owned(),
+        }],
         Event::Reloaded { .. } => vec!["reloaded".to_owned()],
         Event::ReloadRefused { .. } => vec!["reload refused".to_owned()],
         _ => return None,

@@ -265,6 +265,34 @@ fn names_mistakes_of_cells_and_limits() {
             and("[upstream]\nanswer_header_fields_max = 1025\n"),
             "upstream.answer_header_fields_max: is 1025, more than the router reads of one answer\n    give at most 1024",
         ),
+        (
+            and("[upstream]\npanic_threshold_percent = 101\n"),
+            "upstream.panic_threshold_percent: is 101\n    give 0 to 100",
+        ),
+        (
+            and("[upstream]\nwhen_all_ejected = \"fail\"\npanic_threshold_percent = 50\n"),
+            "upstream.panic_threshold_percent: has no effect with upstream.when_all_ejected = \"fail\"",
+        ),
+        (
+            and("[upstream]\nwhen_all_ejected = \"retry\"\n"),
+            "upstream.when_all_ejected: unknown value `retry`\n    known here: panic, fail",
+        ),
+        (
+            and("[upstream.outlier]\nstatuses = [503, 200]\n"),
+            "upstream.outlier.statuses: has 200\n    list statuses from 400 to 599",
+        ),
+        (
+            and("[upstream.outlier]\ngrpc_statuses = [0]\n"),
+            "upstream.outlier.grpc_statuses: has 0\n    list gRPC statuses from 1 to 16",
+        ),
+        (
+            and("[upstream.outlier]\nejection_factor = 0\n"),
+            "upstream.outlier.ejection_factor: is 0\n    give 1 to 10",
+        ),
+        (
+            and("[upstream.outlier]\nejection_secs = 60\nejection_max_secs = 59\n"),
+            "upstream.outlier.ejection_max_secs: is shorter than ejection_secs",
+        ),
         (and("[runtime]\nworkers = 0\n"), "runtime.workers: is 0"),
         (and("[headers]\nprefix = \"y\"\n"), "headers.prefix"),
     ]);

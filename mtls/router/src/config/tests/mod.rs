@@ -105,6 +105,16 @@ fn commented_defaults_are_the_defaults() {
             .replace("# idle_timeout_ms", "idle_timeout_ms")
             .replace("# tls_timeout_ms", "tls_timeout_ms")
             .replace("# keep_ms", "keep_ms")
+            .replace("# slow_start_secs", "slow_start_secs")
+            .replace("# [upstream.outlier]", "[upstream.outlier]")
+            .replace("# connection_failures", "connection_failures")
+            .replace("# answer_failures", "answer_failures")
+            .replace("# statuses", "statuses")
+            .replace("# grpc_statuses", "grpc_statuses")
+            .replace("# ejection_secs", "ejection_secs")
+            .replace("# ejection_factor", "ejection_factor")
+            .replace("# ejection_max_secs", "ejection_max_secs")
+            .replace("# ejected_percent_max", "ejected_percent_max")
             .replace("# handshake_timeout_ms", "handshake_timeout_ms")
             .replace("# first_byte_timeout_ms", "first_byte_timeout_ms")
             .replace("# connections_max", "connections_max")
@@ -122,6 +132,8 @@ fn commented_defaults_are_the_defaults() {
     let (a, b) = (&shown.router, &least.router);
     assert_eq!(a.upstream.timeouts, b.upstream.timeouts);
     assert_eq!(a.upstream.limits, b.upstream.limits);
+    assert_eq!(a.upstream.health, b.upstream.health);
+    assert_eq!(a.upstream.failing_answers, b.upstream.failing_answers);
     assert_eq!(a.listeners[0].timeouts, b.listeners[0].timeouts);
     assert_eq!(
         a.listeners[0].connections_max,

@@ -206,6 +206,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
         self.reach.store(Arc::new(fetch.reach()));
         self.performer.tasks.registry = Arc::new(registry.clone());
         let timing = registry.timing.clone();
+        let health = config.settings.upstream.health.clone();
         let policy = Arc::clone(&config.settings.policy);
         self.performer.config = Arc::from(config);
         self.control
@@ -215,6 +216,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
         self.performer.publish_config(self.control.snapshot());
         self.control
             .handle_registry_timing(self.clock.now(), timing);
+        self.drain();
+        self.control
+            .handle_health_settings(self.clock.now(), health);
         self.drain();
         // Nobody waits any more if the reload was given up.
         let _ = new.done.send(());
@@ -316,7 +320,7 @@ fn control<E: Env>(env: &E, clock: &Clock<E>, settings: &RouterSettings) -> Cont
     env.fill(&mut seed);
     let timing = ControlSettings {
         registry: settings.sources.registry.timing.clone(),
-        ..ControlSettings::default()
+        health: settings.upstream.health.clone(),
     };
     let (policy, seed) = (Arc::clone(&settings.policy), u64::from_le_bytes(seed));
     Control::new(policy, timing, clock.now(), seed)

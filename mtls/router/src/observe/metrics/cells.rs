@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use cellway_core::health::Cause;
 use cellway_core::{Reason, Text};
 
 use super::counter::{ANSWERS, Counter, Counters};
@@ -105,7 +106,8 @@ pub(super) struct CellCounts {
     pub(super) answers: Counters<ANSWERS>,
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
-    pub(super) ejected: Counter,
+    /// By cause.
+    pub(super) ejected: Counters<{ Cause::ALL.len() }>,
     /// By reason: first the requests that were sent again, then those that weren't.
     pub(super) retries: Counters<{ RETRY_RESULTS.len() * Unserved::ALL.len() }>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cellway_core::Reason;
+use cellway_core::health::Cause;
 
 use super::cells::{BUCKETS_US, CellCounts, Names, OTHER, RETRY_RESULTS};
 use super::counter::{OWNERS, STATUS_CLASSES};
@@ -51,10 +52,13 @@ impl Page {
         }
         self.retries(&cells);
         let name = "endpoint_ejections_total";
-        self.head(name, "counter", "Endpoint ejections, by cell.");
+        self.head(name, "counter", "Endpoint ejections, by cell and cause.");
         for (id, counts) in &cells {
-            let count = sum(counts, |counts| counts.ejected.get());
-            self.sample(name, &[("cell", id.as_str())], count);
+            for (c, cause) in Cause::ALL.iter().enumerate() {
+                let count = sum(counts, |counts| counts.ejected.get(c));
+                let labels = [("cell", id.as_str()), ("cause", cause.as_str())];
+                self.sample(name, &labels, count);
+            }
         }
     }
 

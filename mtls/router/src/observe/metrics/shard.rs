@@ -202,7 +202,11 @@ impl Shard {
 
     fn health(&self, notice: &HealthNotice) {
         match notice {
-            HealthNotice::Ejected { cell, .. } => self.cells.of(cell).ejected.add(1),
+            HealthNotice::Ejected { cell, last, .. } => {
+                if let Some(cause) = last.cause() {
+                    self.cells.of(cell).ejected.add(cause as usize);
+                }
+            }
             HealthNotice::Returned { .. } => {}
         }
     }

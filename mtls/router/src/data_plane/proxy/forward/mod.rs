@@ -184,7 +184,13 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 share::refused(self.report, bulkhead, allow, resource, full)
             }
             Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
-            None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
+            None if allow.cell.endpoints.is_empty() => {
+                Refused::new(Reason::NoCellAvailable, "the cell has no endpoint")
+            }
+            None => Refused::new(
+                Reason::NoEndpointHealthy,
+                "no endpoint of the cell is usable",
+            ),
         }
     }
 
@@ -299,7 +305,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         lease.pool.budget.earn(percent);
         match self.fit(&mut response, &lease) {
             Ok(framing) => {
-                health_report::answered(self.report, &lease.pool, response.status());
+                let failing = &self.config.settings.upstream.failing_answers;
+                let outcome = health_report::outcome(failing, &response);
+                health_report::answered(self.report, &lease.pool, outcome);
                 Attempt::Answered(response, framing, lease)
             }
             Err(why) => {

@@ -140,10 +140,12 @@ fn health(line: Line, notice: &HealthNotice) -> Line {
             cell,
             url,
             duration,
+            last,
             ..
         } => line
             .show("cell", cell)
             .str("endpoint", url)
+            .str("reason", last.as_str())
             .num("rest_ms", millis(*duration)),
         HealthNotice::Returned { cell, url, .. } => line.show("cell", cell).str("endpoint", url),
     }

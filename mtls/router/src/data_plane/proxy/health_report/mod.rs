@@ -4,15 +4,19 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use cellway_core::Reason;
-use cellway_core::health::Outcome;
+use cellway_core::health::{FailingAnswers, Outcome};
 use cellway_env::Env;
-use http::StatusCode;
+use http::Response;
+use hyper::body::Body;
 
 use super::report::Report;
 use crate::data_plane::http1;
 use crate::data_plane::pool::EndpointPool;
 use crate::observe::event::{Event, Sink};
 use crate::view::ToControl;
+
+/// The field of a gRPC answer that has its status.
+const GRPC_STATUS: &str = "grpc-status";
 
 /// Reports that an exchange failed.
 pub(super) fn failed<E: Env, S: Sink>(
@@ -35,18 +39,30 @@ pub(super) fn failed<E: Env, S: Sink>(
     }
 }
 
-/// Reports that the cell answered.
+/// What the header of an answer says about the endpoint. `None`: nothing.
+pub(super) fn outcome<B: Body>(
+    failing: &FailingAnswers,
+    response: &Response<B>,
+) -> Option<Outcome> {
+    // A gRPC answer without messages has its status in the header (`Trailers-Only`). Only an answer
+    // without a body is searched for it.
+    let grpc = (response.body().is_end_stream())
+        .then(|| response.headers().get(GRPC_STATUS))
+        .flatten();
+    let grpc = grpc.and_then(|value| value.to_str().ok()?.parse().ok());
+    failing.outcome(response.status(), grpc)
+}
+
+/// Reports that the cell answered, with this outcome.
 pub(super) fn answered<E: Env, S: Sink>(
     report: &Report<E, S>,
     pool: &EndpointPool,
-    status: StatusCode,
+    outcome: Option<Outcome>,
 ) {
-    match status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            tell(report, pool, Outcome::ServerError);
-        }
-        _ if pool.health.succeeded() => tell(report, pool, Outcome::Success),
-        _ => {}
+    match outcome {
+        Some(Outcome::Success) if !pool.health.succeeded() => {}
+        Some(outcome) => tell(report, pool, outcome),
+        None => {}
     }
 }
 
@@ -104,3 +120,6 @@ fn breaks_http2(error: &hyper::Error) -> bool {
     };
     io.is_some_and(|error| error.kind() == ErrorKind::InvalidData)
 }
+
+#[cfg(test)]
+mod tests;

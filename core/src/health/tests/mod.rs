@@ -1,3 +1,7 @@
+mod answers;
+mod model;
+mod view;
+
 use super::*;
 use crate::testing::at;
 
@@ -22,14 +26,27 @@ fn registry(version: u64, endpoints: u16, previous: Option<&Registry>) -> Arc<Re
 }
 
 fn control(registry: &Arc<Registry>) -> HealthControl {
-    let mut control = HealthControl::new(HealthTiming {
-        consecutive_failures: 3,
-        ejection_min: SECOND * 10,
-        ejection_max: SECOND * 25,
-        ejected_percent_max: 50,
-    });
-    control.handle_registry(registry);
+    control_with(registry, settings())
+}
+
+fn control_with(registry: &Arc<Registry>, settings: HealthSettings) -> HealthControl {
+    let mut control = HealthControl::new(settings);
+    control.handle_registry(at(0), registry);
     control
+}
+
+fn settings() -> HealthSettings {
+    HealthSettings {
+        outlier: OutlierSettings {
+            connection_failures: 3,
+            answer_failures: 3,
+            ejection_min: SECOND * 10,
+            ejection_factor: 2,
+            ejection_max: SECOND * 25,
+            ejected_percent_max: 50,
+        },
+        ..HealthSettings::default()
+    }
 }
 
 fn fail(control: &mut HealthControl, now: Now, endpoint: u32, times: u32) {
@@ -43,17 +60,20 @@ fn rests(control: &HealthControl) -> Vec<u32> {
 }
 
 #[test]
-fn every_kind_of_failure_counts_and_a_success_between_clears() {
+fn every_failure_counts_and_a_success_between_clears() {
     for outcome in [
         Outcome::ConnectFailed,
         Outcome::TimedOut,
         Outcome::Reset,
-        Outcome::ServerError,
+        Outcome::AnswerFailed,
     ] {
         let mut control = control(&registry(1, 2, None));
-        fail(&mut control, at(0), 1, 2);
-        control.handle_outcome(at(0), EndpointId(1), Outcome::Success);
-        fail(&mut control, at(0), 1, 2);
+        let mut tell = |outcomes: &[Outcome]| {
+            for outcome in outcomes {
+                control.handle_outcome(at(0), EndpointId(1), *outcome);
+            }
+        };
+        tell(&[outcome, outcome, Outcome::Success, outcome, outcome]);
         assert_eq!(rests(&control), NONE, "{outcome:?}");
         control.handle_outcome(at(0), EndpointId(1), outcome);
         assert_eq!(rests(&control), [1], "{outcome:?}");
@@ -92,18 +112,79 @@ fn returns_by_timer_and_rests_longer_each_time() {
     assert_eq!(control.poll_timeout().unwrap().0, at(56).mono);
 }
 
+/// Catches: an ejection that is forgotten because of a success, a timer, or the time spent ejected.
 #[test]
-fn as_many_successes_as_failures_clear_the_record() {
+fn makes_up_for_an_ejection_by_time_in_traffic() {
+    let mut control = control(&registry(1, 2, None));
+    let eject = |control: &mut HealthControl, now: u64| {
+        control.handle_outcome(at(now), EndpointId(0), Outcome::Success);
+        fail(control, at(now), 0, 3);
+        let (until, _) = control.poll_timeout().unwrap();
+        control.handle_timeout(Now {
+            mono: until,
+            ..at(now)
+        });
+        until.since(at(now).mono).as_secs()
+    };
+    // It comes back after 10, at 10.
+    assert_eq!(eject(&mut control, 0), 10);
+    // 9 seconds in traffic are not enough. It comes back at 39.
+    assert_eq!(eject(&mut control, 19), 20);
+    // 20 make up for the last one only. It comes back at 79.
+    assert_eq!(eject(&mut control, 59), 20);
+    // And 30 for both.
+    assert_eq!(eject(&mut control, 109), 10);
+}
+
+#[test]
+fn one_success_or_enough_time_ends_probation() {
     let mut control = control(&registry(1, 2, None));
     fail(&mut control, at(0), 0, 3);
     control.handle_timeout(at(10));
-    for _ in 0..3 {
-        control.handle_outcome(at(10), EndpointId(0), Outcome::Success);
-    }
+    control.handle_outcome(at(10), EndpointId(0), Outcome::Success);
     fail(&mut control, at(11), 0, 2);
     assert_eq!(rests(&control), NONE);
     fail(&mut control, at(11), 0, 1);
-    assert_eq!(control.poll_timeout().unwrap().0, at(21).mono);
+    control.handle_timeout(at(31));
+    fail(&mut control, at(41), 0, 2);
+    assert_eq!(rests(&control), NONE);
+}
+
+/// Catches: an answer that counts as a failure to connect, or the other way round.
+#[test]
+fn connections_and_answers_are_counted_apart() {
+    let mut one = control(&registry(1, 2, None));
+    let tell = |control: &mut HealthControl, outcomes: &[Outcome]| {
+        for outcome in outcomes {
+            control.handle_outcome(at(0), EndpointId(0), *outcome);
+        }
+        rests(control)
+    };
+    let (reset, answer) = (Outcome::Reset, Outcome::AnswerFailed);
+    assert_eq!(tell(&mut one, &[answer, answer, reset, reset]), NONE);
+    // The answer ends the row of resets, and is the third of its own.
+    assert_eq!(tell(&mut one, &[answer]), [0]);
+    let mut other = control(&registry(1, 2, None));
+    assert_eq!(
+        tell(&mut other, &[reset, reset, answer, reset, reset]),
+        NONE
+    );
+    assert_eq!(tell(&mut other, &[Outcome::TimedOut]), [0]);
+}
+
+#[test]
+fn a_kind_of_failure_can_be_left_out() {
+    let mut settings = settings();
+    settings.outlier.answer_failures = 0;
+    let mut control = control_with(&registry(1, 2, None), settings);
+    for _ in 0..99 {
+        control.handle_outcome(at(0), EndpointId(0), Outcome::AnswerFailed);
+    }
+    assert_eq!(rests(&control), NONE);
+    fail(&mut control, at(0), 0, 3);
+    control.handle_timeout(at(10));
+    control.handle_outcome(at(10), EndpointId(0), Outcome::AnswerFailed);
+    assert_eq!(rests(&control), NONE, "not on probation either");
 }
 
 #[test]
@@ -146,10 +227,10 @@ fn records_outlive_a_registry_and_end_with_their_endpoint() {
         fail(&mut control, at(endpoint), endpoint as u32, 3);
     }
     let second = registry(2, 5, Some(&first));
-    control.handle_registry(&second);
+    control.handle_registry(at(9), &second);
     assert_eq!(rests(&control), [1, 4], "5 is gone, the others rest on");
     let third = registry(3, 5, Some(&second));
-    control.handle_registry(&third);
+    control.handle_registry(at(9), &third);
     assert_eq!(rests(&control), [1, 4]);
     fail(&mut control, at(9), 5, 99);
     assert_eq!(rests(&control), [1, 4], "an endpoint that is gone");
@@ -162,7 +243,7 @@ fn a_cell_that_shrinks_gets_back_its_latest_ejections() {
     for endpoint in [2, 0, 1] {
         fail(&mut control, at(10 - endpoint), endpoint as u32, 3);
     }
-    control.handle_registry(&registry(2, 5, Some(&first)));
+    control.handle_registry(at(11), &registry(2, 5, Some(&first)));
     assert_eq!(rests(&control), [0, 1]);
     let returned = std::iter::from_fn(|| control.poll_output()).filter(
         |notice| matches!(notice, HealthNotice::Returned { endpoint, .. } if endpoint.0 == 2),
@@ -172,7 +253,7 @@ fn a_cell_that_shrinks_gets_back_its_latest_ejections() {
 
 #[test]
 fn knows_nothing_without_a_registry() {
-    let mut control = HealthControl::new(HealthTiming::default());
+    let mut control = HealthControl::new(HealthSettings::default());
     fail(&mut control, at(0), 0, 99);
     assert_eq!(rests(&control), NONE);
 }
