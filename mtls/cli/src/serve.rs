@@ -13,7 +13,7 @@ use cellway_router::config::{Config, Output};
 use cellway_router::event::{Event, Sink, Startup};
 use cellway_router::log::{Flush, Log, LogControl, LogError};
 use cellway_router::metrics::{Counting, Metrics};
-use cellway_router::reload::{DrainTime, Reloader};
+use cellway_router::reload::{DrainInForce, Reloader};
 use cellway_router::tls::Provider;
 use cellway_router::{Handle, Router, StartError, Worker};
 use tokio::runtime::Builder;
@@ -27,8 +27,8 @@ use super::{Exit, complain, failed, process};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Signals:
-  SIGTERM, SIGINT  drain: no new connections; requests in flight have runtime.drain_secs.
-                   A second one ends at once
+  SIGTERM, SIGINT  drain: /readyz fails at once; after runtime.drain_delay_secs the sockets close,
+                   and requests in flight have runtime.drain_secs. A second one ends at once
   SIGHUP           read configuration, certificates, keys, bundles and registry again (a change of
                    the files does the same); a bad one leaves the old in force and says so
 
@@ -153,7 +153,7 @@ async fn start_all(
     config: Config,
     log: LogControl,
     asked: Arc<Notify>,
-) -> Result<(Handle<TokioEnv, Sinks>, DrainTime), Exit> {
+) -> Result<(Handle<TokioEnv, Sinks>, DrainInForce), Exit> {
     let metrics = Metrics::new();
     let metrics = metrics.with_log(log.lost()).with_process(process::read);
     let sink: Sinks = (log.log(), metrics.sink());
@@ -177,7 +177,7 @@ async fn start_all(
         env.spawn(async move { match pages.serve(subject, metrics).await {} });
     }
     let reloader = Reloader::new(&handle, path, variables, config);
-    let drain = reloader.drain_time();
+    let drain = reloader.drain_times();
     env.spawn(reloader.with_log(log).run(asked));
     Ok((handle, drain))
 }

@@ -134,6 +134,12 @@ pub trait Listener: Send + 'static {
     /// Waits for the next connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
+    /// Accepts a connection that already waits in the system's queue. `None` if the queue is empty.
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    fn accept_queued(&mut self) -> io::Result<Option<(Self::Stream, SocketAddr)>>;
+
     /// The address it is bound to. If port 0 was asked for, it has the port that the system chose.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }

@@ -1,10 +1,11 @@
 //! Streams and listeners of simulated hosts.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use cellway_env::{Claim, Listener};
@@ -112,6 +113,13 @@ impl Listener for SimListener {
         let name = turmoil::reverse_lookup(peer.ip()).unwrap_or_else(|| peer.ip().to_string());
         let name = format!("{name}:{}", peer.port());
         Ok((Stream::new(tcp, self.host.clone(), name), peer))
+    }
+
+    fn accept_queued(&mut self) -> io::Result<Option<(Stream, SocketAddr)>> {
+        match pin!(self.accept()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(accepted) => accepted.map(Some),
+            Poll::Pending => Ok(None),
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

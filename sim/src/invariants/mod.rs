@@ -162,6 +162,10 @@ pub struct Bounds {
     pub short_requests: BTreeSet<String>,
     /// Whether routers seal envelopes.
     pub envelopes: bool,
+    /// When faults other than drains may make a request fail.
+    pub troubles: Vec<(Duration, Duration)>,
+    /// Clients that don't finish their requests.
+    pub unfinished: BTreeSet<String>,
 }
 
 /// A key that its issuer has withdrawn.

@@ -115,7 +115,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
         Ok(handle) => handle,
         Err(error) => return report_failed_start(&env, &world, &error).await,
     };
-    let (deadline, told) = (config.drain, Arc::new(Notify::new()));
+    let (times, told) = (config.drain, Arc::new(Notify::new()));
     let name = env.name().to_owned();
     world.lock().drains.insert(name, told.clone());
     let reloader = Reloader::new(&handle, CONFIG, Vec::new, config);
@@ -124,7 +124,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
         () = told.notified() => {}
         () = reloader.run(Arc::default()) => {}
     }
-    handle.drain(deadline).await;
+    handle.drain(times).await;
     // The process has ended. The host waits for its restart.
     std::future::pending().await
 }
@@ -267,6 +267,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
         }
         Event::CellBound { bound, .. } => describe_cell_bound(bound),
         Event::Draining { .. } => Some("drains".to_owned()),
+        Event::ListenersClosed => Some("closes its listeners".to_owned()),
         Event::Drained { .. } => Some("has drained".to_owned()),
         Event::Notice { notice, policy } => match notice {
             Notice::Keys { issuer, notice } => {

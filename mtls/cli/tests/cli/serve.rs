@@ -45,6 +45,29 @@ fn serve_listens_reloads_and_drains() {
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 
+/// Catches: a router that closes its sockets while its load balancer still sends connections, and a
+/// drain that can't be cut short.
+#[test]
+fn serve_takes_connections_until_the_delay_is_over() {
+    let folder = Folder::new();
+    let delay = [("CELLWAY__RUNTIME__DRAIN_DELAY_SECS", "3600")];
+    let mut serving = Serving::with(&folder.config(), &delay);
+    let admin = serving.address("admin");
+    let public = serving.address("local");
+    serving.ready(&admin);
+
+    serving.signal("-TERM");
+    assert_eq!(serving.wait("draining")["delay_ms"], 3_600_000);
+    let ready = get(&admin, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.contains("\"status\":\"draining\""), "{ready}");
+    assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
+
+    serving.signal("-TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
 /// Catches: a level that changes only at a restart, lines that are lost when the log moves, and a
 /// reload that doesn't report what it changed.
 #[test]

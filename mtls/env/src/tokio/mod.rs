@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cellway_core::Unix;
 use rustls::crypto::SecureRandom;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use self::connect::{Resolve, Resolving};
@@ -26,6 +26,8 @@ use super::{Claim, Env, Listener, Sharing};
 
 /// How many connections the kernel holds for a listener before it is accepted from.
 const BACKLOG: i32 = 1024;
+
+const NOT_IP: &str = "is not an IP address";
 
 /// The machine that the process runs on. Use it inside a tokio runtime.
 #[derive(Clone, Debug)]
@@ -147,7 +149,7 @@ impl Claim for TokioClaim {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.socket.local_addr()?;
-        (address.as_socket()).ok_or_else(|| io::Error::other("is not an IP address"))
+        (address.as_socket()).ok_or_else(|| io::Error::other(NOT_IP))
     }
 }
 
@@ -162,6 +164,21 @@ impl Listener for TokioListener {
         let (stream, peer) = self.0.accept().await?;
         stream.set_nodelay(true)?;
         Ok((stream, peer))
+    }
+
+    /// Asks the system, because tokio only knows of connections that its last look at the system's
+    /// events has told.
+    fn accept_queued(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+        let (socket, peer) = match SockRef::from(&self.0).accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        let peer = (peer.as_socket()).ok_or_else(|| io::Error::other(NOT_IP))?;
+        let stream = TcpStream::from_std(socket.into())?;
+        Ok(Some((stream, peer)))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -39,7 +39,7 @@ pub use self::schema::{
 use self::sources::Surroundings;
 pub use self::stated::Stated;
 use self::tree::Tree;
-use crate::settings::RouterSettings;
+use crate::settings::{DrainTimes, RouterSettings};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ pub struct Config {
     pub share_addresses: bool,
     /// How long the listeners wait for the first registry.
     pub open_wait: Duration,
-    /// How long open requests may take after SIGTERM.
-    pub drain: Duration,
+    /// How the router drains after SIGTERM.
+    pub drain: DrainTimes,
     /// How often the router checks the configuration, certificates, keys, bundles and key sets for
     /// changes. A registry file has its own interval.
     pub watch: Duration,

@@ -16,9 +16,10 @@ use super::report::Reporter;
 use super::schema::{File, LogTable, RuntimeTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::{Config, Stated};
-use crate::settings::OPEN_WAIT_DEFAULT;
-use crate::settings::SubjectForm;
-use crate::settings::{DomainBundle, Pem, RevocationSettings, RouterSettings, Sources};
+use crate::settings::{
+    DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, Pem, RevocationSettings, RouterSettings, Sources,
+    SubjectForm,
+};
 
 /// Checks what the tables mean together. Mistakes go to `report`. `None` if a mistake leaves
 /// nothing to return.
@@ -92,14 +93,18 @@ fn own_addresses<F: FnMut(ConfigError)>(
 /// The times of `[runtime]`.
 struct Waits {
     open_wait: Duration,
-    drain: Duration,
+    drain: DrainTimes,
     watch: Duration,
 }
 
 fn runtime<F: FnMut(ConfigError)>(table: &RuntimeTable, report: &mut Reporter<F>) -> Waits {
     let wait = OPEN_WAIT_DEFAULT.as_secs();
     let open_wait = report.secs("runtime.open_wait_secs", table.open_wait_secs, 0, wait);
-    let drain = report.secs("runtime.drain_secs", table.drain_secs, 0, 30);
+    let drain = DrainTimes {
+        delay: report.secs("runtime.drain_delay_secs", table.drain_delay_secs, 0, 0),
+        idle: report.secs("runtime.drain_idle_secs", table.drain_idle_secs, 0, 5),
+        deadline: report.secs("runtime.drain_secs", table.drain_secs, 0, 30),
+    };
     let watch = report.secs("runtime.watch_secs", table.watch_secs, 1, 5);
     if table.workers == Some(0) {
         report.mistake("runtime.workers", "is 0", "give at least one");

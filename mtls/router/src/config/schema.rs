@@ -446,7 +446,12 @@ pub struct RuntimeTable {
     pub share_addresses: bool,
     /// How long the listeners wait for the first registry, in seconds.
     pub open_wait_secs: Option<u64>,
-    /// How long open requests may take after SIGTERM, in seconds.
+    /// How long the router still takes connections after SIGTERM, in seconds, while `/readyz` says
+    /// that it drains.
+    pub drain_delay_secs: Option<u64>,
+    /// How long connections without a request stay open after that, in seconds.
+    pub drain_idle_secs: Option<u64>,
+    /// How long open requests may take after that, in seconds.
     pub drain_secs: Option<u64>,
     /// How often files are checked for changes, in seconds.
     pub watch_secs: Option<u64>,

@@ -14,6 +14,8 @@ const FIRST_BYTE: u8 = 0;
 const HEADER: u8 = 1;
 const BUSY: u8 = 2;
 const IDLE: u8 = 3;
+/// HTTP/2 only: bytes came, but no request.
+const OPENED: u8 = 4;
 
 /// No write is blocked.
 const FLOWS: u64 = u64::MAX;
@@ -79,8 +81,8 @@ impl Activity {
     /// Notes that bytes came.
     pub(crate) fn read(&self) {
         match self.phase.load(Relaxed) {
-            FIRST_BYTE if self.http2 => self.enter(IDLE),
-            IDLE if self.http2 => {}
+            FIRST_BYTE if self.http2 => self.enter(OPENED),
+            IDLE | OPENED if self.http2 => {}
             FIRST_BYTE | IDLE => self.enter(HEADER),
             _ => {}
         }
@@ -202,6 +204,16 @@ impl Activity {
         }
     }
 
+    /// Whether a request has come.
+    pub(crate) fn has_had_request(&self) -> bool {
+        !matches!(self.phase.load(Relaxed), FIRST_BYTE | HEADER | OPENED)
+    }
+
+    /// When the present phase started. For a busy connection, when the one before it started.
+    pub(crate) fn since(&self) -> Instant {
+        self.origin + Duration::from_nanos(self.since.load(Relaxed))
+    }
+
     /// When the present phase has lasted too long. For a busy connection, that is when the client
     /// has used up the stall time. `None` while the client reads.
     pub(crate) fn deadline(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
@@ -217,7 +229,7 @@ impl Activity {
                     .then(|| self.origin + Duration::from_nanos(blocked) + left);
             }
         };
-        Some(self.origin + Duration::from_nanos(self.since.load(Relaxed)) + limit)
+        Some(self.since() + limit)
     }
 
     fn enter(&self, phase: u8) {

@@ -1,42 +1,79 @@
 //! How a router drains, and the count of its open connections.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
-/// The state of a drain: first no new connections, then no connections at all.
+use crate::settings::DrainTimes;
+
+/// The shortest time that a connection without a request stays open. The connections' timers depend
+/// on it.
+const IDLE_MIN: Duration = Duration::from_millis(10);
+
+/// The state of a drain. It goes through three steps: the router says that it isn't ready, but takes
+/// connections as before; its sockets are closed and connections are told to end; all connections
+/// that are left are cut.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
+    announced: AtomicBool,
     draining: AtomicBool,
     stopped: AtomicBool,
-    /// Notified when one of the two changes, and after a reload.
+    /// When the drain began, and how long connections without a request stay open. Set before
+    /// `draining`.
+    idle: OnceLock<(Instant, Duration)>,
+    /// Notified at each step, and after a reload.
     changed: Notify,
-    /// Connections of all listeners.
+    /// The open connections of all listeners, and the sockets that may still give one.
     connections: AtomicUsize,
-    /// Notified when the last connection is gone.
+    /// Notified when the last of them is gone.
     empty: Notify,
 }
 
 impl Drain {
+    /// Whether the router says that it isn't ready, because it will close its sockets.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// Whether no new connections are accepted, and open ones must be told to end.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Whether all connections must be closed now.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Notified when the drain begins, when it is over, and after a reload. Enable it before you
-    /// check the state.
+    /// Notified when connections must be told to end, when they are cut, and after a reload. Enable
+    /// it before you check the state.
     pub(crate) fn changed(&self) -> &Notify {
         &self.changed
     }
 
-    /// Begins the drain. `false` if it had begun before.
-    pub(crate) fn begin(&self) -> bool {
+    /// Announces the drain. `false` if it was announced before.
+    pub(crate) fn announce(&self) -> bool {
+        !self.announced.swap(true, Ordering::AcqRel)
+    }
+
+    /// Begins the drain: from now on no connection is accepted. `false` if it had begun before.
+    pub(crate) fn begin(&self, times: DrainTimes) -> bool {
+        let idle = times.idle.min(times.deadline).max(IDLE_MIN);
+        let _ = self.idle.set((Instant::now(), idle));
+        self.announce();
         let first = !self.draining.swap(true, Ordering::AcqRel);
         self.changed.notify_waiters();
         first
+    }
+
+    /// Until when a connection that has had no request in flight since `since` stays open. `None`
+    /// before the drain.
+    pub(crate) fn idle_until(&self, since: Instant) -> Option<Instant> {
+        let (begun, idle) = self.idle.get()?;
+        Some(since.max(*begun) + *idle)
     }
 
     /// Cuts the remaining connections, and returns how many there were.
@@ -55,23 +92,36 @@ impl Drain {
 
     /// Waits until the drain begins.
     pub(crate) async fn begun(&self) {
+        self.reached(Self::is_draining).await;
+    }
+
+    /// Waits until a connection that hasn't brought a request yet may be closed.
+    pub(crate) async fn waited_for_request(&self) {
+        self.begun().await;
+        let stopped = self.reached(Self::is_stopped);
+        if let Some((begun, idle)) = self.idle.get() {
+            let _ = timeout_at(*begun + *idle, stopped).await;
+        }
+    }
+
+    async fn reached(&self, is_reached: impl Fn(&Self) -> bool) {
         loop {
             let notified = self.changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.is_draining() {
+            if is_reached(self) {
                 return;
             }
             notified.await;
         }
     }
 
-    /// Counts a connection.
+    /// Counts a connection, or a socket that may still give one.
     pub(crate) fn connection_begins(&self) {
         self.connections.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Stops counting a connection.
+    /// Stops counting it.
     pub(crate) fn connection_ends(&self) {
         if self.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.empty.notify_waiters();

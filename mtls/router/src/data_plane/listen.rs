@@ -9,6 +9,7 @@ use cellway_env::{Env, Listener};
 
 use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::connection;
+use crate::data_plane::drain::Drain;
 use crate::data_plane::ext_authz;
 use crate::data_plane::proxy;
 use crate::data_plane::worker_state::WorkerState;
@@ -19,13 +20,20 @@ use crate::settings::Serves;
 /// Trying again at once would only waste CPU time that could free them.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Accepts on one socket until the router drains.
+/// The most connections that a socket takes from its queue when it closes: the longest queue that
+/// Linux allows by default (`net.core.somaxconn`). Without a limit, clients that connect all the
+/// time could keep the socket open.
+const LAST_ACCEPTED_MAX: usize = 4096;
+
+/// Accepts on one socket until the router drains. Then takes what is left in the socket's queue,
+/// and closes the socket.
 pub(crate) async fn accept<E: Env, S: Sink>(
     worker: Arc<WorkerState<E, S>>,
     listener: usize,
     name: Arc<str>,
     mut socket: E::Listener,
 ) {
+    let _open = Open::new(worker.drain.clone());
     let drain = &worker.drain;
     let changed = drain.changed().notified();
     tokio::pin!(changed);
@@ -47,6 +55,47 @@ pub(crate) async fn accept<E: Env, S: Sink>(
                 }
             },
         }
+    }
+    accept_queued(&worker, listener, &name, &mut socket);
+}
+
+/// Accepts the connections that wait in the socket's queue. Their clients are already connected, and
+/// the system resets them when the socket closes.
+fn accept_queued<E: Env, S: Sink>(
+    worker: &Arc<WorkerState<E, S>>,
+    listener: usize,
+    name: &Arc<str>,
+    socket: &mut E::Listener,
+) {
+    for _ in 0..LAST_ACCEPTED_MAX {
+        match socket.accept_queued() {
+            Ok(Some((stream, peer))) => admit(worker, listener, name, stream, peer),
+            Ok(None) => return,
+            Err(error) if of_one_connection(&error) => {}
+            Err(error) => {
+                let event = Event::AcceptFailed {
+                    listener: name,
+                    error: &error,
+                };
+                return worker.reporter.emit(&event);
+            }
+        }
+    }
+}
+
+/// An open socket. A drain isn't over while there is one.
+struct Open(Arc<Drain>);
+
+impl Open {
+    fn new(drain: Arc<Drain>) -> Self {
+        drain.connection_begins();
+        Self(drain)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connection_ends();
     }
 }
 

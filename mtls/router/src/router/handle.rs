@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cellway_core::{Snapshot, Text};
 use cellway_env::{Clock, Env};
@@ -24,7 +23,7 @@ use crate::observe::admin::{Admin, Overview};
 use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
 use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
-use crate::settings::RouterSettings;
+use crate::settings::{DrainTimes, RouterSettings};
 use crate::tls::{CertificateDates, ListDates};
 use crate::view::View;
 
@@ -196,15 +195,28 @@ impl<E: Env, S: Sink> Handle<E, S> {
         self.0.applier.apply_detached(settings).await
     }
 
-    /// Accepts no more connections, lets open requests finish, and cuts the remaining connections
-    /// after `deadline`. Returns when no connection is left. A second call waits for the same
-    /// drain.
-    pub async fn drain(&self, deadline: Duration) -> Drained {
-        let state = &self.0.state;
-        let first = state.drain.begin();
+    /// Drains: the status changes to `draining` at once, and the router still takes connections for
+    /// `delay`. Then it accepts no more, tells open connections to end, lets requests in flight
+    /// finish, and cuts the remaining connections after `deadline`. Returns when no connection is
+    /// left. A second call waits for the same drain, for its own times at most.
+    ///
+    /// A `Duration` is a deadline without a delay.
+    pub async fn drain(&self, times: impl Into<DrainTimes>) -> Drained {
+        let (state, times) = (&self.0.state, times.into());
+        let DrainTimes {
+            delay, deadline, ..
+        } = times;
         let emit = |event| self.0.reporter.emit(&event);
+        let first = state.drain.announce();
         if first {
-            emit(Event::Draining { deadline });
+            emit(Event::Draining { delay, deadline });
+        }
+        // Nobody connects to closed listeners.
+        if self.is_open() && !delay.is_zero() {
+            let _ = timeout(delay, state.drain.begun()).await;
+        }
+        if state.drain.begin(times) {
+            emit(Event::ListenersClosed);
         }
         let emptied = timeout(deadline, state.drain.emptied()).await;
         let abandoned = state.drain.stop();
@@ -220,7 +232,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
-        self.0.state.drain.is_draining()
+        self.0.state.drain.is_announced()
     }
 }
 

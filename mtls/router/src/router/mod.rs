@@ -23,7 +23,7 @@ use crate::data_plane::worker::Worker;
 use crate::error::StartError;
 use crate::observe::Reporter;
 use crate::observe::event::Sink;
-use crate::settings::{OPEN_WAIT_DEFAULT, RouterSettings};
+use crate::settings::{DrainTimes, OPEN_WAIT_DEFAULT, RouterSettings};
 use crate::tls::Provider;
 
 /// Starts routers.
@@ -198,7 +198,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         let state = RouterState::new(views, opening, settings.listeners.len());
         let placed = place_workers(self.workers, &env, &clock, &sink, &state, place);
         if let Err(error) = placed.await {
-            state.drain.begin();
+            state.drain.begin(DrainTimes::from(Duration::ZERO));
             state.drain.stop();
             return Err(error);
         }

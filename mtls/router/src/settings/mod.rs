@@ -1,6 +1,7 @@
 //! A router's settings: plain values, already checked. They come from the configuration file, or
 //! from a few lines of Rust in a test or a service.
 
+mod drain;
 mod listener;
 mod log;
 mod registry_location;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use cellway_core::policy::Policy;
 use serde::{Deserialize, Serialize};
 
+pub use self::drain::DrainTimes;
 pub use self::listener::{
     Callers, ClientCertificate, ClientTimeouts, ListenerRoute, ListenerSettings, ListenerTls,
     Routed, Serves,

@@ -62,6 +62,24 @@ pub(crate) enum Came {
     End(u32),
 }
 
+/// What a server tells about the connection and its requests.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    /// It processes no stream after this one.
+    GoAway(u32),
+    /// It wants an answer with this payload.
+    Ping(Vec<u8>),
+    /// It answers the client's ping.
+    Pong,
+    /// It answers the request on this stream.
+    Answered(u32),
+    /// The connection ended.
+    Closed,
+}
+
+/// The last stream that HTTP/2 can have: nothing is refused yet.
+pub(crate) const LAST_STREAM: u32 = (1 << 31) - 1;
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Acts as the server: reads the client's preface and sends the server's.
     pub(crate) async fn greet(mut stream: S) -> Self {
@@ -87,6 +105,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         this.stream.write_all(PREFACE).await.unwrap();
         this.send(SETTINGS, 0, 0, &[]).await;
         this
+    }
+
+    /// Waits for the next `GOAWAY`, ping or answer. A ping isn't answered.
+    pub(crate) async fn told(&mut self) -> Told {
+        while let Some((kind, flags, id, payload)) = self.frame().await {
+            match kind {
+                GOAWAY => {
+                    let last = payload[..4].try_into().map(u32::from_be_bytes);
+                    return Told::GoAway(last.unwrap());
+                }
+                PING if flags & ACK == 0 => return Told::Ping(payload),
+                PING => return Told::Pong,
+                HEADERS => return Told::Answered(id),
+                _ => {}
+            }
+        }
+        Told::Closed
+    }
+
+    pub(crate) async fn ping(&mut self) {
+        self.send(PING, 0, 0, &[0; 8]).await;
+    }
+
+    /// Answers a ping.
+    pub(crate) async fn pong(&mut self, payload: &[u8]) {
+        self.send(PING, ACK, 0, payload).await;
     }
 
     /// Waits until the request on this stream ends, and says how.

@@ -180,6 +180,11 @@ impl Listener for MemoryListener {
         }
     }
 
+    fn accept_queued(&mut self) -> io::Result<Option<(DuplexStream, SocketAddr)>> {
+        let queued = self.incoming.try_recv().ok();
+        Ok(queued.map(|stream| (stream, self.address)))
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
     }

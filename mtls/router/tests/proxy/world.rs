@@ -135,6 +135,7 @@ fn of_control_plane(event: &Event<'_>) -> Option<Vec<String>> {
         }],
         Event::Reloaded { .. } => vec!["reloaded".to_owned()],
         Event::ReloadRefused { .. } => vec!["reload refused".to_owned()],
+        Event::ListenersClosed => vec!["listeners closed".to_owned()],
         _ => return None,
     })
 }

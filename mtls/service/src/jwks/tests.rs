@@ -36,6 +36,10 @@ impl Listener for Nothing {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn accept_queued(&mut self) -> io::Result<Option<(DuplexStream, SocketAddr)>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Err(io::ErrorKind::Unsupported.into())
     }

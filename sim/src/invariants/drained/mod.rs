@@ -4,27 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::journal::Journal;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
 use crate::fact::{Answer, Fact, Life};
 
-/// Once a router begins to drain, it accepts no new connection, and no request that was sent after
-/// its clients could know of the drain. Requests that it forwarded before are answered, unless they
-/// last longer than the drain; clients and router both report this. The drain itself ends in time.
+/// Nothing is lost in a drain. Until its delay is over, a draining router takes connections. Then it
+/// takes no more, and no request that was sent after its clients could know. Requests that were sent
+/// before are answered, unless they last longer than the drain; clients and router both report this.
+/// The drain itself ends in time.
 #[derive(Debug)]
 pub struct Drained {
     journal: Journal,
     settings: SettingsInForce,
     delivery_max: Duration,
+    troubles: Vec<(Duration, Duration)>,
+    unfinished: BTreeSet<String>,
     /// When each router started.
     started: BTreeMap<String, Duration>,
-    /// When each draining router began to drain.
-    since: BTreeMap<Life, Duration>,
+    /// When each draining router said so.
+    announced: BTreeMap<Life, Duration>,
+    /// When each draining router closed its listeners.
+    closed: BTreeMap<Life, Duration>,
     /// Forwarded and not ended yet, by router and its request id.
     open: BTreeSet<(Life, String)>,
-    /// By tag: which router forwarded it, and when.
-    passed: BTreeMap<String, (Life, Duration)>,
-    /// When each request was sent, by tag.
-    sent: BTreeMap<String, Duration>,
+    /// The router that forwarded each request, by tag.
+    passed: BTreeMap<String, Life>,
+    /// When each request was sent and to which router, by tag. Only those of clients that finish
+    /// their requests and can prove who they are.
+    sent: BTreeMap<String, (Duration, String)>,
 }
 
 impl Drained {
@@ -34,45 +40,83 @@ impl Drained {
             journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             delivery_max: bounds.delivery_max,
+            troubles: bounds.troubles.clone(),
+            unfinished: bounds.unfinished.clone(),
             started: BTreeMap::new(),
-            since: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            closed: BTreeMap::new(),
             open: BTreeSet::new(),
             passed: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
     }
 
-    /// How long a router may drain. It reads that when it starts, and keeps it.
-    fn deadline(&self, life: &Life) -> Duration {
+    /// A time that a router drains by. It reads that when it starts, and keeps it.
+    fn time(&self, life: &Life, setting: impl Fn(&RouterSettings) -> Duration) -> Duration {
         let started = self.started.get(&life.router).copied();
         let started = started.unwrap_or_default();
-        self.settings.at_start(&life.router, started, |it| it.drain)
+        self.settings.at_start(&life.router, started, setting)
     }
 
     fn connected(&self, at: Duration, client: &str, to: &str) -> Result<(), String> {
-        let draining = self.since.iter().find(|(life, _)| life.router == to);
-        match draining.filter(|(_, since)| at > **since + self.delivery_max) {
+        let closed = self.closed.iter().find(|(life, _)| life.router == to);
+        match closed.filter(|(_, since)| at > **since + self.delivery_max) {
             Some((_, since)) => Err(format!(
-                "{client} got a new connection to {to}, which has been draining since {since:?}"
+                "{client} got a new connection to {to}, which closed its listeners at {since:?}"
             )),
             None => Ok(()),
         }
     }
 
+    /// Whether something else than the drain may be why a request failed in this time.
+    fn is_troubled(&self, from: Duration, until: Duration) -> bool {
+        let mut troubles = self.troubles.iter();
+        troubles.any(|(begin, end)| *begin <= until && from <= *end)
+    }
+
     fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) -> Result<(), String> {
-        let Some((life, decided_at)) = self.passed.remove(tag) else {
+        let (passed, sent) = (self.passed.remove(tag), self.sent.remove(tag));
+        let (Answer::None | Answer::Refused) = answer else {
             return Ok(());
         };
-        let Some(since) = self.since.get(&life) else {
+        let Some((sent, to)) = sent.filter(|(sent, _)| !self.is_troubled(*sent, at)) else {
             return Ok(());
         };
-        let lost = match answer {
-            Answer::None | Answer::Refused => true,
-            Answer::Ok | Answer::Router(_) | Answer::Cell(_) => false,
+        let mut draining = self.announced.iter();
+        let Some((life, announced)) = draining.find(|(life, _)| life.router == to) else {
+            return Ok(());
         };
-        match lost && decided_at <= *since && at < *since + self.deadline(&life) {
+        let in_time = match self.closed.get(life) {
+            // It still takes connections.
+            None => true,
+            // A client that has no connection can't get one.
+            Some(_) if *answer == Answer::Refused => false,
+            Some(closed) => {
+                // Later, the router may close the connection while the request is on its way.
+                let known = *closed + self.time(life, |it| it.drain_idle);
+                let was_taken = passed.is_some() || sent + self.delivery_max < known;
+                was_taken && at < *closed + self.time(life, |it| it.drain)
+            }
+        };
+        match in_time && sent >= self.started.get(&to).copied().unwrap_or_default() {
             true => Err(format!(
-                "{tag} was in flight when {} began to drain, at {since:?}, and got {answer}",
+                "{tag}, sent at {sent:?} to {to}, which began to drain at {announced:?}, got \
+                 {answer}"
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn forwarded(&self, tag: &str, life: &Life) -> Result<(), String> {
+        let (Some((sent, _)), Some(closed)) = (self.sent.get(tag), self.closed.get(life)) else {
+            return Ok(());
+        };
+        // HTTP/1.1 clients learn it from their next answer.
+        let known = *closed + self.time(life, |it| it.drain_idle) + self.delivery_max;
+        match *sent > known {
+            true => Err(format!(
+                "{} forwarded {tag}, which was sent at {sent:?}, but has been draining since \
+                 {closed:?}",
                 life.router
             )),
             false => Ok(()),
@@ -80,13 +124,14 @@ impl Drained {
     }
 
     fn drained(&self, at: Duration, life: &Life) -> Result<(), String> {
-        let Some(since) = self.since.get(life) else {
+        let Some(since) = self.announced.get(life) else {
             return Ok(());
         };
         let router = &life.router;
-        if at > *since + self.deadline(life) + self.delivery_max {
+        let time = self.time(life, |it| it.drain_delay + it.drain);
+        if at > *since + time + self.delivery_max {
             return Err(format!(
-                "{router} drained from {since:?} to {at:?}, longer than `drain_secs` allows"
+                "{router} drained from {since:?} to {at:?}, longer than its settings allow"
             ));
         }
         match self.open.iter().find(|(of, _)| of == life) {
@@ -106,28 +151,25 @@ impl Invariant for Drained {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         if let Some(passed) = self.journal.passed(at, fact) {
             let (tag, life) = (passed.sent.tag.clone(), passed.decided.life.clone());
-            let sent = self.sent.get(&tag).copied().unwrap_or_default();
-            let since = self.since.get(&life).copied();
-            if let Some(since) = since.filter(|since| sent > *since + self.delivery_max) {
-                return Err(format!(
-                    "{} forwarded {tag}, which was sent at {sent:?}, but has been draining since \
-                     {since:?}",
-                    life.router
-                ));
-            }
-            self.passed.insert(tag, (life, passed.decided_at));
+            self.forwarded(&tag, &life)?;
+            self.passed.insert(tag, life);
         }
         match fact {
-            Fact::Sent(sent) => {
-                self.sent.insert(sent.tag.clone(), at);
+            Fact::Sent(sent) if sent.good && !self.unfinished.contains(&sent.client) => {
+                let to = sent.via.as_ref().unwrap_or(&sent.to);
+                self.sent.insert(sent.tag.clone(), (at, to.clone()));
             }
             Fact::Noted(life, note) if note.kind == "draining" => {
-                self.since.insert(life.clone(), at);
+                self.announced.insert(life.clone(), at);
+            }
+            Fact::Noted(life, note) if note.kind == "listeners_closed" => {
+                self.closed.insert(life.clone(), at);
             }
             Fact::Noted(life, note) if note.kind == "drained" => return self.drained(at, life),
             Fact::Started(life) => {
                 self.started.insert(life.router.clone(), at);
-                self.since.retain(|of, _| of.router != life.router);
+                self.announced.retain(|of, _| of.router != life.router);
+                self.closed.retain(|of, _| of.router != life.router);
             }
             Fact::Crashed(life) => self.open.retain(|(of, _)| of != life),
             Fact::Decided(decided) if decided.cell.is_some() => {

@@ -10,24 +10,59 @@ fn connected() -> Fact {
     }
 }
 
-/// A request is forwarded, its router drains for at most five seconds, and then these facts
-/// follow.
+/// Delays of three seconds, drains of five.
+fn bounds() -> Bounds {
+    Bounds {
+        delivery_max: SECOND,
+        ..with_settings(RouterSettings {
+            drain_delay: SECOND * 3,
+            drain_idle: SECOND * 3,
+            drain: SECOND * 5,
+            ..RouterSettings::default()
+        })
+    }
+}
+
+/// A request is forwarded, its router closes its listeners, and then these facts follow.
 fn fed(more: &[Fact]) -> Result<(), String> {
     let mut facts = vec![
         sent("t", "acme"),
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
         noted("draining"),
+        noted("listeners_closed"),
     ];
     facts.extend_from_slice(more);
-    let bounds = Bounds {
-        delivery_max: SECOND,
-        ..with_settings(RouterSettings {
-            drain: SECOND * 5,
-            ..RouterSettings::default()
-        })
-    };
-    feed(&mut Drained::new(&bounds), &facts)
+    feed(&mut Drained::new(&bounds()), &facts)
+}
+
+#[test]
+fn notices_what_is_refused_before_the_listeners_close() {
+    let announced = [noted("draining"), sent("t", "acme")];
+    for answer in [Answer::Refused, Answer::None] {
+        let facts = [&announced[..], &[answered("t", answer.clone())]].concat();
+        let why = feed(&mut Drained::new(&bounds()), &facts).unwrap_err();
+        assert!(why.contains("began to drain"), "{answer}: {why}");
+        let trouble = Bounds {
+            troubles: vec![(SECOND * 2, SECOND * 3)],
+            ..bounds()
+        };
+        assert_eq!(feed(&mut Drained::new(&trouble), &facts), Ok(()));
+    }
+    assert_eq!(
+        fed(&[sent("u", "acme"), answered("u", Answer::Refused)]),
+        Ok(())
+    );
+}
+
+/// Catches: a connection that is closed while its first or next request is on its way.
+#[test]
+fn notices_a_request_that_is_not_even_decided() {
+    let why = fed(&[sent("u", "acme"), answered("u", Answer::None)]).unwrap_err();
+    assert!(why.contains("u, sent at"), "{why}");
+    let late = [noted("x"), noted("x"), noted("x"), sent("u", "acme")];
+    let facts = [&late[..], &[answered("u", Answer::None)]].concat();
+    assert_eq!(fed(&facts), Ok(()));
 }
 
 #[test]
@@ -51,7 +86,7 @@ fn notices_a_new_connection() {
 #[test]
 fn notices_what_is_cut_off_or_left_open() {
     let why = fed(&[answered("t", Answer::None)]).unwrap_err();
-    assert!(why.contains("in flight"), "{why}");
+    assert!(why.contains("t, sent at"), "{why}");
     let why = fed(&[noted("drained")]).unwrap_err();
     assert!(why.contains("is still open"), "{why}");
 }
@@ -59,7 +94,7 @@ fn notices_what_is_cut_off_or_left_open() {
 #[test]
 fn notices_a_drain_without_end() {
     let mut facts = vec![responded("r")];
-    facts.extend((0..6).map(|n| answered(&n.to_string(), Answer::Ok)));
+    facts.extend((0..9).map(|n| answered(&n.to_string(), Answer::Ok)));
     facts.push(noted("drained"));
     assert!(fed(&facts).unwrap_err().contains("longer than"));
 }
@@ -67,9 +102,9 @@ fn notices_a_drain_without_end() {
 #[test]
 fn notices_a_request_that_passes_a_router_which_drains() {
     let request = passing("t", "r");
-    let pause = || vec![answered("x", Answer::Ok); 2];
-    let late = [vec![noted("draining")], pause(), request.to_vec()].concat();
+    let pause = || vec![answered("x", Answer::Ok); 5];
+    let late = [pause(), request.to_vec()].concat();
     assert!(fed(&late).unwrap_err().contains("has been draining"));
-    let early = [request.to_vec(), vec![noted("draining")]].concat();
+    let early = request.to_vec();
     assert_eq!(fed(&early), Ok(()));
 }

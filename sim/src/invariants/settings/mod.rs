@@ -31,6 +31,10 @@ pub struct RouterSettings {
     pub open_wait: Duration,
     /// How long it waits for requests in flight when it drains.
     pub drain: Duration,
+    /// How long it takes connections before that.
+    pub drain_delay: Duration,
+    /// How long connections without a request stay open in a drain.
+    pub drain_idle: Duration,
     /// How long it waits for the header of a cell's answer.
     pub header_timeout: Duration,
     /// How long it tries further endpoints of a cell.

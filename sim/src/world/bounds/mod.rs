@@ -60,6 +60,8 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         short_requests: short_requests(scenario),
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
+        troubles: troubles(scenario),
+        unfinished: unfinished(scenario),
         settings,
     }
 }
@@ -135,6 +137,20 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
         _ => None,
     });
     stuck.collect()
+}
+
+/// When faults other than drains may make a request fail, with the time to recover.
+fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
+    let drains = |kind: &FaultKind| matches!(kind, FaultKind::Drain(_));
+    let faults = scenario.faults.iter().filter(|it| !drains(&it.kind));
+    let recovery = scenario.expect.recovery;
+    faults.map(|it| (it.at, it.until + recovery)).collect()
+}
+
+/// Clients that don't finish their requests.
+fn unfinished(scenario: &Scenario) -> BTreeSet<String> {
+    let clients = scenario.clients.iter().filter(|client| client.unfinished);
+    clients.map(|client| client.name.clone()).collect()
 }
 
 /// Clients that send whole requests and ask for no streams.

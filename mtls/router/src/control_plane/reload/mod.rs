@@ -6,9 +6,7 @@
 //! settings stay in force and the mistake is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cellway_core::policy::KeysLocation;
 use cellway_env::{Env, Privacy, Stat, Store};
@@ -22,7 +20,7 @@ use crate::error::ReloadError;
 use crate::observe::event::{Changed, Event, Sink};
 use crate::observe::log::{LogChange, LogControl, LogError, subjects};
 use crate::settings::RegistryLocation;
-use crate::settings::{Pem, RouterSettings};
+use crate::settings::{DrainTimes, Pem, RouterSettings};
 
 /// Keeps a router's settings equal to its configuration file and the files that it names.
 #[derive(Debug)]
@@ -40,27 +38,25 @@ pub struct Reloader<E: Env, S: Sink, V> {
     changed: BTreeSet<String>,
     /// The process's log. `None` if the reloader has none.
     log: Option<LogControl>,
-    drain: DrainTime,
+    drain: DrainInForce,
 }
 
-/// `runtime.drain_secs` in force. Each reload that succeeds may change it.
+/// The times of a drain in force. Each reload that succeeds may change them.
 #[derive(Clone, Debug)]
-pub struct DrainTime(Arc<AtomicU64>);
+pub struct DrainInForce(Arc<Mutex<DrainTimes>>);
 
-impl DrainTime {
-    fn new(time: Duration) -> Self {
-        let this = Self(Arc::default());
-        this.set(time);
-        this
+impl DrainInForce {
+    fn new(times: DrainTimes) -> Self {
+        Self(Arc::new(Mutex::new(times)))
     }
 
-    fn set(&self, time: Duration) {
-        self.0.store(time.as_secs(), Relaxed);
+    fn set(&self, times: DrainTimes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = times;
     }
 
-    /// How long open requests may take after SIGTERM.
-    pub fn get(&self) -> Duration {
-        Duration::from_secs(self.0.load(Relaxed))
+    /// How the router drains if SIGTERM comes now.
+    pub fn get(&self) -> DrainTimes {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,7 +68,7 @@ impl<E: Env, S: Sink, V> Reloader<E, S, V> {
         config: Config,
     ) -> Self {
         Self {
-            drain: DrainTime::new(config.drain),
+            drain: DrainInForce::new(config.drain),
             applier,
             file: file.to_owned(),
             variables,
@@ -99,8 +95,8 @@ where
         Self { log, ..self }
     }
 
-    /// The drain time in force, now and after later reloads.
-    pub fn drain_time(&self) -> DrainTime {
+    /// The times of a drain, now and after later reloads.
+    pub fn drain_times(&self) -> DrainInForce {
         self.drain.clone()
     }
 

@@ -19,7 +19,7 @@ use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use cellway_env::Env;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -141,8 +141,8 @@ pub(crate) async fn open<E: Env, S: Sink>(
     let (opened, origin) = tokio::select! {
         biased;
         opened = opening => opened?,
-        // There is no request yet, so nothing is lost.
-        () = worker.drain.begun() => return Err(Some(Closed::Drain)),
+        // The client may have connected before the sockets closed, with its request on the way.
+        () = worker.drain.waited_for_request() => return Err(Some(Closed::Drain)),
     };
     let at = (listener, name);
     Ok(Ready::new(worker, at, (origin, form), opened, settings))
@@ -314,7 +314,15 @@ impl<E: Env, S: Sink> Ready<E, S> {
                     false => Turns::unwatched(),
                 };
                 let answering = serve(connection.clone(), request, turns);
-                async move { Ok::<_, Infallible>(answering.await) }
+                // In HTTP/2, GOAWAY says it.
+                let connection = (!http2).then(|| connection.clone());
+                async move {
+                    let mut answer = answering.await;
+                    if connection.is_some_and(|it| it.worker.drain.is_draining()) {
+                        announce_close(&mut answer);
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
             }
         });
         if http2 {
@@ -338,6 +346,15 @@ impl<E: Env, S: Sink> Ready<E, S> {
             let serving = Attending::new(io, connection.activity.clone(), serve);
             watch::run(serving, &connection, &settings.timeouts).await
         }
+    }
+}
+
+/// Tells an HTTP/1.1 client that the connection closes after this answer (RFC 9112, section 9.6).
+/// After a switch of protocols, this header would belong to the new one.
+fn announce_close<B>(answer: &mut Response<B>) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Connection;
 use crate::data_plane::activity::Phase;
+use crate::data_plane::drain::Drain;
 use crate::observe::event::{Closed, Sink};
 use crate::settings::ClientTimeouts;
 
@@ -77,6 +78,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         timeouts,
         ending: None,
         hard: None,
+        leaves: false,
     };
     watch.may_stay(serving.as_mut());
     std::future::poll_fn(|cx| {
@@ -96,6 +98,15 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
                 return Poll::Ready(Closed::Drain);
             }
             watch.may_stay(serving.as_mut());
+            if watch.leaves {
+                timer.as_mut().reset(watch.next(Instant::now()));
+            }
+            if let Poll::Ready(result) = serving.as_mut().poll(cx) {
+                return Poll::Ready(watch.ended(&result));
+            }
+        }
+        if watch.has_had_last_request() {
+            watch.end(serving.as_mut(), Closed::Drain, None);
             if let Poll::Ready(result) = serving.as_mut().poll(cx) {
                 return Poll::Ready(watch.ended(&result));
             }
@@ -112,6 +123,9 @@ struct Watch<'a, E: Env, S> {
     ending: Option<Closed>,
     /// When the connection is cut.
     hard: Option<Instant>,
+    /// The router drains. The connection closes when its client knows that, or after some time
+    /// without a request.
+    leaves: bool,
 }
 
 impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
@@ -125,14 +139,37 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         }
     }
 
-    /// Tells the connection to close if the router drains, or if its listener would no longer
-    /// accept it.
+    /// Tells the connection to close if its listener would no longer accept it. If the router drains,
+    /// the connection leaves.
     fn may_stay<C: Serving>(&mut self, serving: Pin<&mut C>) {
         let worker = &self.connection.worker;
         if worker.drain.is_draining() {
-            self.end(serving, Closed::Drain, None);
+            self.leaves = true;
         } else if self.connection.accepted(&worker.views.config()).is_err() {
             self.end(serving, Closed::ListenerChanged, None);
+        }
+    }
+
+    fn drain(&self) -> &Drain {
+        &self.connection.worker.drain
+    }
+
+    /// Whether the connection must now announce that it closes after the requests in flight. HTTP/2
+    /// can do that at any time, but a client whose first request is still on the way would have to
+    /// connect again. In HTTP/1.1 the next answer announces it, and closes the connection.
+    fn has_had_last_request(&self) -> bool {
+        let activity = &self.connection.activity;
+        self.leaves && self.ending.is_none() && !activity.is_http1() && activity.has_had_request()
+    }
+
+    /// When a connection that leaves has been without a request for too long.
+    fn left_idle_at(&self) -> Option<Instant> {
+        let activity = &self.connection.activity;
+        match activity.phase() {
+            Phase::FirstByte | Phase::Idle if self.leaves => {
+                self.drain().idle_until(activity.since())
+            }
+            Phase::FirstByte | Phase::Header | Phase::Busy | Phase::Idle => None,
         }
     }
 
@@ -140,10 +177,12 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         if self.connection.activity.is_cut() {
             return Closed::StreamClosed;
         }
-        self.ending.unwrap_or(match result {
-            Ok(()) => Closed::Client,
-            Err(_) => Closed::Error,
-        })
+        match (self.ending, result) {
+            (Some(why), _) => why,
+            (None, Ok(())) if self.leaves => Closed::Drain,
+            (None, Ok(())) => Closed::Client,
+            (None, Err(_)) => Closed::Error,
+        }
     }
 
     /// Whether a drain or a reload has woken the connection since the last check.
@@ -192,7 +231,9 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             return Some(self.ending.unwrap_or(Closed::Idle));
         }
         let activity = &self.connection.activity;
-        if activity.deadline(self.timeouts).is_some_and(|at| at <= now) {
+        if self.left_idle_at().is_some_and(|at| at <= now) {
+            self.end(serving, Closed::Drain, Some(now + GRACE));
+        } else if activity.deadline(self.timeouts).is_some_and(|at| at <= now) {
             match activity.phase() {
                 Phase::FirstByte => return Some(Closed::FirstByteTimeout),
                 Phase::Header => return Some(Closed::HeaderTimeout),
@@ -215,6 +256,10 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
     /// except a header's, which is checked at each poll.
     fn next(&self, now: Instant) -> Instant {
         let idle = now + self.timeouts.idle.min(self.timeouts.stall);
+        let idle = match self.leaves {
+            true => self.drain().idle_until(now).map_or(idle, |at| at.min(idle)),
+            false => idle,
+        };
         let by_activity = match self.connection.activity.deadline(self.timeouts) {
             // It was already told to close. Only the cut is left.
             Some(deadline) if deadline <= now => idle,
@@ -228,7 +273,8 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             None => by_certificate,
             Some(_) => idle,
         };
-        [Some(by_activity), Some(by_certificate), self.hard]
+        let by_drain = self.left_idle_at().filter(|at| now < *at);
+        [Some(by_activity), Some(by_certificate), by_drain, self.hard]
             .into_iter()
             .flatten()
             .min()

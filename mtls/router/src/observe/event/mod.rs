@@ -345,11 +345,16 @@ pub enum Event<'a> {
         /// What is wrong with them.
         error: &'a str,
     },
-    /// The router accepts no more connections. Open ones may finish until the deadline.
+    /// The router drains: it says that it isn't ready, and takes connections until the delay is over.
     Draining {
-        /// How long open connections may take to finish.
+        /// How long it still takes connections.
+        delay: Duration,
+        /// How long requests in flight may take after that.
         deadline: Duration,
     },
+    /// The router drains and accepts no more connections. Requests in flight may finish until the
+    /// deadline.
+    ListenersClosed,
     /// The drain is over.
     Drained {
         /// The number of connections that were cut at the deadline.

@@ -71,6 +71,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::LogMoved { .. } => (Info, "log_moved"),
         Event::ReloadRefused { .. } => (Error, "reload_refused"),
         Event::Draining { .. } => (Info, "draining"),
+        Event::ListenersClosed => (Info, "listeners_closed"),
         Event::Drained { .. } => (Info, "drained"),
     }
 }

@@ -410,7 +410,9 @@ fn of_the_router(tell: &mut dyn FnMut(&Event<'_>)) {
     tell(&Event::Reloaded { changed });
     tell(&Event::ReloadRefused { error: "bad" });
     tell(&Event::LogMoved { to: Output::Stdout });
+    tell(&Event::ListenersClosed);
     tell(&Event::Draining {
+        delay: Duration::ZERO,
         deadline: Duration::from_secs(1),
     });
     tell(&Event::Drained { abandoned: 0 });

@@ -242,6 +242,7 @@ fn a_subject_is_shown_as_its_issuer_writes_it() {
 fn a_level_lets_through_what_is_as_severe() {
     let refused = Event::ReloadRefused { error: "bad" };
     let draining = Event::Draining {
+        delay: std::time::Duration::ZERO,
         deadline: std::time::Duration::from_secs(1),
     };
     let lines = |level| {

@@ -148,6 +148,7 @@ impl Sink for Counting {
             | Event::KeysRequested { .. }
             | Event::SourceFailed { .. }
             | Event::Draining { .. }
+            | Event::ListenersClosed
             | Event::Drained { .. } => {}
         }
     }

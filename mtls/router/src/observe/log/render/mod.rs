@@ -62,6 +62,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::LogMoved { .. }
         | Event::ReloadRefused { .. }
         | Event::Draining { .. }
+        | Event::ListenersClosed
         | Event::Drained { .. } => router::body(line, event),
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             of_certificate(line, certificate).num("left_secs", left.as_secs())
         }
         Event::CertificateExpired { certificate } => of_certificate(line, certificate),
-        Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
+        Event::Draining { delay, deadline } => line
+            .num("delay_ms", millis(*delay))
+            .num("deadline_ms", millis(*deadline)),
         Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
         _ => line,
     }
