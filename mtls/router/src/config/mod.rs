@@ -31,10 +31,10 @@ use toml::Table;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthTable,
-    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, OutlierTable, Output,
-    ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable,
-    UpstreamTable, WhenAllEjectedWord,
+    AccessTable, AccessWord, AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable,
+    FetchTable, File, HealthTable, ListenerTable, ListenerTlsTable, LogTable, Loopback, Off,
+    OutlierTable, Output, ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord,
+    StateTable, UpstreamTable, WhenAllEjectedWord,
 };
 use self::sources::Surroundings;
 pub use self::stated::Stated;

@@ -13,12 +13,12 @@ use super::error::ConfigError;
 use super::listeners::{addresses_differ, listeners};
 use super::paths::Paths;
 use super::report::Reporter;
-use super::schema::{File, LogTable, RuntimeTable};
+use super::schema::{AccessWord, File, LogTable, RuntimeTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::{Config, Stated};
 use crate::settings::{
-    DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, Pem, RevocationSettings, RouterSettings, Sources,
-    SubjectForm,
+    AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, Pem, RevocationSettings,
+    RouterSettings, Sources, SubjectForm,
 };
 
 /// Checks what the tables mean together. Mistakes go to `report`. `None` if a mistake leaves
@@ -40,7 +40,7 @@ pub(super) fn resolve(
     let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
     let health = own_addresses(&tables, &mut report);
     let runtime = runtime(&tables.runtime, &mut report);
-    log(&tables.log, &mut report);
+    let access_log = log(&tables.log, &mut report);
     Some(Config {
         router: RouterSettings {
             listeners,
@@ -59,6 +59,7 @@ pub(super) fn resolve(
                 state: tables.state.map(|state| state.directory),
             },
             envelope,
+            access_log,
         },
         admin: tables.admin.map(|admin| admin.bind),
         health,
@@ -116,7 +117,8 @@ fn runtime<F: FnMut(ConfigError)>(table: &RuntimeTable, report: &mut Reporter<F>
     }
 }
 
-fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) {
+/// Checks `[log]`. Returns which requests the access log has.
+fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) -> AccessLog {
     if table.subject_key.is_some() && table.subject != SubjectForm::Hash {
         report.mistake(
             "log.subject_key",
@@ -124,7 +126,27 @@ fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) {
             "set log.subject = \"hash\", or remove log.subject_key",
         );
     }
+    let access = &table.access;
+    let sampled = access.requests == AccessWord::Sampled;
+    if access.one_in == Some(0) {
+        let fix = "give at least 1, or set log.access.requests = \"off\"";
+        report.mistake("log.access.one_in", "is 0", fix);
+    } else if access.one_in.is_some() && !sampled {
+        let fix = "set log.access.requests = \"sampled\", or remove log.access.one_in";
+        let problem = "requires log.access.requests = \"sampled\"";
+        report.mistake("log.access.one_in", problem, fix);
+    }
+    match access.requests {
+        AccessWord::Off => AccessLog::Off,
+        AccessWord::Sampled => AccessLog::Sampled {
+            one_in: access.one_in.unwrap_or(ONE_IN_DEFAULT).max(1),
+        },
+        AccessWord::Full => AccessLog::Full,
+    }
 }
+
+/// One request in this many has a line in a sampled access log by default.
+const ONE_IN_DEFAULT: u32 = 100;
 
 fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Option<Arc<Policy>> {
     for (i, issuer) in tables.issuer.iter().enumerate() {

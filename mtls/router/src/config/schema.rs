@@ -469,6 +469,33 @@ pub struct LogTable {
     pub subject: SubjectForm,
     /// The file with the key of the hash. Without it, the router makes a random key at its start.
     pub subject_key: Option<String>,
+    /// The access log: one line for each request.
+    pub access: AccessTable,
+}
+
+/// `[log.access]`
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessTable {
+    /// Which requests have a line: `off`, `sampled` or `full`.
+    pub requests: AccessWord,
+    /// `sampled`: one in this many of the requests that don't fail.
+    pub one_in: Option<u32>,
+    /// Where lines are written. Absent: `log.to`.
+    pub to: Option<Output>,
+}
+
+/// The words of `log.access.requests`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessWord {
+    /// None.
+    #[default]
+    Off,
+    /// Those that fail, and a sample of the others.
+    Sampled,
+    /// All.
+    Full,
 }
 
 /// Where log lines are written.

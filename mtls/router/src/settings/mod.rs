@@ -1,6 +1,7 @@
 //! A router's settings: plain values, already checked. They come from the configuration file, or
 //! from a few lines of Rust in a test or a service.
 
+mod access_log;
 mod drain;
 mod listener;
 mod log;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use cellway_core::policy::Policy;
 use serde::{Deserialize, Serialize};
 
+pub use self::access_log::AccessLog;
 pub use self::drain::DrainTimes;
 pub use self::listener::{
     Callers, ClientCertificate, ClientTimeouts, ListenerRoute, ListenerSettings, ListenerTls,
@@ -53,6 +55,8 @@ pub struct RouterSettings {
     pub sources: Sources,
     /// `[envelope]`: signed envelopes that prove to cells who the caller is. `None`: none.
     pub envelope: Option<EnvelopeSettings>,
+    /// `[log.access]`: which requests the access log has.
+    pub access_log: AccessLog,
 }
 
 /// `[envelope]`

@@ -9,6 +9,7 @@
     reason = "tests run on tokio alone and spawn what plays the other sides"
 )]
 
+mod access_log;
 mod answer_before_body;
 mod answers;
 mod body_after_answer;

@@ -10,14 +10,14 @@ use cellway_core::headers::HeaderSpec;
 use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
-use cellway_core::{Decision, Now, Unix};
+use cellway_core::{Decision, Now, Text, Unix};
 use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
-use cellway_router::event::{Event, Sink};
+use cellway_router::event::{Event, Exchange, Sink};
 use cellway_router::settings::RegistryLocation;
 use cellway_router::settings::{
-    ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RevocationSettings, RouterSettings,
-    Sources, UpstreamSettings,
+    AccessLog, ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RevocationSettings,
+    RouterSettings, Sources, UpstreamSettings,
 };
 use cellway_router::{Handle, Router};
 use cellway_testbed::{
@@ -48,6 +48,28 @@ impl Sink for EventLog {
     }
 }
 
+/// What the access log says about a request.
+fn logged(exchange: &Exchange<'_>) -> String {
+    let text = |text: Option<&Text>| text.map_or("-".to_owned(), ToString::to_string);
+    format!(
+        "logged {} {} {:?} of {} {}, {} attempts, {} {:?}, {} bytes{}",
+        exchange.method,
+        exchange.path,
+        exchange.version,
+        text(exchange.tenant),
+        text(exchange.subject),
+        exchange.attempts,
+        exchange.endpoint.unwrap_or("-"),
+        exchange.endpoint_version,
+        exchange.request_bytes,
+        if exchange.tls.is_some() {
+            ", first"
+        } else {
+            ""
+        },
+    )
+}
+
 /// The lines of events about clients' connections and requests.
 fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
     Some(match event {
@@ -56,14 +78,22 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             owner,
             reason,
             complete,
+            exchange,
             ..
-        } => vec![format!(
-            "responded {} {} {} {}",
-            status.map_or("none".to_owned(), |status| status.to_string()),
-            owner.as_str(),
-            reason.map_or("-", |reason| reason.as_str()),
-            if *complete { "whole" } else { "cut" },
-        )],
+        } => {
+            let responded = format!(
+                "responded {} {} {} {}",
+                status.map_or("none".to_owned(), |status| status.to_string()),
+                owner.as_str(),
+                reason.map_or("-", |reason| reason.as_str()),
+                if *complete { "whole" } else { "cut" },
+            );
+            exchange
+                .map(logged)
+                .into_iter()
+                .chain([responded])
+                .collect()
+        }
         Event::ConnectionClosed { why, .. } => vec![format!("closed {}", why.as_str())],
         Event::TlsRefused { reason, peer, .. } => vec![
             format!("tls refused to {}", peer.ip()),
@@ -326,6 +356,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         upstream: UpstreamSettings::default(),
         sources: Sources::new(RegistryLocation::Text(registry)),
         envelope: None,
+        access_log: AccessLog::Off,
     }
 }
 

@@ -20,6 +20,24 @@ fn and(table: &str) -> String {
 }
 
 #[test]
+fn names_mistakes_of_the_access_log() {
+    each_is_named(&[
+        (
+            and("[log.access]\nrequests = \"all\"\n"),
+            "log.access.requests: unknown value `all`",
+        ),
+        (
+            and("[log.access]\nrequests = \"sampled\"\none_in = 0\n"),
+            "log.access.one_in: is 0",
+        ),
+        (
+            and("[log.access]\none_in = 10\n"),
+            "log.access.one_in: requires log.access.requests = \"sampled\"",
+        ),
+    ]);
+}
+
+#[test]
 fn names_mistakes_of_traffic() {
     each_is_named(&[
         (and("[[traffic]]\n"), "traffic[0].name: is missing"),

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::*;
 use crate::finding::Findings;
 use crate::settings::RegistryLocation;
-use crate::settings::{RevocationSettings, UpstreamSettings};
+use crate::settings::{AccessLog, RevocationSettings, UpstreamSettings};
 use crate::testing::{EventLog, Host};
 use crate::tls::Provider;
 
@@ -54,6 +54,7 @@ async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>)
         upstream: UpstreamSettings::default(),
         sources,
         envelope: None,
+        access_log: AccessLog::Off,
     };
     let (provider, now) = (Provider::default(), Clock::new(host.clone()).now());
     let mut findings = Findings::default();

@@ -24,12 +24,13 @@ pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
 use crate::data_plane::client::Client;
 use crate::data_plane::origin::Origin;
+use crate::data_plane::proxy::record::Record;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::target;
 use crate::data_plane::well_formed::RequestRefused;
 use crate::lock::lock_uncontended;
 use crate::observe::Reporter;
-use crate::observe::event::{Asked, Event, Sink};
+use crate::observe::event::{Asked, Event, Phase, Sink};
 use crate::shares::Holders;
 use crate::view::{Loaded, View, ViewCell};
 
@@ -86,6 +87,18 @@ pub(crate) struct Case<'a, E: Env, S> {
     /// Whether its method and path are known. A check by an Envoy may leave them out. Then it can
     /// be decided only if nothing depends on them.
     pub(crate) has_target: bool,
+    /// What the access log says about it, if it says anything.
+    pub(crate) record: Option<&'a Record>,
+}
+
+impl<E: Env, S: Sink> Case<'_, E, S> {
+    /// Notes for the access log that the request leaves this phase.
+    fn ends(&self, phase: Phase) {
+        if let Some(record) = self.record {
+            let now = self.authorizer.reporter.clock().mono();
+            record.ends(phase, now.since(self.began.mono));
+        }
+    }
 }
 
 impl<E: Env, S> Case<'_, E, S> {
@@ -117,8 +130,10 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
     };
     let policy = Arc::clone(&view.snapshot.policy);
     drop(view);
+    case.ends(Phase::Decide);
     // Boxed, because few requests wait, and otherwise every request's future would be larger.
     let waited = Box::pin(keys::wait(case, &policy, &wait)).await;
+    case.ends(Phase::Keys);
     let view = case.authorizer.views.load();
     let decided = waited
         .map_err(|why| tell(case, &view, parts, &credentials, why))

@@ -12,7 +12,8 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cellway_core::Unix;
@@ -60,8 +61,8 @@ const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
 /// answer. Otherwise a client that vanished would keep its places in the cells' bulkheads. Clients
 /// don't count pings, unlike gRPC servers (gRFC A8 limits only clients), so pings are always sent.
-const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
-const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The state that all requests of a connection share.
 pub(crate) struct Connection<E: Env, S> {
@@ -74,6 +75,8 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) origin: Origin,
     pub(crate) client: Option<Arc<Client>>,
     form: Form,
+    /// How long the TLS handshake took, until the first request takes the figure.
+    pub(crate) handshake: Mutex<Option<Duration>>,
     pub(crate) forwarding: ForwardingFields,
     pub(crate) activity: Arc<Activity>,
     /// Malformed requests that the guard found on an HTTP/1.1 connection.
@@ -162,6 +165,8 @@ struct Opened<S> {
     read_ahead: Bytes,
     http2: bool,
     client: Option<Client>,
+    /// How long the handshake took.
+    handshake: Option<Duration>,
 }
 
 async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
@@ -171,6 +176,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     stream: St,
     timeouts: &ClientTimeouts,
 ) -> Result<Opened<St>, HandshakeError> {
+    let began = Instant::now();
     let accepting = TlsAcceptor::from(tls.config.clone()).accept(stream);
     let stream = match timeout(timeouts.handshake, accepting).await {
         Err(_) => return Err(HandshakeError::Timeout),
@@ -187,6 +193,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         wire,
         read_ahead: Bytes::new(),
         client,
+        handshake: Some(began.elapsed()),
     })
 }
 
@@ -242,6 +249,7 @@ async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         read_ahead: ahead.freeze(),
         http2,
         client: None,
+        handshake: None,
     })
 }
 
@@ -268,6 +276,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
             origin,
             form: form.with_certificate(opened.client.is_some()),
             client: opened.client.map(Arc::new),
+            handshake: Mutex::new(opened.handshake),
             forwarding: ForwardingFields::new(origin.address, is_tls),
             activity,
             faults: Arc::default(),

@@ -7,6 +7,7 @@ mod cors;
 mod early;
 mod forward;
 mod health_report;
+pub(crate) mod record;
 mod report;
 mod response_body;
 mod share;
@@ -40,7 +41,7 @@ use crate::data_plane::streams::{Side, Stream};
 use crate::data_plane::target;
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
-use crate::observe::event::Sink;
+use crate::observe::event::{Phase, Sink};
 use crate::view::View;
 
 /// The answer that hyper sends.
@@ -63,6 +64,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
     async move {
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();
+        report.record(view.config.settings.access_log, &outgoing, spread);
         let accepted = report.connection.accepted(&view.config);
         let outdated = accepted.is_err();
         let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts));
@@ -87,6 +89,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let decided =
             decided.and_then(|allow| prepare(&mut report, spread, &view, allow, &mut outgoing));
         drop(view);
+        report.ends(Phase::Decide);
         // The request's body, if no cell got it.
         let mut unsent = None;
         let refused = {

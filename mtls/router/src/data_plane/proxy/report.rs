@@ -1,6 +1,7 @@
 //! Reports the end of each request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cellway_core::registry::Cell;
 use cellway_core::{Allow, Now, Reason};
@@ -8,11 +9,15 @@ use cellway_env::Env;
 use http::{HeaderValue, StatusCode};
 
 use super::cors::Grant;
+use super::forward::Outgoing;
+use super::record::Record;
 use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::data_plane::turns::Turns;
-use crate::observe::event::{Event, Owner, Sink};
+use crate::lock::lock_uncontended;
+use crate::observe::event::{Event, Owner, Phase, Sink};
+use crate::settings::AccessLog;
 use crate::view::View;
 
 /// Reports a request when it is over. Dropping this emits the event, so every request is reported
@@ -35,6 +40,8 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(super) cors: Option<Box<Grant>>,
     /// The request as an open stream, after it was allowed.
     pub(crate) stream: Option<Arc<Stream>>,
+    /// What the access log says. `None` if it is off.
+    pub(super) record: Option<Box<Record>>,
     answered: Option<(StatusCode, Owner, Now)>,
 }
 
@@ -65,8 +72,30 @@ impl<E: Env, S: Sink> Report<E, S> {
             complete: false,
             cors: None,
             stream: None,
+            record: None,
             answered: None,
         }
+    }
+
+    /// Starts what the access log says about the request.
+    pub(super) fn record(&mut self, settings: AccessLog, outgoing: &Outgoing, count: u64) {
+        let handshake = || lock_uncontended(&self.connection.handshake).take();
+        if settings != AccessLog::Off {
+            let body = outgoing.progress.as_ref();
+            self.record = Record::of(settings, &outgoing.parts, body, (count, handshake()));
+        }
+    }
+
+    /// Notes for the access log that the request leaves this phase.
+    pub(super) fn ends(&self, phase: Phase) {
+        if let Some(record) = &self.record {
+            record.ends(phase, self.elapsed());
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let clock = self.connection.worker.reporter.clock();
+        clock.mono().since(self.began.mono)
     }
 
     /// The request to authorize.
@@ -83,12 +112,16 @@ impl<E: Env, S: Sink> Report<E, S> {
             spread,
             forwards: true,
             has_target: true,
+            record: self.record.as_deref(),
         }
     }
 
     /// Makes the allowed request an open stream. If its tenant or certificate has become invalid
     /// since `view` decided it, the stream is closed at once.
     pub(crate) fn opens(&mut self, allow: &Allow, view: &View) {
+        if let Some(record) = &mut self.record {
+            record.is_from(&allow.identity);
+        }
         if allow.identity.tenant.is_none() {
             return;
         }
@@ -159,6 +192,15 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             Some((status, owner, at)) => (Some(status.as_u16()), owner, at),
             None => (None, Owner::Router, now),
         };
+        let failed =
+            self.reason.is_some() || !self.complete || status.is_none_or(|status| status >= 500);
+        let cell = self.cell.as_ref();
+        let url = |at: usize| Some(cell?.endpoints.get(at)?.url.as_str());
+        let record = self
+            .record
+            .as_ref()
+            .filter(|record| record.is_logged(failed));
+        let exchange = record.map(|record| record.exchange(url));
         let event = Event::Responded {
             listener: &self.connection.name,
             peer: self.connection.origin.address,
@@ -173,6 +215,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             duration: now.mono.since(self.began.mono),
             bytes: self.bytes,
             complete: self.complete,
+            exchange: exchange.as_ref(),
         };
         worker.reporter.emit_at(now, &event);
         self.connection.activity.request_ends();

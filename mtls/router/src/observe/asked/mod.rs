@@ -3,7 +3,7 @@
 use cellway_core::identify::{Hint, hint};
 use cellway_core::{Credentials, Decision, Snapshot, Text};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// What a request asked with. It has no credential and no part of one, except names that are also
 /// in the configuration or in an issuer's key set.
@@ -79,7 +79,7 @@ impl<'a> Asked<'a> {
 
 /// The name of a standard method. Other methods are all `other`, because a client can invent any
 /// number of them.
-fn method(method: &Method) -> &'static str {
+pub(super) fn method(method: &Method) -> &'static str {
     const KNOWN: [&Method; 9] = [
         &Method::GET,
         &Method::HEAD,
@@ -101,6 +101,11 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let (Some(value), None) = (all.next(), all.next()) else {
         return None;
     };
+    trace_id_of(value)
+}
+
+/// The trace id of this `traceparent`.
+pub(super) fn trace_id_of(value: &HeaderValue) -> Option<&str> {
     let value = value.to_str().ok()?;
     let mut parts = value.split('-');
     let (version, trace, span, flags) =

@@ -3,6 +3,7 @@
 //! Logs, metrics, the simulator's trace and its invariants are all made from this stream, so none
 //! of them has to parse another.
 
+mod exchange;
 mod outcome;
 mod sink;
 
@@ -15,6 +16,7 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
+pub use self::exchange::{Exchange, Phase, Phases};
 pub use self::outcome::{Closed, Owner, SealOutcome, Unserved};
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
@@ -197,6 +199,8 @@ pub enum Event<'a> {
         bytes: u64,
         /// Whether the answer's whole body was sent.
         complete: bool,
+        /// What else the access log says. `None` if the request isn't logged there.
+        exchange: Option<&'a Exchange<'a>>,
     },
     /// A request that had been allowed was closed while it was open: a new registry refuses its tenant
     /// or credential, or its client certificate is no longer valid after a reload. Its `Responded`

@@ -34,6 +34,7 @@ pub(crate) struct LogChange {
     /// `None` if they stay as before.
     subjects: Option<Subjects>,
     writer: Option<LogWriter>,
+    access: Option<LogWriter>,
 }
 
 impl LogChange {
@@ -57,11 +58,15 @@ impl LogControl {
         let subjects = subjects(env, &settings).await?;
         let started = open(settings.to).and_then(LogWriter::start);
         let (writer, flush) = started.map_err(|error| LogError::Place(settings.to, error))?;
-        let control = Self {
+        let mut control = Self {
             log: Log::new(settings.level, writer).with_subjects(subjects),
             settings,
             open: Box::new(open),
         };
+        let to = access_to(&control.settings);
+        if to != control.settings.to {
+            control.log = control.log.clone().with_access(control.writer_to(to)?);
+        }
         Ok((control, flush))
     }
 
@@ -94,16 +99,28 @@ impl LogControl {
         };
         let writer = match settings.to == old.to {
             true => None,
-            false => {
-                let opened = (self.open)(settings.to).and_then(|out| self.log.writer_to(out));
-                Some(opened.map_err(|error| LogError::Place(settings.to, error))?)
-            }
+            false => Some(self.writer_to(settings.to)?),
+        };
+        let to = access_to(settings);
+        let access = if to == settings.to {
+            // One writer for both, so that their lines don't mix.
+            Some(writer.clone().unwrap_or_else(|| self.log.writer()))
+        } else if to == access_to(old) && old.to != to {
+            None
+        } else {
+            Some(self.writer_to(to)?)
         };
         Ok(LogChange {
             settings: settings.clone(),
             subjects,
             writer,
+            access,
         })
+    }
+
+    fn writer_to(&self, to: Output) -> Result<LogWriter, LogError> {
+        let opened = (self.open)(to).and_then(|out| self.log.writer_to(out));
+        opened.map_err(|error| LogError::Place(to, error))
     }
 
     /// Applies new settings to every line from now on. Earlier lines are still written to the old
@@ -113,10 +130,20 @@ impl LogControl {
             settings,
             subjects,
             writer,
+            access,
         } = change;
-        self.log.change(settings.level, subjects, writer);
+        self.log.change(settings.level, |output| {
+            output.subjects = subjects.unwrap_or_else(|| output.subjects.clone());
+            output.writer = writer.unwrap_or_else(|| output.writer.clone());
+            output.access = access.unwrap_or_else(|| output.access.clone());
+        });
         self.settings = settings;
     }
+}
+
+/// Where lines of the access log go.
+fn access_to(settings: &LogTable) -> Output {
+    settings.access.to.unwrap_or(settings.to)
 }
 
 /// Loads how subjects are shown under these settings.

@@ -49,15 +49,21 @@ struct LogState {
 struct Output {
     subjects: Subjects,
     writer: LogWriter,
+    /// For lines of the access log. The same writer as the other if they go to the same place.
+    access: LogWriter,
 }
 
 impl Log {
     /// Creates a log that writes events at least as severe as `level` to `writer`.
     pub fn new(level: Level, writer: LogWriter) -> Self {
-        let subjects = Subjects::Off;
+        let output = Output {
+            subjects: Subjects::Off,
+            access: writer.clone(),
+            writer,
+        };
         Self(Arc::new(LogState {
             level: AtomicU8::new(level as u8),
-            output: ArcSwap::from_pointee(Output { subjects, writer }),
+            output: ArcSwap::from_pointee(output),
             repeats: Repeats::new(),
         }))
     }
@@ -65,8 +71,14 @@ impl Log {
     /// Sets how subjects are shown.
     #[must_use]
     pub fn with_subjects(self, subjects: Subjects) -> Self {
-        let writer = self.0.output.load().writer.clone();
-        self.0.output.store(Arc::new(Output { subjects, writer }));
+        self.put(|output| output.subjects = subjects);
+        self
+    }
+
+    /// Sets where lines of the access log are written.
+    #[must_use]
+    pub fn with_access(self, access: LogWriter) -> Self {
+        self.put(|output| output.access = access);
         self
     }
 
@@ -75,27 +87,42 @@ impl Log {
         self.0.output.load().writer.lost()
     }
 
+    /// The writer of all lines but those of the access log.
+    fn writer(&self) -> LogWriter {
+        self.0.output.load().writer.clone()
+    }
+
     /// Creates a writer to another place, which [`change`](Self::change) can put in force.
     fn writer_to(&self, out: Box<dyn Write + Send>) -> io::Result<LogWriter> {
         self.0.output.load().writer.to(out)
     }
 
-    /// Changes the level, and the subjects and the writer if they are given.
-    fn change(&self, level: Level, subjects: Option<Subjects>, writer: Option<LogWriter>) {
-        let output = self.0.output.load_full();
-        let output = Output {
-            subjects: subjects.unwrap_or_else(|| output.subjects.clone()),
-            writer: writer.unwrap_or_else(|| output.writer.clone()),
-        };
-        // Each line uses either the old or the new output. The old writer stops when the last line
-        // for it is sent and everything that it took is written.
-        self.0.output.store(Arc::new(output));
+    /// Changes the level, and what `change` changes of the output.
+    fn change(&self, level: Level, change: impl FnOnce(&mut Output)) {
+        self.put(change);
         self.0.level.store(level as u8, Relaxed);
+    }
+
+    /// Each line uses either the old or the new output. The old writer stops when the last line for
+    /// it is sent and everything that it took is written.
+    fn put(&self, change: impl FnOnce(&mut Output)) {
+        let mut output = Output::clone(&self.0.output.load());
+        change(&mut output);
+        self.0.output.store(Arc::new(output));
     }
 }
 
 impl Sink for Log {
     fn emit(&self, now: Now, event: &Event<'_>) {
+        if let Event::Responded {
+            exchange: Some(_), ..
+        } = event
+        {
+            let output = self.0.output.load();
+            if let Some(line) = render::access(now.unix, event, &output.subjects) {
+                output.access.write(line);
+            }
+        }
         let (level, _) = heading(event);
         let least = self.0.level.load(Relaxed);
         if level as u8 > least {

@@ -201,6 +201,7 @@ fn of_answers(tell: &mut dyn FnMut(&Event<'_>)) {
             duration: Duration::ZERO,
             bytes: 1,
             complete: true,
+            exchange: None,
         });
     }
 }

@@ -85,6 +85,7 @@ fn responded(sink: &Counting, cell: &str, latency: Duration) {
         duration: latency,
         bytes: 0,
         complete: true,
+        exchange: None,
     };
     sink.emit(Now::default(), &event);
 }
@@ -247,6 +248,7 @@ fn answers_are_counted_for_the_cell_by_who_made_them() {
             duration: Duration::ZERO,
             bytes: 0,
             complete: true,
+            exchange: None,
         };
         sink.emit(Now::default(), &event);
     };
@@ -418,6 +420,7 @@ fn reasons_of_the_routers_answers_are_counted() {
             duration: Duration::ZERO,
             bytes: 0,
             complete: true,
+            exchange: None,
         };
         sink.emit(Now::default(), &event);
     }

@@ -16,6 +16,8 @@ use crate::lock::lock_uncontended;
 #[derive(Debug)]
 pub(crate) struct Progress {
     origin: Instant,
+    /// The bytes that have arrived.
+    bytes: AtomicU64,
     /// When something moved last, in nanoseconds since `origin`.
     moved: AtomicU64,
     side: AtomicU8,
@@ -84,6 +86,7 @@ impl Progress {
     pub(crate) fn new(drains: bool) -> Self {
         Self {
             origin: Instant::now(),
+            bytes: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             side: AtomicU8::new(0),
             pace: OnceLock::new(),
@@ -180,8 +183,14 @@ impl Progress {
         let _ = self.pace.set(pace);
     }
 
+    /// The bytes that have arrived so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
     /// Notes that this many bytes moved, and whose turn it is now.
     pub(crate) fn moved(&self, bytes: usize, turn: Turn) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
         let now = self.elapsed();
         self.moved.store(now, Relaxed);
         if let Some(pace) = self.pace.get() {

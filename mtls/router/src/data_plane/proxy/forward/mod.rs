@@ -26,7 +26,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, Turn, words};
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::data_plane::target;
-use crate::observe::event::{Event, Sink, Unserved};
+use crate::observe::event::{Event, Phase, Sink, Unserved};
 use crate::settings::TrafficSettings;
 use crate::shares::{LimitRefused, Resource};
 
@@ -142,6 +142,9 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     let mut candidates = Candidates::default();
     let mut failure = None;
     while let Some((at, pool)) = candidates.next(&worker.pools, allow) {
+        if let Some(record) = &report.record {
+            record.tries(at);
+        }
         match forwarding.try_endpoint(&pool, &mut slot).await {
             Attempt::Answered(response, framing, lease) => {
                 return Ok(forwarding.answered(response, framing, lease));
@@ -235,6 +238,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 (timeout_at(until, leasing).await).unwrap_or_else(|_| Err(self.no_time_left()))?
             }
         };
+        self.report.ends(Phase::Connect);
+        if let Some(record) = &self.report.record {
+            record.speaks(matches!(lease.sender, Sender::H2(_)));
+        }
         if lease.opened
             && let Some(cell) = &self.report.cell
         {
@@ -265,6 +272,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Sender::H1(http1) => self.in_time(pin!(http1.try_send_request(request))).await,
             Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
         };
+        self.report.ends(Phase::Cell);
         match sent {
             Ok(Ok(response)) => self.accept(response, lease),
             Ok(Err(mut error)) => {

@@ -1,5 +1,6 @@
 //! Renders an event as a log line.
 
+mod access;
 mod connections;
 mod requests;
 mod router;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 
+pub(super) use self::access::access;
 use super::line::Line;
 use super::{Level, Subjects, heading};
 use crate::observe::event::Event;

@@ -160,6 +160,8 @@ fn responded(line: Line, event: &Event<'_>) -> Line {
         duration,
         bytes,
         complete,
+        // Only the access log shows it.
+        exchange: _,
     } = event
     else {
         return line;

@@ -83,6 +83,7 @@ fn answered(repeats: &Repeats, reason: Reason, cell: &str) -> Option<u64> {
         duration: Duration::ZERO,
         bytes: 0,
         complete: true,
+        exchange: None,
     };
     repeats.count(at(1), &event)
 }

@@ -1,0 +1,145 @@
+//! What the access log says about one request, noted while it is served.
+//!
+//! A request has a record only if the access log is on. Until the request is over, nobody knows
+//! whether it fails, so each one is noted, also if only some are logged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use cellway_core::Identity;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Version};
+
+use crate::data_plane::body::Progress;
+use crate::observe::event::{Exchange, Phase, Phases};
+use crate::settings::AccessLog;
+
+/// No endpoint was tried.
+const NONE: u8 = u8::MAX;
+
+/// The notes about one request. The fields that change have the type of a shared counter because
+/// the request's future is sent between threads; only one task writes them.
+#[derive(Debug)]
+pub(crate) struct Record {
+    method: Method,
+    path: Option<PathAndQuery>,
+    version: Version,
+    traceparent: Option<HeaderValue>,
+    /// Whether the request is logged even if nothing fails.
+    picked: bool,
+    identity: Option<Arc<Identity>>,
+    /// How long the connection's handshake took, if this is its first request.
+    tls: Option<Duration>,
+    /// The body's state, which also counts its bytes.
+    body: Option<Arc<Progress>>,
+    attempts: AtomicU8,
+    /// The position of the last endpoint in its cell's list.
+    endpoint: AtomicU8,
+    http2: AtomicU8,
+    /// When the present phase began, in microseconds since the request began.
+    since: AtomicU32,
+    /// How long each phase took so far, in microseconds.
+    phases: [AtomicU32; Phase::ALL.len()],
+}
+
+impl Record {
+    /// Starts the notes about a request. `None` if none is logged. `count` is a number that differs
+    /// from request to request.
+    pub(super) fn of(
+        settings: AccessLog,
+        request: &Parts,
+        body: Option<&Arc<Progress>>,
+        (count, tls): (u64, Option<Duration>),
+    ) -> Option<Box<Self>> {
+        let picked = match settings {
+            AccessLog::Off => return None,
+            AccessLog::Sampled { one_in } => is_picked(count, one_in),
+            AccessLog::Full => true,
+        };
+        Some(Box::new(Self {
+            method: request.method.clone(),
+            path: request.uri.path_and_query().cloned(),
+            version: request.version,
+            traceparent: request.headers.get("traceparent").cloned(),
+            picked,
+            identity: None,
+            tls,
+            body: body.cloned(),
+            attempts: AtomicU8::new(0),
+            endpoint: AtomicU8::new(NONE),
+            http2: AtomicU8::new(0),
+            since: AtomicU32::new(0),
+            phases: Default::default(),
+        }))
+    }
+
+    /// Notes who is calling.
+    pub(super) fn is_from(&mut self, identity: &Arc<Identity>) {
+        self.identity = Some(identity.clone());
+    }
+
+    /// Notes that this phase is over. `elapsed` is the time since the request began.
+    pub(crate) fn ends(&self, phase: Phase, elapsed: Duration) {
+        let now = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
+        let took = now.saturating_sub(self.since.swap(now, Relaxed));
+        self.phases[phase as usize].fetch_add(took, Relaxed);
+    }
+
+    /// Notes that the request is about to be sent to the endpoint at this position.
+    pub(super) fn tries(&self, endpoint: usize) {
+        self.attempts.fetch_add(1, Relaxed);
+        let endpoint = u8::try_from(endpoint).unwrap_or(NONE);
+        self.endpoint.store(endpoint, Relaxed);
+        self.http2.store(0, Relaxed);
+    }
+
+    /// Notes which protocol the endpoint speaks.
+    pub(super) fn speaks(&self, http2: bool) {
+        self.http2.store(1 + u8::from(http2), Relaxed);
+    }
+
+    /// Whether the request is logged.
+    pub(super) fn is_logged(&self, failed: bool) -> bool {
+        self.picked || failed
+    }
+
+    /// What the access log says. `url` gives the URL of the endpoint at a position.
+    pub(super) fn exchange<'a>(
+        &'a self,
+        url: impl FnOnce(usize) -> Option<&'a str>,
+    ) -> Exchange<'a> {
+        let endpoint = self.endpoint.load(Relaxed);
+        let identity = self.identity.as_deref();
+        Exchange {
+            method: &self.method,
+            path: self.path.as_ref().map_or("/", |path| path.path()),
+            version: self.version,
+            traceparent: self.traceparent.as_ref(),
+            tenant: identity.and_then(|identity| identity.tenant.as_ref()),
+            subject: identity.and_then(|identity| identity.subject.as_ref()),
+            attempts: self.attempts.load(Relaxed),
+            endpoint: (endpoint != NONE).then(|| url(endpoint.into())).flatten(),
+            endpoint_version: match self.http2.load(Relaxed) {
+                0 => None,
+                1 => Some(Version::HTTP_11),
+                _ => Some(Version::HTTP_2),
+            },
+            request_bytes: self.body.as_ref().map_or(0, |body| body.bytes()),
+            tls: self.tls,
+            phases: Phases(std::array::from_fn(|i| {
+                Duration::from_micros(self.phases[i].load(Relaxed).into())
+            })),
+        }
+    }
+}
+
+/// Picks one of `one_in` requests, spread evenly and not in a pattern that a client could follow.
+fn is_picked(count: u64, one_in: u32) -> bool {
+    // The finalizer of SplitMix64.
+    let mut mixed = count.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)).is_multiple_of(one_in.max(1).into())
+}

@@ -1,0 +1,73 @@
+//! What the access log says about one request, besides what its `Responded` event says.
+
+use std::time::Duration;
+
+use cellway_core::Text;
+use http::{HeaderValue, Method, Version};
+
+/// One request, from its client to its cell.
+#[derive(Clone, Debug)]
+pub struct Exchange<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path, without the query, which may have secrets.
+    pub path: &'a str,
+    /// The version of HTTP that the client speaks.
+    pub version: Version,
+    /// The client's `traceparent`, unchecked.
+    pub traceparent: Option<&'a HeaderValue>,
+    /// The tenant, if the request was allowed and has one.
+    pub tenant: Option<&'a Text>,
+    /// The subject, if the request was allowed and has one.
+    pub subject: Option<&'a Text>,
+    /// How many endpoints were tried, each time counted. 0: none.
+    pub attempts: u8,
+    /// The URL of the last endpoint.
+    pub endpoint: Option<&'a str>,
+    /// The version of HTTP that this endpoint speaks, if it was reached.
+    pub endpoint_version: Option<Version>,
+    /// Bytes of the request's body that arrived.
+    pub request_bytes: u64,
+    /// How long the connection's TLS handshake took. Only the first request of a connection has it,
+    /// because only that one waited for it.
+    pub tls: Option<Duration>,
+    /// Where the time went.
+    pub phases: Phases,
+}
+
+/// A part of a request's time before its answer. A request can be in a phase several times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Checks, the decision and the stamps.
+    Decide,
+    /// Waiting for an issuer's keys.
+    Keys,
+    /// Waiting for a place at the cell.
+    Queue,
+    /// Waiting for a connection: a free one, or a new one.
+    Connect,
+    /// Sending the request, and waiting for the header of its answer.
+    Cell,
+}
+
+impl Phase {
+    /// All phases, in the order in which a request passes them.
+    pub const ALL: [Self; 5] = [
+        Self::Decide,
+        Self::Keys,
+        Self::Queue,
+        Self::Connect,
+        Self::Cell,
+    ];
+}
+
+/// How long a request was in each phase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Phases(pub(crate) [Duration; Phase::ALL.len()]);
+
+impl Phases {
+    /// The time in this phase, in whole microseconds.
+    pub fn of(&self, phase: Phase) -> Duration {
+        self.0[phase as usize]
+    }
+}

@@ -1,0 +1,105 @@
+//! The access log's line about a request.
+
+use cellway_core::Unix;
+use http::Version;
+
+use super::{Line, Subjects, micros};
+use crate::observe::asked::{method, trace_id_of};
+use crate::observe::event::{Event, Exchange, Phase};
+use crate::observe::log::Level;
+
+/// The most characters of a path that are shown.
+const PATH_MAX: usize = 256;
+
+/// The line about a request. `None` for other events, and if the request isn't logged.
+pub(in crate::observe::log) fn access(
+    at: Unix,
+    event: &Event<'_>,
+    subjects: &Subjects,
+) -> Option<String> {
+    let Event::Responded {
+        listener,
+        peer,
+        request_id,
+        status,
+        owner,
+        reason,
+        detail,
+        told: _,
+        cell,
+        latency,
+        duration,
+        bytes,
+        complete,
+        exchange: Some(exchange),
+    } = event
+    else {
+        return None;
+    };
+    let line = Line::new(at, Level::Info, "request")
+        .str("listener", listener)
+        .addr("peer", *peer)
+        .str("request_id", request_id)
+        .opt(
+            "trace_id",
+            exchange.traceparent.and_then(trace_id_of),
+            Line::str,
+        )
+        .str("method", method(exchange.method))
+        .str("path", shown(exchange.path))
+        .str("protocol", protocol(exchange.version))
+        .opt("tenant", exchange.tenant, Line::show)
+        .subject(exchange.subject, subjects)
+        .opt("status", status.map(u64::from), Line::num)
+        .str("owner", owner.as_str())
+        .opt("reason", reason.map(|reason| reason.as_str()), Line::str)
+        .opt("detail", *detail, Line::str)
+        .opt("cell", *cell, Line::show)
+        .opt("endpoint", exchange.endpoint, Line::str)
+        .opt(
+            "endpoint_protocol",
+            exchange.endpoint_version.map(protocol),
+            Line::str,
+        )
+        .num("attempts", exchange.attempts.into())
+        .num("request_bytes", exchange.request_bytes)
+        .num("bytes", *bytes)
+        .flag("complete", *complete);
+    let line = phases(line, exchange);
+    let line = line
+        .num("first_byte_us", micros(*latency))
+        .num("total_us", micros(*duration));
+    Some(line.end())
+}
+
+/// Where the time went. What didn't happen is left out.
+fn phases(line: Line, exchange: &Exchange<'_>) -> Line {
+    let line = line.opt("tls_us", exchange.tls.map(micros), Line::num);
+    Phase::ALL.into_iter().fold(line, |line, phase| {
+        let (key, always) = match phase {
+            Phase::Decide => ("decide_us", true),
+            Phase::Keys => ("keys_us", false),
+            Phase::Queue => ("queue_us", false),
+            Phase::Connect => ("connect_us", false),
+            Phase::Cell => ("cell_us", false),
+        };
+        let took = micros(exchange.phases.of(phase));
+        line.opt(key, (always || took > 0).then_some(took), Line::num)
+    })
+}
+
+fn shown(path: &str) -> &str {
+    let cut = path.char_indices().nth(PATH_MAX);
+    cut.map_or(path, |(at, _)| &path[..at])
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        _ => "HTTP/2",
+    }
+}
+
+#[cfg(test)]
+mod tests;

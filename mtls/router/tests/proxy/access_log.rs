@@ -1,0 +1,120 @@
+//! What the access log says, and about which requests.
+
+use cellway_router::settings::{AccessLog, RouterSettings};
+use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::world::{
+    World, ca, cell, closed_port, issue, plain, plain_endpoint, registry, secure, start, uri,
+};
+
+/// So few requests are sampled that a test never sees one.
+const HARDLY_ANY: AccessLog = AccessLog::Sampled { one_in: u32::MAX };
+
+fn logged(world: &World) -> Vec<String> {
+    let lines = world.events.lines();
+    let logged = lines.into_iter().filter(|line| line.starts_with("logged"));
+    logged.collect()
+}
+
+fn with(access_log: AccessLog, settings: RouterSettings) -> RouterSettings {
+    RouterSettings {
+        access_log,
+        ..settings
+    }
+}
+
+#[tokio::test]
+async fn a_line_has_the_caller_the_endpoint_and_the_body() {
+    let (clients, cells) = (ca(1), ca(2));
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let settings = secure(registry(plain_endpoint("http", port)), &clients, &cells);
+    let world = start(with(AccessLog::Full, settings)).await;
+    let credential = issue(&clients, uri("spiffe://corp.example/tenant/acme"));
+    let client = world.secure_client(Protocol::Http2, &clients, Some(&credential));
+    let mut connection = client.connect().await.unwrap();
+    for path in ["/orders?token=secret", "/more"] {
+        let request = Request::get(path);
+        let request = Request {
+            method: Method::POST,
+            body: "12345".into(),
+            ..request
+        };
+        let answer = connection.send(request).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    let rest = format!(
+        "of acme spiffe://corp.example/tenant/acme, 1 attempts, \
+         http://127.0.0.1:{port} Some(HTTP/1.1), 5 bytes"
+    );
+    let expected = [
+        format!("logged POST /orders HTTP/2.0 {rest}, first"),
+        format!("logged POST /more HTTP/2.0 {rest}"),
+    ];
+    for line in expected {
+        world.events.line(&line).await;
+    }
+}
+
+/// Catches: a second endpoint that isn't counted, or the first one's name.
+#[tokio::test]
+async fn the_last_endpoint_is_named_and_each_is_counted() {
+    let (_held, dead) = closed_port();
+    let (_cell, port) = cell("a", ServerTls::plain_h2()).await;
+    let endpoints = json!([
+        {"url": format!("http://127.0.0.1:{dead}")},
+        {"url": format!("h2c://127.0.0.1:{port}")},
+    ]);
+    let world = start(with(AccessLog::Full, plain(registry(endpoints)))).await;
+    let client = world.client(Protocol::Http1);
+    // Which endpoint is tried first changes from request to request.
+    for _ in 0..2 {
+        client.send(Request::get("/")).await.unwrap();
+    }
+    let line = format!(
+        "logged GET / HTTP/1.1 of acme -, 2 attempts, http://127.0.0.1:{port} Some(HTTP/2.0), 0 bytes"
+    );
+    world.events.line(&line.replace("http://", "h2c://")).await;
+}
+
+/// Catches: a sampled log without the failures, and one with everything.
+#[tokio::test]
+async fn a_sample_has_all_failures() {
+    let (cell, port) = cell("a", ServerTls::plain()).await;
+    let settings = plain(registry(plain_endpoint("http", port)));
+    let world = start(with(HARDLY_ANY, settings)).await;
+    let client = world.client(Protocol::Http1);
+    client.send(Request::get("/good")).await.unwrap();
+    cell.set_fault(CellFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+    client.send(Request::get("/fails")).await.unwrap();
+    cell.set_fault(CellFault::ResetMidBody);
+    assert!(client.send(Request::get("/cut")).await.is_err());
+    world.events.line("responded 200 cell cell_reset cut").await;
+    let lines = logged(&world);
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains("GET /fails"), "{lines:#?}");
+    assert!(lines[1].contains("GET /cut"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_denial_is_logged_without_an_endpoint_and_nothing_if_it_is_off() {
+    let (clients, cells) = (ca(1), ca(2));
+    for (access_log, count) in [(HARDLY_ANY, 1), (AccessLog::Off, 0)] {
+        let settings = secure(registry(plain_endpoint("http", 1)), &clients, &cells);
+        let world = start(with(access_log, settings)).await;
+        let client = world.secure_client(Protocol::Http1, &clients, None);
+        let answer = client.send(Request::get("/")).await.unwrap();
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        world
+            .events
+            .line("responded 401 router missing_certificate whole")
+            .await;
+        let lines = logged(&world);
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        for line in lines {
+            let expected = "logged GET / HTTP/1.1 of - -, 0 attempts, - None, 0 bytes, first";
+            assert_eq!(line, expected);
+        }
+    }
+}
