@@ -144,6 +144,7 @@ mod tenant;
 mod testing;
 mod text;
 mod time;
+pub mod trace;
 pub mod words;
 
 pub use decide::decide;

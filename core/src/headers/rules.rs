@@ -278,6 +278,11 @@ impl HeaderRules {
         &self.owner
     }
 
+    /// The header that names the cell, to the cell and, if a listener explains, to the client.
+    pub fn cell(&self) -> &HeaderName {
+        &self.stamps[0]
+    }
+
     /// The header of a router's own answer that holds its reason.
     pub fn reason(&self) -> &HeaderName {
         &self.reason

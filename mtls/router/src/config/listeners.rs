@@ -211,6 +211,7 @@ fn listener_settings<F: FnMut(ConfigError)>(
         }),
         proxy_protocol: proxy_protocol::proxies(i, table, report),
         forwarded: table.forwarded,
+        explain_headers: table.explain_headers,
         timeouts: ClientTimeouts {
             handshake: report.ms(handshake, table.handshake_timeout_ms, times.handshake),
             first_byte: report.ms(first_byte, table.first_byte_timeout_ms, times.first_byte),

@@ -13,12 +13,12 @@ use super::error::ConfigError;
 use super::listeners::{addresses_differ, listeners};
 use super::paths::Paths;
 use super::report::Reporter;
-use super::schema::{AccessWord, File, LogTable, RuntimeTable};
+use super::schema::{AccessWord, File, LogTable, RuntimeTable, TraceTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::{Config, Stated};
 use crate::settings::{
     AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, Pem, RevocationSettings,
-    RouterSettings, Sources, SubjectForm,
+    RouterSettings, Sources, SubjectForm, TraceSettings,
 };
 
 /// Checks what the tables mean together. Mistakes go to `report`. `None` if a mistake leaves
@@ -60,6 +60,7 @@ pub(super) fn resolve(
             },
             envelope,
             access_log,
+            trace: tables.trace.as_ref().map(|table| trace(table, &mut report)),
         },
         admin: tables.admin.map(|admin| admin.bind),
         health,
@@ -142,6 +143,16 @@ fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) -> Acc
             one_in: access.one_in.unwrap_or(ONE_IN_DEFAULT).max(1),
         },
         AccessWord::Full => AccessLog::Full,
+    }
+}
+
+fn trace<F: FnMut(ConfigError)>(table: &TraceTable, report: &mut Reporter<F>) -> TraceSettings {
+    if table.start_one_in == Some(0) {
+        let fix = "give at least 1, or remove it: then the router starts no traces";
+        report.mistake("trace.start_one_in", "is 0", fix);
+    }
+    TraceSettings {
+        start_one_in: table.start_one_in,
     }
 }
 

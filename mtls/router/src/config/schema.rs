@@ -67,6 +67,9 @@ pub struct File {
     /// `[log]`
     #[serde(default)]
     pub log: LogTable,
+    /// `[trace]`: W3C Trace Context. Absent: trace fields pass as they are.
+    #[serde(default)]
+    pub trace: Option<TraceTable>,
 }
 
 /// One `[[listener]]`.
@@ -101,6 +104,9 @@ pub struct ListenerTable {
     /// What the router does with `X-Forwarded-For` and the like: `replace`, `append` or `keep`.
     #[serde(default)]
     pub forwarded: Forwarded,
+    /// Adds headers to answers that tell the client how the request was routed.
+    #[serde(default)]
+    pub explain_headers: bool,
     /// Lets a plain listener bind other addresses than loopback.
     #[serde(default)]
     pub allow_plain: bool,
@@ -496,6 +502,15 @@ pub enum AccessWord {
     Sampled,
     /// All.
     Full,
+}
+
+/// `[trace]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TraceTable {
+    /// The router starts a sampled trace for one in this many of the requests that belong to none.
+    /// Absent: it starts none.
+    pub start_one_in: Option<u32>,
 }
 
 /// Where log lines are written.

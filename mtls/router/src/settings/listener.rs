@@ -32,6 +32,8 @@ pub struct ListenerSettings {
     pub proxy_protocol: Vec<Network>,
     /// What the router does with `X-Forwarded-For` and the like in requests.
     pub forwarded: Forwarded,
+    /// Whether answers tell the client how the request was routed: the cell, and why.
+    pub explain_headers: bool,
     /// How long clients may take.
     pub timeouts: ClientTimeouts,
     /// The most connections at a time, over all workers. More are closed at once.
@@ -55,6 +57,7 @@ impl ListenerSettings {
             tls: None,
             proxy_protocol: Vec::new(),
             forwarded: Forwarded::default(),
+            explain_headers: false,
             timeouts: ClientTimeouts::default(),
             connections_max: 10_000,
             address_share: 80,

@@ -7,6 +7,7 @@ mod listener;
 mod log;
 mod registry_location;
 mod sources;
+mod trace;
 mod traffic;
 mod upstream;
 
@@ -26,6 +27,7 @@ pub use self::listener::{
 pub use self::log::{Level, SubjectForm};
 pub use self::registry_location::RegistryLocation;
 pub use self::sources::{FetchSettings, RegistrySettings, Sources};
+pub use self::trace::TraceSettings;
 pub use self::traffic::{TotalTimeout, TrafficSettings};
 pub use self::upstream::{
     AnswerLimits, CellLimits, CellShares, CellTimeouts, KEEPALIVE_MIN, UpstreamSettings,
@@ -57,6 +59,8 @@ pub struct RouterSettings {
     pub envelope: Option<EnvelopeSettings>,
     /// `[log.access]`: which requests the access log has.
     pub access_log: AccessLog,
+    /// `[trace]`: traces that the router starts. `None`: trace fields pass as they are.
+    pub trace: Option<TraceSettings>,
 }
 
 /// `[envelope]`

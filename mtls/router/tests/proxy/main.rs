@@ -39,6 +39,7 @@ mod stepped_clock;
 mod suspension;
 mod timeouts;
 mod tokens;
+mod trace;
 mod trailers;
 mod wire;
 mod world;

@@ -357,6 +357,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         sources: Sources::new(RegistryLocation::Text(registry)),
         envelope: None,
         access_log: AccessLog::Off,
+        trace: None,
     }
 }
 

@@ -55,6 +55,7 @@ async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>)
         sources,
         envelope: None,
         access_log: AccessLog::Off,
+        trace: None,
     };
     let (provider, now) = (Provider::default(), Clock::new(host.clone()).now());
     let mut findings = Findings::default();

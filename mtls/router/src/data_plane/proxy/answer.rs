@@ -230,6 +230,21 @@ fn own<E: Env, S: Sink>(
     let owner = HeaderValue::from_static(owner.as_str());
     headers.insert(rules.owner(), owner);
     headers.insert(rules.request_id(), report.request_id.clone());
+    if report.explains {
+        explain(report, rules, headers);
+    }
+}
+
+/// Tells the client how the request was routed.
+fn explain<E: Env, S: Sink>(report: &Report<E, S>, rules: &HeaderRules, headers: &mut HeaderMap) {
+    if let Some(cell) = &report.cell {
+        headers.insert(rules.cell(), cell.id.header_value().clone());
+    }
+    // If the router answers, its own reason is set after this one.
+    if let Some(allowed) = report.allowed {
+        let reason = HeaderValue::from_static(allowed.as_str());
+        headers.insert(rules.reason(), reason);
+    }
 }
 
 /// The JSON body with the reason.

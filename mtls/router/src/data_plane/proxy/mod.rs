@@ -12,6 +12,7 @@ mod report;
 mod response_body;
 mod share;
 mod spare;
+mod trace;
 mod trailers;
 mod unread;
 
@@ -64,7 +65,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
     async move {
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();
-        report.record(view.config.settings.access_log, &outgoing, spread);
+        report.begins(&view.config, &outgoing, spread);
         let accepted = report.connection.accepted(&view.config);
         let outdated = accepted.is_err();
         let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts));
@@ -135,6 +136,9 @@ fn prepare<E: Env, S: Sink>(
     let (config, parts) = (&view.config, &mut outgoing.parts);
     // Reserve room once for the forwarding fields, the stamps, an envelope and what HTTP needs.
     parts.headers.reserve(FIELDS_ADDED);
+    if let Some(settings) = config.settings.trace {
+        trace::set(report, settings, &mut parts.headers, spread);
+    }
     // Set these before the stamps, because a stamp may have the name of a forwarding field.
     set_forwarding(&report.connection, config, parts);
     let stamped = stamp(&report.case(spread), view, &allow, parts);
@@ -145,6 +149,7 @@ fn prepare<E: Env, S: Sink>(
         &report.connection.activity,
     );
     report.cell = Some(allow.cell.clone());
+    report.allowed = Some(allow.reason);
     stamped.map(|()| allow)
 }
 

@@ -75,6 +75,11 @@ impl Record {
         }))
     }
 
+    /// Notes the trace that the router started.
+    pub(super) fn is_of_trace(&mut self, traceparent: &HeaderValue) {
+        self.traceparent = Some(traceparent.clone());
+    }
+
     /// Notes who is calling.
     pub(super) fn is_from(&mut self, identity: &Arc<Identity>) {
         self.identity = Some(identity.clone());
@@ -136,7 +141,7 @@ impl Record {
 }
 
 /// Picks one of `one_in` requests, spread evenly and not in a pattern that a client could follow.
-fn is_picked(count: u64, one_in: u32) -> bool {
+pub(super) fn is_picked(count: u64, one_in: u32) -> bool {
     // The finalizer of SplitMix64.
     let mut mixed = count.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

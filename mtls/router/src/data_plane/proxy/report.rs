@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode};
 use super::cors::Grant;
 use super::forward::Outgoing;
 use super::record::Record;
+use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{OpenRequest, Stream};
@@ -31,6 +32,10 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) began: Now,
     pub(crate) cell: Option<Arc<Cell>>,
     pub(crate) reason: Option<Reason>,
+    /// Why the request was allowed, if it was.
+    pub(super) allowed: Option<Reason>,
+    /// Whether the answer tells the client how the request was routed.
+    pub(super) explains: bool,
     /// More about the reason, if the router answers. Boxed, because few requests have it, and
     /// otherwise every request's future would be larger.
     more: Option<Box<ReasonDetail>>,
@@ -67,6 +72,8 @@ impl<E: Env, S: Sink> Report<E, S> {
             began,
             cell: None,
             reason: None,
+            allowed: None,
+            explains: false,
             more: None,
             bytes: 0,
             complete: false,
@@ -77,8 +84,10 @@ impl<E: Env, S: Sink> Report<E, S> {
         }
     }
 
-    /// Starts what the access log says about the request.
-    pub(super) fn record(&mut self, settings: AccessLog, outgoing: &Outgoing, count: u64) {
+    /// Notes what the settings want to know about the request, for its client and the access log.
+    pub(super) fn begins(&mut self, config: &ActiveConfig, outgoing: &Outgoing, count: u64) {
+        self.explains = config.listener(self.connection.listener).explain_headers;
+        let settings = config.settings.access_log;
         let handshake = || lock_uncontended(&self.connection.handshake).take();
         if settings != AccessLog::Off {
             let body = outgoing.progress.as_ref();

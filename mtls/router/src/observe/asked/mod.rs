@@ -1,9 +1,9 @@
 //! The parts of a request that logs and metrics may show.
 
 use cellway_core::identify::{Hint, hint};
-use cellway_core::{Credentials, Decision, Snapshot, Text};
+use cellway_core::{Credentials, Decision, Snapshot, Text, trace};
+use http::Method;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
 
 /// What a request asked with. It has no credential and no part of one, except names that are also
 /// in the configuration or in an issuer's key set.
@@ -72,7 +72,7 @@ impl<'a> Asked<'a> {
                 cell_bound: !credentials.cell_bound.is_empty(),
             },
             hint,
-            trace_id: trace_id(&parts.headers),
+            trace_id: trace::trace_id_of(&parts.headers),
         }
     }
 }
@@ -93,34 +93,6 @@ pub(super) fn method(method: &Method) -> &'static str {
     ];
     let known = KNOWN.into_iter().find(|known| *known == method);
     known.map_or("other", Method::as_str)
-}
-
-/// The trace id of a `traceparent` of version 00 (W3C Trace Context, section 3.2).
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all("traceparent").iter();
-    let (Some(value), None) = (all.next(), all.next()) else {
-        return None;
-    };
-    trace_id_of(value)
-}
-
-/// The trace id of this `traceparent`.
-pub(super) fn trace_id_of(value: &HeaderValue) -> Option<&str> {
-    let value = value.to_str().ok()?;
-    let mut parts = value.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, len| {
-        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let sound = version == "00"
-        && is_hex(trace, 32)
-        && is_hex(span, 16)
-        && is_hex(flags, 2)
-        && parts.next().is_none()
-        && trace.bytes().any(|b| b != b'0')
-        && span.bytes().any(|b| b != b'0');
-    sound.then_some(trace)
 }
 
 #[cfg(test)]

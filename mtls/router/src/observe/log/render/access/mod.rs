@@ -1,10 +1,10 @@
 //! The access log's line about a request.
 
-use cellway_core::Unix;
+use cellway_core::{Unix, trace};
 use http::Version;
 
 use super::{Line, Subjects, micros};
-use crate::observe::asked::{method, trace_id_of};
+use crate::observe::asked::method;
 use crate::observe::event::{Event, Exchange, Phase};
 use crate::observe::log::Level;
 
@@ -42,7 +42,7 @@ pub(in crate::observe::log) fn access(
         .str("request_id", request_id)
         .opt(
             "trace_id",
-            exchange.traceparent.and_then(trace_id_of),
+            exchange.traceparent.and_then(trace::trace_id),
             Line::str,
         )
         .str("method", method(exchange.method))
