@@ -10,6 +10,7 @@ use crate::cba::{CellBound, Claimed};
 use crate::cell::{Cell, Endpoint};
 use crate::identity::{Identity, LeftOut};
 use crate::ranked::Ranked;
+use crate::rate_limit::RateLimit;
 use crate::reason::{Class, Reason};
 use crate::refused::{KeyWait, Refused};
 use crate::text::Text;
@@ -51,8 +52,19 @@ pub struct Allow {
     /// The registry version of this decision. Cells use it to reject requests that were decided on
     /// an older version.
     pub placement_epoch: u64,
+    /// The rate limits that the registry sets for this request. The driver counts requests.
+    pub rates: Rates,
     /// The result of checking its cell-bound authorization. `None` if it has none and needs none.
     pub cell_bound: Option<Box<CellBound>>,
+}
+
+/// The registry's rate limits for one request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rates {
+    /// The tenant's own limit.
+    pub tenant: Option<RateLimit>,
+    /// The limit of the placement that chose the cell.
+    pub placement: Option<RateLimit>,
 }
 
 /// A request that is denied.
@@ -97,6 +109,24 @@ pub enum Challenge {
 }
 
 impl Allow {
+    /// The identity, unless the policy is `disabled`. Then it is the same for all requests and
+    /// proves nothing.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only one reason proves nothing"
+    )]
+    pub fn proved_identity(&self) -> Option<&Identity> {
+        match self.reason {
+            Reason::Insecure => None,
+            _ => Some(&self.identity),
+        }
+    }
+
+    /// The tenant that the request was proved to be for.
+    pub fn proved_tenant(&self) -> Option<&Text> {
+        self.proved_identity()?.tenant.as_ref()
+    }
+
     /// The endpoints in the order in which to try them.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints

@@ -129,6 +129,7 @@ pub mod placement;
 pub mod policy;
 pub mod proxy_protocol;
 mod ranked;
+pub mod rate_limit;
 mod reason;
 mod recheck;
 mod refused;
@@ -148,7 +149,7 @@ pub mod trace;
 pub mod words;
 
 pub use decide::decide;
-pub use decision::{Allow, Challenge, Decision, Deny, Outcome};
+pub use decision::{Allow, Challenge, Decision, Deny, Outcome, Rates};
 pub use evidence::{Credentials, Evidence};
 pub use explain::{Recorder, Step, Steps};
 pub use identity::{CertificateProof, Identity, LeftOut, Proof, TokenProof};

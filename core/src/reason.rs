@@ -59,6 +59,10 @@ pub enum Class {
     HeadersTooLarge,
     /// 408: the client was too slow.
     RequestTimeout,
+    /// 413: the request's body is longer than its route allows.
+    BodyTooLarge,
+    /// 429 with `Retry-After`: the caller has sent too many requests.
+    TooManyRequests,
     /// 502: the cell's fault.
     BadGateway,
     /// 504: the cell was too slow.
@@ -206,6 +210,10 @@ reasons! {
     AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The request's header or trailers are over 64 KiB, or have more than 128 fields.
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
+    /// The tenant, the placement or the route has used up a rate limit; `Retry-After` says when to try again.
+    RateLimited => "rate_limited", TooManyRequests;
+    /// The request's body is longer than `body_bytes_max` of its route.
+    BodyTooLarge => "body_too_large", BodyTooLarge;
     /// The client stopped sending the request's body, or sent it more slowly than `body_rate_min`.
     ClientTimeout => "client_timeout", RequestTimeout;
     /// The client stopped reading the answer's body, or read it more slowly than `read_rate_min`; the answer was cut.
@@ -235,7 +243,7 @@ reasons! {
 impl Class {
     /// The value of `Retry-After` in such an answer. `None` if trying again would not help.
     pub(crate) fn retry_after(self) -> Option<Duration> {
-        (self == Self::Unavailable).then_some(RETRY_AFTER_DEFAULT)
+        matches!(self, Self::Unavailable | Self::TooManyRequests).then_some(RETRY_AFTER_DEFAULT)
     }
 
     /// The HTTP status of such an answer, `None` for a request that may pass.
@@ -249,6 +257,8 @@ impl Class {
             Self::BadRequest => S::BAD_REQUEST,
             Self::HeadersTooLarge => S::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::RequestTimeout => S::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => S::PAYLOAD_TOO_LARGE,
+            Self::TooManyRequests => S::TOO_MANY_REQUESTS,
             Self::BadGateway => S::BAD_GATEWAY,
             Self::GatewayTimeout => S::GATEWAY_TIMEOUT,
         })
@@ -262,6 +272,7 @@ impl Class {
             Self::Forbidden => 7,
             Self::BadRequest | Self::HeadersTooLarge => 13,
             Self::RequestTimeout => 1,
+            Self::BodyTooLarge | Self::TooManyRequests => 8,
             Self::Unavailable | Self::BadGateway => 14,
             Self::GatewayTimeout => 4,
         })

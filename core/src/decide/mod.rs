@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::authorize;
 use crate::cba::{self, CellBound};
-use crate::decision::{Allow, Challenge, Decision, Deny, Outcome};
+use crate::decision::{Allow, Challenge, Decision, Deny, Outcome, Rates};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identify::{IdentifyError, Memo, identify};
 use crate::identity::Identity;
 use crate::placement::{self, PlaceQuery, Placed, place};
 use crate::policy::AuthPolicy;
+use crate::rate_limit::RateLimit;
 use crate::reason::{Class, Reason};
 use crate::refused::Refused;
 use crate::registry::{Registry, TenantRef, Terms};
@@ -86,6 +87,7 @@ struct Admitted {
     placed: Placed,
     rule: Option<Arc<str>>,
     placement_epoch: u64,
+    tenant_rate: Option<RateLimit>,
 }
 
 impl Admitted {
@@ -98,6 +100,10 @@ impl Admitted {
             endpoints: self.placed.endpoints,
             rule: self.rule,
             placement_epoch: self.placement_epoch,
+            rates: Rates {
+                tenant: self.tenant_rate,
+                placement: self.placed.rate,
+            },
             cell_bound: caller.cell_bound,
         }
     }
@@ -142,10 +148,17 @@ impl Request<'_> {
         if let Some(refused) = caller.cell_bound.as_ref().and_then(|bound| bound.denies()) {
             return Err(refused.clone());
         }
+        let tenant_rate = tenant.and_then(|tenant| tenant.terms.rate);
+        for (whose, rate) in [("tenant", tenant_rate), ("placement", placed.rate)] {
+            if let Some(rate) = rate {
+                recorder.pass("limits.rate", || format!("{whose}: {rate}"));
+            }
+        }
         Ok(Admitted {
             placed,
             rule: rule.cloned(),
             placement_epoch: registry.version(),
+            tenant_rate,
         })
     }
 

@@ -22,6 +22,7 @@ use crate::cell::{Cell, CellState};
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::ranked::Ranked;
+use crate::rate_limit::RateLimit;
 use crate::reason::Reason;
 use crate::refused::Refused;
 use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
@@ -55,6 +56,8 @@ pub struct Placed {
     /// The placement that chose the cell. `None` if the tenant has a cell of its own, or the
     /// identity's tier decided.
     pub placement: Option<Text>,
+    /// The placement's rate limit.
+    pub rate: Option<RateLimit>,
     /// The cell.
     pub cell: Arc<Cell>,
     /// The cell's endpoints, best first.
@@ -113,6 +116,7 @@ pub fn place(
     let endpoints = health.rank(&cell, query.now, query.spread);
     Ok(Placed {
         placement: choice.placement.map(|placement| placement.id.clone()),
+        rate: choice.placement.and_then(|placement| placement.rate),
         cell,
         endpoints,
         rule: choice.rule,

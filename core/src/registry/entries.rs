@@ -13,7 +13,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use super::RegistryError;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item, TargetKind};
-use super::terms::{RawTerms, Terms};
+use super::terms::{RawLimits, RawTerms, Terms};
 use crate::cell::CellState;
 use crate::text::Text;
 
@@ -49,6 +49,7 @@ pub(super) struct RawPlacement {
     pub(super) cells: Vec<String>,
     #[serde(default)]
     pub(super) stateless: bool,
+    pub(super) limits: Option<RawLimits>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +95,7 @@ pub(super) struct RawTenant<'a> {
     allowed_roles: Option<Vec<Str<'a>>>,
     #[serde(borrow)]
     default_role: Option<Str<'a>>,
+    limits: Option<RawLimits>,
 }
 
 /// A tenant that is only checked for mistakes.
@@ -165,12 +167,13 @@ impl<'a> RawTenants<'a> {
             issuer: tenant.issuer.map(|issuer| issuer.0),
             allowed_roles: tenant.allowed_roles.map(roles),
             default_role: tenant.default_role.map(|role| role.0),
+            limits: tenant.limits,
         };
         let terms = match terms.is_empty() {
             true => 0,
             false => u16::try_from(self.terms.number(terms) + 1).map_err(|_| {
                 let most = Terms::COMBINATIONS_MAX;
-                format!(" {id:?} needs a new combination of issuer and roles; a registry may have {most}")
+                format!(" {id:?} needs a new combination of issuer, roles and limits; a registry may have {most}")
             })?,
         };
         let assignment = Assignment {

@@ -15,7 +15,10 @@
 //!       "annotations": { "owner": "team-a" }
 //!     }
 //!   ],
-//!   "placements": [{ "id": "shared", "tier": "free", "cells": ["cell-1"], "stateless": false }],
+//!   "placements": [{
+//!     "id": "shared", "tier": "free", "cells": ["cell-1"], "stateless": false,
+//!     "limits": { "rate": { "requests": 5000, "window_secs": 1, "burst": 5000 } }
+//!   }],
 //!   "tenants": [
 //!     { "id": "acme", "placement": "shared", "status": "active", "issuer": "main" },
 //!     { "id": "globex", "cell": "cell-1", "status": "suspended" }
@@ -33,6 +36,8 @@
 //! - A tenant has a `cell` or a `placement`. The default of `status` is `active`. `issuer` is an
 //!   issuer's `name` in the router's configuration, its `iss`, or a trust domain. Without it, the
 //!   configuration alone says who may speak for the tenant.
+//! - `limits.rate` of a tenant or placement says how many `requests` it may send in `window_secs`
+//!   (default 1), and how many at once after a quiet time (`burst`, default `requests`).
 //! - A revocation names a `jti` with its `issuer`, a `sub` with its `tenant` or `issuer`, a
 //!   `tenant`, an `issuer`, or nothing, which revokes everything. Except with a `jti`,
 //!   `issued_before` limits it to credentials issued before that second. It is required with only
@@ -74,6 +79,7 @@ mod terms;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::rate_limit::RateLimit;
 use crate::rendezvous::Spread;
 use crate::text::Text;
 
@@ -167,6 +173,8 @@ pub struct Placement {
     /// Whether its tenants are spread over the cells. A placement that isn't stateless has exactly
     /// one cell.
     pub stateless: bool,
+    /// How many requests all its tenants may send together.
+    pub rate: Option<RateLimit>,
     pub(crate) spread: Spread,
 }
 

@@ -13,6 +13,7 @@ use super::error::{Mistakes, RegistryError, RegistryErrorReason};
 use super::limits::{RegistryFormat, RegistryLimits};
 use super::older::{self, OlderCell};
 use super::read::read;
+use super::terms::RawLimits;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
 use super::{lines, revocations};
 use crate::cell::{Cell, CellState};
@@ -376,6 +377,8 @@ fn read_placement(
         id: cells::text(&raw.id, path, "id")?,
         tier,
         stateless: raw.stateless,
+        rate: RawLimits::check(raw.limits)
+            .map_err(|why| RegistryError::invalid(format!("{path}{why}")))?,
         spread: Spread::new(members),
     })
 }

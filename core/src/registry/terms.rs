@@ -1,10 +1,13 @@
-//! A tenant's issuer and roles in the registry.
+//! A tenant's issuer, roles and rate limit in the registry.
 //!
 //! Many tenants have the same terms, and the index has space for a number only. So each set of
 //! terms is stored once.
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+
+use crate::rate_limit::{RateLimit, RateLimitSpec};
 use crate::text::Text;
 
 /// The terms of one tenant or of many.
@@ -19,6 +22,8 @@ pub struct Terms {
     pub allowed_roles: Vec<Text>,
     /// The role of callers whose credential names no roles.
     pub default_role: Option<Text>,
+    /// How many requests the tenant may send.
+    pub rate: Option<RateLimit>,
 }
 
 impl Terms {
@@ -33,6 +38,7 @@ impl Terms {
             issuer: None,
             allowed_roles: Vec::new(),
             default_role: None,
+            rate: None,
         };
         &NONE
     }
@@ -44,6 +50,7 @@ pub(super) struct RawTerms<'a> {
     pub(super) issuer: Option<Cow<'a, str>>,
     pub(super) allowed_roles: Option<Vec<Cow<'a, str>>>,
     pub(super) default_role: Option<Cow<'a, str>>,
+    pub(super) limits: Option<RawLimits>,
 }
 
 impl RawTerms<'_> {
@@ -83,7 +90,27 @@ impl RawTerms<'_> {
             issuer: self.issuer.as_ref().map(issuer).transpose()?,
             allowed_roles,
             default_role,
+            rate: RawLimits::check(self.limits)?,
         })
+    }
+}
+
+/// The limits of a tenant or a placement as a document writes them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table of rate")]
+pub(super) struct RawLimits {
+    rate: RateLimitSpec,
+}
+
+impl RawLimits {
+    /// Checks them.
+    ///
+    /// # Errors
+    /// What is wrong, as text that follows the name of the tenant or placement.
+    pub(super) fn check(limits: Option<Self>) -> Result<Option<RateLimit>, String> {
+        let rate = limits.map(|limits| RateLimit::new(limits.rate));
+        rate.transpose()
+            .map_err(|why| format!(".limits.rate.{} {why}", why.setting()))
     }
 }
 

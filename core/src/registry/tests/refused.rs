@@ -175,6 +175,26 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     (
         r#""issuer": "main""#,
+        r#""limits": {"rate": {"requests": 0}}"#,
+        "tenants[0] \"acme\".limits.rate.requests must be 1 or more",
+    ),
+    (
+        r#""issuer": "main""#,
+        r#""limits": {"rate": {"requests": 1, "window_secs": 60, "burst": 2000}}"#,
+        "tenants[0] \"acme\".limits.rate.burst takes more than 86400 seconds",
+    ),
+    (
+        r#""issuer": "main""#,
+        r#""limits": {"rate": {"requests": 1, "per": "day"}}"#,
+        "tenants[0].limits.rate: unknown field `per`",
+    ),
+    (
+        r#""stateless": true"#,
+        r#""stateless": true, "limits": {"rate": {"requests": 200000}}"#,
+        "placements[1] \"many\".limits.rate.requests is more than 100000",
+    ),
+    (
+        r#""issuer": "main""#,
         r#""allowed_roles": ["editor"], "default_role": "viewer""#,
         "tenants[0] \"acme\": default_role \"viewer\" is not one of its allowed_roles",
     ),
@@ -288,7 +308,7 @@ fn every_mistake_is_named_at_once() {
         [
             "cells[0].weight must be a number, found \"much\" (line 2)",
             "tenants[2]: unknown field `name`; known fields: id, cell, placement, status, issuer, \
-             allowed_roles, default_role (line 8)",
+             allowed_roles, default_role, limits (line 8)",
         ]
     );
 }

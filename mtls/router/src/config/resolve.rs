@@ -15,6 +15,7 @@ use super::paths::Paths;
 use super::report::Reporter;
 use super::schema::{AccessWord, File, LogTable, RuntimeTable, TraceTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
+use super::traffic::rate_limits;
 use super::{Config, Stated};
 use crate::settings::{
     AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, Pem, RevocationSettings,
@@ -38,6 +39,7 @@ pub(super) fn resolve(
     let upstream = upstream(&tables.upstream, &mut report);
     let fetch = fetch(&tables.fetch, surroundings, &mut report);
     let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
+    let rate_limits = rate_limits(&tables.rate_limits, &tables.traffic, &mut report);
     let health = own_addresses(&tables, &mut report);
     let runtime = runtime(&tables.runtime, &mut report);
     let access_log = log(&tables.log, &mut report);
@@ -61,6 +63,7 @@ pub(super) fn resolve(
             envelope,
             access_log,
             trace: tables.trace.as_ref().map(|table| trace(table, &mut report)),
+            rate_limits,
         },
         admin: tables.admin.map(|admin| admin.bind),
         health,

@@ -10,7 +10,7 @@ use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use cellway_core::routing_key::RoutingKeySpec;
 use serde::Deserialize;
 
-use crate::settings::EnvelopeForm;
+use crate::settings::{EnvelopeForm, RateScope};
 use crate::settings::{Level, SubjectForm};
 
 /// The whole file.
@@ -29,6 +29,9 @@ pub struct File {
     /// `[[traffic]]`: how requests are forwarded, if it differs between listeners or routes.
     #[serde(default)]
     pub traffic: Vec<TrafficTable>,
+    /// `[rate_limits]`: what applies to all rate limits.
+    #[serde(default)]
+    pub rate_limits: RateLimitsTable,
     /// `[trust]`: which client certificates are trusted.
     #[serde(default)]
     pub trust: Option<TrustSpec>,
@@ -183,6 +186,43 @@ pub struct TrafficTable {
     /// The time limit for the whole exchange, in milliseconds. 0: none.
     #[serde(default)]
     pub total_timeout_ms: Option<u64>,
+    /// The most bytes of a request's body. Absent: no limit.
+    #[serde(default)]
+    pub body_bytes_max: Option<u64>,
+    /// Rate limits, at most one for each value of `per`.
+    #[serde(default)]
+    pub rate_limit: Vec<RateLimitTable>,
+    /// Whether the answers to allowed requests have the fields `RateLimit` and `RateLimit-Policy`.
+    /// A 429 always has them.
+    #[serde(default)]
+    pub rate_limit_fields: bool,
+}
+
+/// One rate limit of a `[[traffic]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitTable {
+    /// Which requests it counts together.
+    pub per: RateScope,
+    /// How many requests may come in each window.
+    pub requests: u32,
+    /// The window in seconds. Absent: 1.
+    #[serde(default)]
+    pub window_secs: Option<u32>,
+    /// How many may come at once after a quiet time. Absent: `requests`.
+    #[serde(default)]
+    pub burst: Option<u32>,
+    /// Whether it also applies to tenants and placements with a limit in the registry.
+    #[serde(default)]
+    pub always: bool,
+}
+
+/// `[rate_limits]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimitsTable {
+    /// How many routers share each limit. Absent: 1.
+    pub shared_by: Option<u32>,
 }
 
 /// The words of `serves`.

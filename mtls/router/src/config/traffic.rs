@@ -1,14 +1,16 @@
 //! `[[traffic]]`: how the requests of a listener or a route are forwarded.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cellway_core::rate_limit::{RateLimit, RateLimitSpec};
 use cellway_core::words::suggestion;
 
 use super::error::ConfigError;
 use super::report::Reporter;
-use super::schema::TrafficTable;
-use crate::settings::{TotalTimeout, TrafficSettings};
+use super::schema::{RateLimitTable, RateLimitsTable, TrafficTable};
+use crate::settings::{RateRule, RateScope, RateSettings, TotalTimeout, TrafficSettings};
 
 /// All `[[traffic]]` tables, by name.
 pub(super) struct TrafficTables(Vec<Arc<TrafficSettings>>);
@@ -64,6 +66,10 @@ fn settings<F: FnMut(ConfigError)>(
     table: &TrafficTable,
     report: &mut Reporter<F>,
 ) -> TrafficSettings {
+    if table.body_bytes_max == Some(0) {
+        let fix = "give at least 1, or remove it if there is no limit";
+        report.mistake(format!("traffic[{i}].body_bytes_max"), "is 0", fix);
+    }
     let mut ms = |key: &str, ms: Option<u64>| {
         ms.map(|ms| report.ms(format!("traffic[{i}].{key}"), Some(ms), Duration::ZERO))
     };
@@ -77,5 +83,70 @@ fn settings<F: FnMut(ConfigError)>(
                 (ms("total_timeout_ms", limit)).map_or_else(Default::default, TotalTimeout::After)
             }
         },
+        body_bytes_max: table.body_bytes_max,
+        rates: rates(i, &table.rate_limit, report),
+        rate_fields: table.rate_limit_fields,
+    }
+}
+
+fn rates<F: FnMut(ConfigError)>(
+    traffic: usize,
+    tables: &[RateLimitTable],
+    report: &mut Reporter<F>,
+) -> Vec<RateRule> {
+    let mut rules: Vec<RateRule> = Vec::new();
+    for (i, table) in tables.iter().enumerate() {
+        let at = |member: &str| format!("traffic[{traffic}].rate_limit[{i}].{member}");
+        if rules.iter().any(|rule| rule.per == table.per) {
+            let problem = format!("another limit is per {} too", table.per.as_str());
+            report.mistake(at("per"), problem, "keep one of them");
+        }
+        if table.always && table.per == RateScope::Route {
+            let problem = "has no effect, because the registry has no limits of routes";
+            report.mistake(at("always"), problem, "remove it");
+        }
+        let limit = RateLimit::new(RateLimitSpec {
+            requests: table.requests,
+            window_secs: table.window_secs,
+            burst: table.burst,
+        });
+        match limit {
+            Ok(limit) => rules.push(RateRule {
+                per: table.per,
+                limit,
+                always: table.always,
+            }),
+            Err(why) => report.mistake(at(why.setting()), why.to_string(), "correct the limit"),
+        }
+    }
+    rules
+}
+
+/// Checks `[rate_limits]`.
+pub(super) fn rate_limits<F: FnMut(ConfigError)>(
+    table: &RateLimitsTable,
+    traffic: &[TrafficTable],
+    report: &mut Reporter<F>,
+) -> RateSettings {
+    const SETTING: &str = "rate_limits.shared_by";
+    let most = RateSettings::SHARED_BY_MAX;
+    let routers = table.shared_by.unwrap_or(1);
+    if !(1..=most).contains(&routers) {
+        let fix = format!("give 1 to {most}");
+        report.mistake(SETTING, format!("is {routers}"), fix);
+    }
+    for (i, table) in traffic.iter().enumerate() {
+        for (n, limit) in table.rate_limit.iter().enumerate() {
+            let burst = limit.burst.unwrap_or(limit.requests);
+            if burst > 0 && burst < routers {
+                let setting = format!("traffic[{i}].rate_limit[{n}].burst");
+                let problem = format!("is {burst}, and {routers} routers share it");
+                let fix = format!("give at least {routers}, so that each router can grant one");
+                report.mistake(setting, problem, fix);
+            }
+        }
+    }
+    RateSettings {
+        shared_by: NonZeroU32::new(routers).unwrap_or(NonZeroU32::MIN),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::data_plane::admission::Admission;
+use crate::data_plane::buckets::Buckets;
 use crate::data_plane::drain::Drain;
 use crate::data_plane::opening::Opening;
 use crate::data_plane::pool::Bulkheads;
@@ -15,6 +16,8 @@ use crate::view::ViewCell;
 pub(crate) struct RouterState {
     pub(crate) views: Arc<ViewCell>,
     pub(crate) bulkheads: Arc<Bulkheads>,
+    /// The token buckets of rate limits.
+    pub(crate) buckets: Arc<Buckets>,
     /// Makes the holders of shares.
     pub(crate) holders: Arc<Holders>,
     pub(crate) replay_cache: Arc<ShardedReplayCache>,
@@ -31,6 +34,7 @@ impl RouterState {
         Self {
             views,
             bulkheads: Arc::default(),
+            buckets: Arc::default(),
             holders,
             replay_cache: Arc::default(),
             drain,

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use crate::data_plane::admission::Admission;
 use crate::data_plane::authz::Authorizer;
+use crate::data_plane::buckets::Buckets;
 use crate::data_plane::date::DateCache;
 use crate::data_plane::drain::Drain;
 use crate::data_plane::pool::Pools;
@@ -27,6 +28,7 @@ pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) views: Arc<ViewCell>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) drain: Arc<Drain>,
+    pub(crate) buckets: Arc<Buckets>,
     pub(crate) holders: Arc<Holders>,
     pub(crate) authorizer: Authorizer<E, S>,
     pub(crate) pools: Pools,
@@ -43,6 +45,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
         env.fill(&mut seed);
         let seed = u64::from_le_bytes(seed);
         router.holders.key(seed);
+        router.buckets.key(seed);
         let reporter = Reporter::new(clock, sink);
         let authorizer = Authorizer::new(
             router.views.clone(),
@@ -58,6 +61,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
             views: router.views.clone(),
             admission: router.admission.clone(),
             drain: router.drain.clone(),
+            buckets: router.buckets.clone(),
             holders: router.holders.clone(),
             authorizer,
             pools: Pools::new(router.bulkheads.clone()),

@@ -5,6 +5,7 @@ mod access_log;
 mod drain;
 mod listener;
 mod log;
+mod rate;
 mod registry_location;
 mod sources;
 mod trace;
@@ -25,6 +26,7 @@ pub use self::listener::{
     Routed, Serves,
 };
 pub use self::log::{Level, SubjectForm};
+pub use self::rate::{RateRule, RateScope, RateSettings};
 pub use self::registry_location::RegistryLocation;
 pub use self::sources::{FetchSettings, RegistrySettings, Sources};
 pub use self::trace::TraceSettings;
@@ -61,6 +63,8 @@ pub struct RouterSettings {
     pub access_log: AccessLog,
     /// `[trace]`: traces that the router starts. `None`: trace fields pass as they are.
     pub trace: Option<TraceSettings>,
+    /// `[rate_limits]`: what applies to all rate limits.
+    pub rate_limits: RateSettings,
 }
 
 /// `[envelope]`

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::CellTimeouts;
+use super::{CellTimeouts, RateRule};
 
 /// One `[[traffic]]`. A listener names one for its requests, and a route may name another.
 ///
@@ -18,6 +18,12 @@ pub struct TrafficSettings {
     pub idle_timeout: Option<Duration>,
     /// Replaces [`CellTimeouts::total`].
     pub total_timeout: TotalTimeout,
+    /// The most bytes of a request's body: 413 `body_too_large`. `None`: no limit.
+    pub body_bytes_max: Option<u64>,
+    /// Its rate limits, at most one for each [`RateScope`](super::RateScope).
+    pub rates: Vec<RateRule>,
+    /// Whether allowed requests' answers say how much of a rate limit is left.
+    pub rate_fields: bool,
 }
 
 /// The time limit for a whole exchange.
@@ -59,6 +65,9 @@ impl Default for TrafficSettings {
             header_timeout: None,
             idle_timeout: None,
             total_timeout: TotalTimeout::Upstream,
+            body_bytes_max: None,
+            rates: Vec::new(),
+            rate_fields: false,
         }
     }
 }

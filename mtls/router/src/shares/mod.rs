@@ -11,6 +11,8 @@
 //! holders can share a counter, so each has two counters, and the lower one counts: a quiet holder
 //! is refused by mistake only if it shares both with busy ones.
 
+mod news;
+
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -18,6 +20,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use cellway_core::Mono;
 use foldhash::quality::FixedState;
+
+pub(crate) use self::news::News;
 
 /// Lines in a table, and counters in a line. A line is a cache line. Both counters of a holder are
 /// in the same line, so that counting touches only that line.
@@ -30,9 +34,6 @@ const COUNTED_MAX: usize = 1 << 40;
 /// A holder with less than this part of its share isn't to blame for a refusal. Holders that share a
 /// counter add up to less than this.
 const FEW: u128 = 16;
-
-/// The shortest time between two refusals that are reported as news, in milliseconds.
-const NEWS_INTERVAL_MS: u64 = 60_000;
 
 /// The kinds of holders.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -219,9 +220,7 @@ pub(crate) type Stakes = [Stake; 3];
 pub(crate) struct Bound {
     taken: AtomicUsize,
     held: Box<[Line]>,
-    /// When a refusal was last reported as news, in milliseconds of the timers' clock. 0 means
-    /// never.
-    told: AtomicU64,
+    news: News,
 }
 
 /// The counters in one cache line.
@@ -234,7 +233,7 @@ impl Default for Bound {
         Self {
             taken: AtomicUsize::new(0),
             held: (0..LINES).map(|_| Line::default()).collect(),
-            told: AtomicU64::new(0),
+            news: News::default(),
         }
     }
 }
@@ -302,13 +301,7 @@ impl Bound {
 
     /// Whether to report a refusal as news, because the last one was at least a minute ago.
     pub(crate) fn is_news(&self, now: Mono) -> bool {
-        let now = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX - 1) + 1;
-        let told = self.told.load(Relaxed);
-        let due = told == 0 || now.saturating_sub(told) >= NEWS_INTERVAL_MS;
-        due && self
-            .told
-            .compare_exchange(told, now, Relaxed, Relaxed)
-            .is_ok()
+        self.news.is_due(now)
     }
 
     /// Counts a place. Returns how many the holder had before; the number may be too high.

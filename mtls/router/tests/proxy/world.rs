@@ -16,8 +16,8 @@ use cellway_env::{Env, Listener};
 use cellway_router::event::{Event, Exchange, Sink};
 use cellway_router::settings::RegistryLocation;
 use cellway_router::settings::{
-    AccessLog, ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RevocationSettings,
-    RouterSettings, Sources, UpstreamSettings,
+    AccessLog, ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RateSettings,
+    RevocationSettings, RouterSettings, Sources, UpstreamSettings,
 };
 use cellway_router::{Handle, Router};
 use cellway_testbed::{
@@ -120,6 +120,7 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             format!("share refused to {:?}", peer.map(|peer| peer.ip())),
             format!("share refused {} {}", resource.as_str(), share.as_str()),
         ],
+        Event::RateLimited { scope, .. } => vec![format!("rate limited {}", scope.as_str())],
         Event::StreamClosed { reason, .. } => vec![format!("stream closed {reason}")],
         _ => return None,
     })
@@ -358,6 +359,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         envelope: None,
         access_log: AccessLog::Off,
         trace: None,
+        rate_limits: RateSettings::default(),
     }
 }
 

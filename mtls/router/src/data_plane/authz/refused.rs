@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cellway_core::{Challenge, Class, Deny, LeftOut, RETRY_AFTER_DEFAULT, Reason};
 
+use crate::data_plane::buckets::Quota;
 use crate::data_plane::well_formed::RequestRefused;
 use crate::envelope::SealError;
 use crate::tls::ChainRefused;
@@ -16,6 +17,8 @@ pub(crate) struct Refused {
     pub(crate) detail: &'static str,
     pub(crate) challenge: Challenge,
     pub(crate) retry_after: Option<Duration>,
+    /// The rate limit that is used up, if that is the reason.
+    pub(crate) quota: Option<Box<Quota>>,
     /// Whether it was already emitted as a denial.
     pub(crate) told: bool,
 }
@@ -30,6 +33,7 @@ impl Refused {
             detail,
             challenge: Challenge::None,
             retry_after: retry.then_some(RETRY_AFTER_DEFAULT),
+            quota: None,
             told: false,
         }
     }
@@ -130,6 +134,7 @@ impl From<Deny> for Refused {
             detail: deny.detail,
             challenge: deny.challenge,
             retry_after: deny.retry_after,
+            quota: None,
             told: true,
         }
     }

@@ -92,15 +92,16 @@ impl RequestBody {
     }
 
     /// Called when the request was allowed. Notes the policy that stamped it (until then no
-    /// trailers pass) and its stream.
+    /// trailers pass), its stream, and how long it may be.
     pub(crate) fn passes(
         &mut self,
         policy: &Arc<Policy>,
         stream: Option<Arc<Stream>>,
         activity: &Arc<Activity>,
+        bytes_max: Option<u64>,
     ) {
         if let Some(source) = &mut self.source {
-            source.passes(policy, stream, activity);
+            source.passes(policy, stream, activity, bytes_max);
         }
     }
 
@@ -318,6 +319,10 @@ fn poll_read(
             // Nothing follows trailers, and hyper doesn't poll after them.
             let ended = ended || frame.is_trailers();
             let bytes = frame.data_ref().map_or(0, Bytes::len);
+            if !source.may_have(bytes) {
+                progress.is_too_long();
+                return broken(RequestBodyError::TooLong);
+            }
             progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
             if ended {
                 source.ends();

@@ -31,6 +31,8 @@ struct Passed {
     stamped_by: Arc<Policy>,
     stream: Option<Arc<Stream>>,
     activity: Arc<Activity>,
+    /// How many more bytes may come. `None`: no limit.
+    left: Option<u64>,
 }
 
 impl Drop for Passed {
@@ -79,6 +81,8 @@ pub(crate) enum RequestBodyError {
     Cut,
     /// The trailers are over the limits.
     Trailers,
+    /// It is longer than `body_bytes_max` of its route.
+    TooLong,
     /// The router closed the stream.
     Closed(BodyError),
     /// The cell answered without reading it.
@@ -93,6 +97,7 @@ impl fmt::Display for RequestBodyError {
             Self::Client(error) => f.write_str(&words(error)),
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
             Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
+            Self::TooLong => f.write_str("the request's body is longer than body_bytes_max"),
             Self::Closed(why) => why.fmt(f),
             Self::GivenUp => f.write_str(
                 "the cell sent its whole answer without reading the rest of the request's body",
@@ -110,19 +115,32 @@ impl Source {
         }
     }
 
-    /// Notes that the request was allowed: the policy that stamped it, and its stream.
+    /// Notes that the request was allowed: the policy that stamped it, its stream, and how long its
+    /// body may be.
     pub(super) fn passes(
         &mut self,
         policy: &Arc<Policy>,
         stream: Option<Arc<Stream>>,
         activity: &Arc<Activity>,
+        bytes_max: Option<u64>,
     ) {
         activity.body_begins();
         self.passed = Some(Box::new(Passed {
             stamped_by: policy.clone(),
             stream,
             activity: activity.clone(),
+            left: bytes_max,
         }));
+    }
+
+    /// Counts bytes of the body; `false` if there are more than it may have.
+    pub(super) fn may_have(&mut self, bytes: usize) -> bool {
+        let Some(left) = (self.passed.as_mut()).and_then(|passed| passed.left.as_mut()) else {
+            return true;
+        };
+        let rest = left.checked_sub(bytes as u64);
+        *left = rest.unwrap_or(0);
+        rest.is_some()
     }
 
     /// The body as hyper reads it.

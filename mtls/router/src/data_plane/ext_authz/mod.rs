@@ -33,6 +33,7 @@ use crate::data_plane::connection::Connection;
 use crate::data_plane::origin::Origin;
 use crate::data_plane::proxy::answer::{Wants, closing, envelope_keys, from_router};
 use crate::data_plane::proxy::{Announced, Answer, Report, settle_rest};
+use crate::data_plane::rates::{self, Limits};
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
 use crate::envelope;
@@ -178,6 +179,14 @@ async fn decided<E: Env, S: Sink>(
         // Reading the check or waiting for keys may have taken a while, and a reload may have removed
         // the caller.
         caller::check(&report.connection, &view.config)?;
+        // Envoy has rate limits of its own for its routes. The registry's apply here too.
+        let limits = Limits {
+            allow: &allow,
+            traffic: None,
+            shared_by: view.config.settings.rate_limits.shared_by,
+        };
+        let worker = &report.connection.worker;
+        rates::admit(&limits, &worker.buckets, &worker.reporter, case.name)?;
         stamp(&case, &view, &allow, &mut parts)?;
         Ok(Mutations::new(&before, &parts.headers, &view, &allow))
     });

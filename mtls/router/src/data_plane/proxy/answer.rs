@@ -21,6 +21,7 @@ use super::trailers::Trailers;
 use super::unread::Announced;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::Turn;
+use crate::data_plane::buckets::secs_up;
 use crate::envelope;
 use crate::observe::event::{Owner, Sink};
 
@@ -81,6 +82,9 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     own(&report, rules, Owner::Cell, &mut parts.headers);
     if let Some(cors) = &report.cors {
         cors.write(&mut parts.headers);
+    }
+    if let Some(quota) = &report.quota {
+        quota.write(&mut parts.headers);
     }
     let early = answered.progress.as_ref();
     if early.is_some_and(|progress| progress.turn() != Turn::Done) {
@@ -211,7 +215,10 @@ pub(crate) fn say_why<E: Env, S: Sink>(
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(after) = refused.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        headers.insert(RETRY_AFTER, HeaderValue::from(secs_up(after).max(1)));
+    }
+    if let Some(quota) = refused.quota.as_ref().or(report.quota.as_ref()) {
+        quota.write(headers);
     }
     own(report, rules, Owner::Router, headers);
     headers.insert(

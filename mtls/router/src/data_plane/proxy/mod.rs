@@ -21,10 +21,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use cellway_core::Allow;
+use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
 use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 
 pub use self::again::RESENDS_MAX;
@@ -38,6 +39,7 @@ pub(crate) use self::unread::{Announced, settle_rest};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
+use crate::data_plane::rates::{self, Limits};
 use crate::data_plane::streams::{Side, Stream};
 use crate::data_plane::target;
 use crate::data_plane::turns::Turns;
@@ -125,7 +127,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
 /// streams.
 ///
 /// # Errors
-/// The request can't be stamped, and must not reach the cell.
+/// A rate limit is used up, or the body is too long, or the request can't be stamped. It must not reach the cell.
 fn prepare<E: Env, S: Sink>(
     report: &mut Report<E, S>,
     spread: u64,
@@ -134,6 +136,21 @@ fn prepare<E: Env, S: Sink>(
     outgoing: &mut Outgoing,
 ) -> Result<Allow, Refused> {
     let (config, parts) = (&view.config, &mut outgoing.parts);
+    let traffic = config.traffic(report.connection.listener, target::path_and_query(parts));
+    let limits = Limits {
+        allow: &allow,
+        traffic: Some(traffic),
+        shared_by: config.settings.rate_limits.shared_by,
+    };
+    let worker = &report.connection.worker;
+    let name = &report.connection.name;
+    let quota = rates::admit(&limits, &worker.buckets, &worker.reporter, name)?;
+    report.quota = quota.filter(|_| traffic.rate_fields).map(Box::new);
+    let body_bytes_max = traffic.body_bytes_max;
+    if body_bytes_max.is_some_and(|most| outgoing.body.size_hint().lower() > most) {
+        let detail = "the request's body is longer than body_bytes_max of its route";
+        return Err(Refused::new(Reason::BodyTooLarge, detail));
+    }
     // Reserve room once for the forwarding fields, the stamps, an envelope and what HTTP needs.
     parts.headers.reserve(FIELDS_ADDED);
     if let Some(settings) = config.settings.trace {
@@ -147,6 +164,7 @@ fn prepare<E: Env, S: Sink>(
         &config.settings.policy,
         report.stream.clone(),
         &report.connection.activity,
+        body_bytes_max,
     );
     report.cell = Some(allow.cell.clone());
     report.allowed = Some(allow.reason);

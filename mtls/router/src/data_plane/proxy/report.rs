@@ -13,6 +13,7 @@ use super::forward::Outgoing;
 use super::record::Record;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Case, Refused};
+use crate::data_plane::buckets::Quota;
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::data_plane::turns::Turns;
@@ -43,6 +44,8 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) complete: bool,
     /// The CORS fields of the answer.
     pub(super) cors: Option<Box<Grant>>,
+    /// What the answer says about a rate limit.
+    pub(super) quota: Option<Box<Quota>>,
     /// The request as an open stream, after it was allowed.
     pub(crate) stream: Option<Arc<Stream>>,
     /// What the access log says. `None` if it is off.
@@ -78,6 +81,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             bytes: 0,
             complete: false,
             cors: None,
+            quota: None,
             stream: None,
             record: None,
             answered: None,

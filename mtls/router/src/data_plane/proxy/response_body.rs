@@ -184,6 +184,10 @@ impl<E: Env, S: Sink> Answering<E, S> {
         {
             return Poll::Ready(Some(Err(self.close(reason))));
         }
+        // The cell doesn't get the rest of such a body, so its answer can't be trusted to the end.
+        if body.is_too_long() {
+            return Poll::Ready(Some(Err(self.close(Reason::BodyTooLarge))));
+        }
         // A request body that is too slow ends the exchange even while the answer makes progress.
         if body.is_outrun() {
             return Poll::Ready(Some(Err(self.close(Reason::ClientTimeout))));
@@ -213,6 +217,9 @@ impl<E: Env, S: Sink> Answering<E, S> {
                 }
                 Err((reason, why)) => Poll::Ready(Some(Err(self.break_off(reason, why)))),
             },
+            Poll::Ready(Some(Err(_))) if body.is_too_long() => {
+                Poll::Ready(Some(Err(self.close(Reason::BodyTooLarge))))
+            }
             Poll::Ready(Some(Err(error))) => {
                 let reason = health_report::reason(&error);
                 Poll::Ready(Some(Err(self.break_off(reason, &error.to_string()))))
@@ -261,6 +268,11 @@ impl CellBody {
     /// Whether nothing more follows.
     fn is_over(&self) -> bool {
         self.framing.ended() || self.incoming.is_end_stream()
+    }
+
+    /// Whether the rest of the request's body is cut because it is too long.
+    fn is_too_long(&self) -> bool {
+        (self.progress.as_ref()).is_some_and(|progress| progress.was_too_long())
     }
 
     /// Whether the client sends the rest of its request too slowly.

@@ -1,7 +1,7 @@
 //! The holders that a request's place in a bulkhead is counted for, and the answer if one has used
 //! up its share.
 
-use cellway_core::{Allow, Identity, Reason, Text};
+use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 
 use super::{Refused, Report};
@@ -22,8 +22,8 @@ pub(super) fn stakes<E: Env, S: Sink>(
     shares: &CellShares,
 ) -> Stakes {
     let holders = &connection.worker.holders;
-    let identity = proved(allow);
-    let tenant = tenant(allow);
+    let identity = allow.proved_identity();
+    let tenant = allow.proved_tenant();
     let subject = identity.and_then(|identity| identity.subject.as_ref());
     let caller = match subject {
         Some(subject) => holders.named(Share::Caller, (tenant, subject)),
@@ -36,24 +36,6 @@ pub(super) fn stakes<E: Env, S: Sink>(
         Stake::new(Share::Caller, caller, shares.caller),
         Stake::new(Share::Tenant, tenant, shares.tenant),
     ]
-}
-
-/// The request's identity, unless its policy is `disabled`: then it is the same for all requests
-/// and proves nothing.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "only one reason proves nothing"
-)]
-fn proved(allow: &Allow) -> Option<&Identity> {
-    match allow.reason {
-        Reason::Insecure => None,
-        _ => Some(&allow.identity),
-    }
-}
-
-/// The tenant that the request was proved to be for.
-fn tenant(allow: &Allow) -> Option<&Text> {
-    proved(allow)?.tenant.as_ref()
 }
 
 /// The refusal if the cell is at its limit, or one of the request's holders has used up its share.
@@ -73,7 +55,7 @@ pub(super) fn refused<E: Env, S: Sink>(
             share,
             peer: Some(report.connection.origin.address),
             cell: Some(&allow.cell.id),
-            tenant: tenant(allow),
+            tenant: allow.proved_tenant(),
             news: bulkhead.requests().is_news(now.mono),
         };
         worker.reporter.emit_at(now, &event);
@@ -102,10 +84,10 @@ fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str
         (LimitRefused::Share(Share::Caller | Share::Address), false) => {
             "this caller has used up its share of the requests in flight to the cell"
         }
-        (LimitRefused::Share(Share::Tenant), true) if tenant(allow).is_none() => {
+        (LimitRefused::Share(Share::Tenant), true) if allow.proved_tenant().is_none() => {
             "requests without a verified tenant have used up their share of the connections to the cell"
         }
-        (LimitRefused::Share(Share::Tenant), false) if tenant(allow).is_none() => {
+        (LimitRefused::Share(Share::Tenant), false) if allow.proved_tenant().is_none() => {
             "requests without a verified tenant have used up their share of the requests in flight to the cell"
         }
         (LimitRefused::Share(Share::Tenant), true) => {

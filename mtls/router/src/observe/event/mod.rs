@@ -22,7 +22,7 @@ pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
 use crate::finding::Finding;
-use crate::settings::EnvelopeForm;
+use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
 pub use crate::tls::HandshakeError;
@@ -235,6 +235,19 @@ pub enum Event<'a> {
         /// The tenant, if one was verified.
         tenant: Option<&'a Text>,
         /// Whether this is the first refusal at this limit in a minute.
+        news: bool,
+    },
+    /// An allowed request was refused because a rate limit is used up. Its `Responded` follows.
+    RateLimited {
+        /// The listener's name.
+        listener: &'a str,
+        /// Which kind of limit it is.
+        scope: RateScope,
+        /// The placement, if one chose the cell.
+        placement: Option<&'a Text>,
+        /// The tenant, if one was verified.
+        tenant: Option<&'a Text>,
+        /// Whether this is the first refusal by a limit of this kind in a minute.
         news: bool,
     },
     /// A connection to a cell was made.

@@ -46,6 +46,10 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             true => (Warn, "share_refused"),
             false => (Debug, "share_refused"),
         },
+        Event::RateLimited { news, .. } => match news {
+            true => (Warn, "rate_limited"),
+            false => (Debug, "rate_limited"),
+        },
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
         Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),

@@ -29,7 +29,7 @@ use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
     Asked, Changed, Closed, HandshakeError, Owner, SealOutcome, Startup, Unserved,
 };
-use crate::settings::EnvelopeForm;
+use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
 
@@ -91,6 +91,13 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
             resource: Resource::CellRequests,
             share: Share::Tenant,
             cell: Some(&text("a")),
+            tenant: Some(&text("acme")),
+            news,
+        });
+        tell(&Event::RateLimited {
+            listener,
+            scope: RateScope::Tenant,
+            placement: Some(&text("shared")),
             tenant: Some(&text("acme")),
             news,
         });

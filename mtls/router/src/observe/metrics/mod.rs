@@ -123,6 +123,7 @@ impl Sink for Counting {
             Event::ShareRefused {
                 resource, share, ..
             } => shard.share_refused(*resource, *share),
+            Event::RateLimited { scope, .. } => shard.rate_limited.add(*scope as usize),
             Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);

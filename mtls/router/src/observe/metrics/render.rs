@@ -14,6 +14,7 @@ use super::load::CellLoad;
 use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
 use crate::observe::event::{Closed, HandshakeError, SealOutcome};
+use crate::settings::RateScope;
 use crate::shares::{Resource, Share};
 
 impl Metrics {
@@ -116,6 +117,8 @@ impl Page {
                         | Class::BadRequest
                         | Class::HeadersTooLarge
                         | Class::RequestTimeout
+                        | Class::BodyTooLarge
+                        | Class::TooManyRequests
                         | Class::BadGateway
                         | Class::GatewayTimeout => "deny",
                     };
@@ -144,6 +147,7 @@ impl Page {
         self.preflights(shards);
         self.streams_closed(shards);
         self.shares_refused(shards);
+        self.rate_limited(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
         // Read the answers first, so that an answer that ends meanwhile can't make the difference
@@ -212,6 +216,17 @@ impl Page {
                     self.sample(name, &labels, count);
                 }
             }
+        }
+    }
+
+    fn rate_limited(&mut self, shards: &[Arc<Shard>]) {
+        let name = "rate_limited_total";
+        let help =
+            "Allowed requests that were refused because a rate limit is used up, by kind of limit.";
+        self.head(name, "counter", help);
+        for (at, scope) in RateScope::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.rate_limited.get(at));
+            self.sample(name, &[("limit", scope.as_str())], count);
         }
     }
 

@@ -15,7 +15,7 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 use super::cells::{Cells, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
 use crate::observe::event::{Closed, HandshakeError, Owner, SealOutcome};
-use crate::settings::EnvelopeForm;
+use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 
 /// The modes, in the order of their counters.
@@ -55,6 +55,7 @@ pub(super) struct Shard {
     pub(super) preflights: Counters<2>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
+    pub(super) rate_limited: Counters<{ RateScope::ALL.len() }>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
     pub(super) accept_failed: Counter,

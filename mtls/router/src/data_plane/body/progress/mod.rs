@@ -1,6 +1,6 @@
 //! Progress of a request's body, for the code that waits for the answer.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub(crate) struct Progress {
     /// How much of the pace's grace is used up, in nanoseconds.
     used: AtomicU64,
     waiting: Mutex<Waiting>,
+    too_long: AtomicBool,
     /// Whether a body that nobody needs is read and discarded, so that the client's connection
     /// stays open.
     drains: bool,
@@ -93,6 +94,7 @@ impl Progress {
             turn_began: AtomicU64::new(0),
             used: AtomicU64::new(0),
             waiting: Mutex::default(),
+            too_long: AtomicBool::new(false),
             drains,
             kept: Kept::default(),
         }
@@ -216,6 +218,16 @@ impl Progress {
         if let Some(waker) = end {
             waker.wake();
         }
+    }
+
+    /// Notes that the body is longer than its route allows. It is cut now.
+    pub(crate) fn is_too_long(&self) {
+        self.too_long.store(true, Relaxed);
+    }
+
+    /// Whether the body was cut because it is longer than its route allows.
+    pub(crate) fn was_too_long(&self) -> bool {
+        self.too_long.load(Relaxed)
     }
 
     /// Notes that nothing moved and that the router waits for the client.

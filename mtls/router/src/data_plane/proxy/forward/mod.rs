@@ -358,6 +358,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         error: &hyper::Error,
         spare: Option<Spare>,
     ) -> (Attempt, Option<Request<RequestBody>>) {
+        if self.is_too_long() {
+            let detail = "the request's body is longer than body_bytes_max of its route";
+            return (Attempt::Failed(Reason::BodyTooLarge, detail), None);
+        }
         if self.turn() == Turn::Broken {
             let broken = match self.report.connection.faults.in_body() {
                 Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),

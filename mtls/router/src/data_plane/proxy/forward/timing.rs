@@ -53,6 +53,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         total.into_iter().chain(failover).min_by_key(|(at, _)| *at)
     }
 
+    /// Whether the body was cut because it is longer than its route allows.
+    pub(super) fn is_too_long(&self) -> bool {
+        (self.progress.as_ref()).is_some_and(|progress| progress.was_too_long())
+    }
+
     pub(super) fn turn(&self) -> Turn {
         self.progress
             .as_ref()

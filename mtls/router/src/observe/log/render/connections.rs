@@ -1,4 +1,4 @@
-//! Lines about listeners and their clients' connections.
+//! Lines about listeners, their clients' connections, and limits.
 
 use super::{Line, millis};
 use crate::observe::event::Event;
@@ -45,6 +45,17 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("resource", resource.as_str())
             .str("share", share.as_str())
             .opt("cell", *cell, Line::show)
+            .opt("tenant", *tenant, Line::show),
+        Event::RateLimited {
+            listener,
+            scope,
+            placement,
+            tenant,
+            news: _,
+        } => line
+            .str("listener", listener)
+            .str("limit", scope.as_str())
+            .opt("placement", *placement, Line::show)
             .opt("tenant", *tenant, Line::show),
         _ => line,
     }

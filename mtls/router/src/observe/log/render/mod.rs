@@ -39,7 +39,8 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::ConnectionRefused { .. }
         | Event::ConnectionClosed { .. }
         | Event::TlsRefused { .. }
-        | Event::ShareRefused { .. } => connections::body(line, event),
+        | Event::ShareRefused { .. }
+        | Event::RateLimited { .. } => connections::body(line, event),
         Event::Decided { .. }
         | Event::CellBound { .. }
         | Event::Envelope { .. }

@@ -169,12 +169,15 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
 /// is down or full. Otherwise one client made a mistake.
 fn is_outage(class: Class) -> bool {
     match class {
-        Class::Unavailable | Class::BadGateway | Class::GatewayTimeout => true,
+        Class::Unavailable | Class::TooManyRequests | Class::BadGateway | Class::GatewayTimeout => {
+            true
+        }
         Class::Allow
         | Class::Unauthenticated
         | Class::Forbidden
         | Class::BadRequest
         | Class::HeadersTooLarge
+        | Class::BodyTooLarge
         | Class::RequestTimeout => false,
     }
 }
