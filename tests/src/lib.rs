@@ -3,4 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod decide;
+pub mod pki;
+pub mod python;
 pub mod world;

@@ -7,6 +7,7 @@
 
 mod fields;
 mod forwarded;
+mod grpc_timeout;
 mod hop;
 mod media;
 mod names;
@@ -18,6 +19,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::fields::forbidden_in_trailers;
 pub use self::forwarded::{Forwarded, ForwardedValues, Hop, forward};
+pub use self::grpc_timeout::{GRPC_TIMEOUT, grpc_timeout, grpc_timeout_value};
 pub use self::hop::ConnectionFieldRefused;
 use self::media::Grpc;
 pub use self::media::is_grpc;

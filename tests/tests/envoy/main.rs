@@ -7,7 +7,6 @@
 )]
 
 mod install;
-mod pki;
 mod server;
 
 use std::path::PathBuf;
@@ -15,11 +14,11 @@ use std::time::Duration;
 
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Answer, Client, EchoCell, Protocol, Report, Request, ServerTls, Signer};
+use cellway_tests::pki::Pki;
 use cellway_tests::world::{Host, Running, World};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use crate::pki::Pki;
 use crate::server::{Envoy, adapted};
 
 const GRPC: &str = include_str!("../../../docs/envoy/grpc.yaml");

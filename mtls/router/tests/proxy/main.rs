@@ -25,6 +25,7 @@ mod endpoints;
 mod envelope;
 mod forward;
 mod frames;
+mod grpc;
 mod identity;
 mod idle_http2;
 mod listener_changed;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::headers::{self, HeaderRules};
-use cellway_core::{Challenge, Class};
+use cellway_core::{Challenge, Class, Reason};
 use cellway_env::Env;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -108,6 +108,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         total: answered.total,
         timer: None,
         gives_up: announced.is_given_up(),
+        grpc: !report.connection.activity.is_http1() && headers::is_grpc(&parts.headers),
     };
     Response::from_parts(parts, ResponseBody::cell(report, body))
 }
@@ -284,9 +285,14 @@ pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) ->
 /// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
 fn grpc(refused: &Refused, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    let status = refused.class.grpc_status().unwrap_or(2);
+    grpc_status(refused.class, refused.reason, headers);
+}
+
+/// Adds the status of this class, and the reason as its message.
+pub(super) fn grpc_status(class: Class, reason: Reason, headers: &mut HeaderMap) {
+    let status = class.grpc_status().unwrap_or(2);
     headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
-    let message = HeaderValue::from_static(refused.reason.as_str());
+    let message = HeaderValue::from_static(reason.as_str());
     headers.insert("grpc-message", message);
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::report::Report;
 use super::trailers::take_end;
-use super::{health_report, unread};
+use super::{answer, health_report, unread};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
@@ -57,6 +57,9 @@ pub(super) struct CellBody {
     pub(super) timer: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Whether to stop reading the request's body once the answer is complete.
     pub(super) gives_up: bool,
+    /// Whether it is a gRPC answer over HTTP/2. If it breaks off, its trailers say why, because gRPC
+    /// clients make a status of a reset that says less.
+    pub(super) grpc: bool,
 }
 
 impl<E: Env, S: Sink> ResponseBody<E, S> {
@@ -178,6 +181,24 @@ impl<E: Env, S: Sink> Answering<E, S> {
         let Source::Cell(body) = &mut self.source else {
             return Poll::Ready(None);
         };
+        let grpc = body.grpc;
+        let polled = self.poll_source(cx);
+        match polled {
+            Poll::Ready(Some(Err(BodyError(reason)))) if grpc => {
+                Poll::Ready(Some(Ok(Frame::trailers(grpc_failure(reason)))))
+            }
+            polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+        }
+    }
+
+    /// The next frame of a cell's answer, or why it breaks off.
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Cell(body) = &mut self.source else {
+            return Poll::Ready(None);
+        };
         let stream = self.report.as_ref().and_then(|it| it.stream.as_ref());
         if let Some(stream) = stream
             && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
@@ -243,6 +264,13 @@ impl<E: Env, S: Sink> Answering<E, S> {
             false => self.break_off(reason, reason.describe()),
         }
     }
+}
+
+/// The trailers of a gRPC answer that breaks off.
+fn grpc_failure(reason: Reason) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    answer::grpc_status(reason.class(), reason, &mut trailers);
+    trailers
 }
 
 impl CellBody {

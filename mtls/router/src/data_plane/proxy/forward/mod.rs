@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use self::rewrite::{for_any_cell, for_http1, for_http2};
-use self::timing::{set_pace, until};
+use self::timing::{deadline, set_pace, until};
 use super::again::{self, Resends};
 use super::candidates::Candidates;
 use super::report::Report;
@@ -49,6 +49,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
+    /// Whether the cell is told how much time is left, as the caller told the router.
+    has_deadline: bool,
     /// Until when further endpoints are tried. Set when the first couldn't be reached.
     failover: Option<Instant>,
     resends: Resends,
@@ -124,12 +126,14 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     drop(bulkhead);
     let listener = report.connection.listener;
     set_pace(&outgoing, config.listener(listener));
+    let deadline = deadline(report, &outgoing.parts);
     let traffic = config.traffic(listener, target::path_and_query(&outgoing.parts));
     let mut forwarding = Forwarding {
         report,
         permit,
         progress: outgoing.progress,
-        total: until(traffic, config),
+        total: until(traffic, config, deadline),
+        has_deadline: deadline.is_some(),
         traffic,
         failover: None,
         resends: Resends::new(config.settings.upstream.retry_percent),
@@ -259,6 +263,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Sender::H1(_) => for_http1(request, url),
             Sender::H2(_) => for_http2(request, url),
         });
+        if let (true, Some(total), Some(request)) = (self.has_deadline, self.total, slot.as_mut()) {
+            let left = total.saturating_duration_since(Instant::now());
+            let value = headers::grpc_timeout_value(left);
+            request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
+        }
         // Borrowed from the slot, because a borrowed local would make the future larger.
         let spare = (slot.as_mut())
             .and_then(|request| self.resends.spare(&lease, request, || self.places()));

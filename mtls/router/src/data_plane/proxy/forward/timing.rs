@@ -6,14 +6,16 @@ use std::pin::{Pin, pin};
 
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, Version};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Turn};
 use crate::data_plane::pool::ConnectError;
+use crate::data_plane::proxy::report::Report;
 use crate::observe::event::Sink;
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings, TrafficSettings};
 
@@ -144,8 +146,30 @@ pub(super) fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
     }
 }
 
-/// When the whole exchange must be over.
-pub(super) fn until(traffic: &TrafficSettings, config: &ActiveConfig) -> Option<Instant> {
+/// When the whole exchange must be over. `deadline` is the caller's own.
+pub(super) fn until(
+    traffic: &TrafficSettings,
+    config: &ActiveConfig,
+    deadline: Option<Instant>,
+) -> Option<Instant> {
     let limits = traffic.timeouts(&config.settings.upstream.timeouts);
-    limits.total.map(|total| Instant::now() + total)
+    let total = limits.total.map(|total| Instant::now() + total);
+    total.into_iter().chain(deadline).min()
+}
+
+/// When a gRPC caller stops waiting, counted from the request's header: what came before, such as a
+/// wait for keys, is part of its time.
+pub(super) fn deadline<E: Env, S: Sink>(report: &Report<E, S>, request: &Parts) -> Option<Instant> {
+    // gRPC needs HTTP/2.
+    if request.version != Version::HTTP_2 || !headers::is_grpc(&request.headers) {
+        return None;
+    }
+    let timeout = headers::grpc_timeout(&request.headers)?;
+    let began = report
+        .connection
+        .worker
+        .reporter
+        .clock()
+        .instant(report.began.mono);
+    began.checked_add(timeout)
 }

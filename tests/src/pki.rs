@@ -1,8 +1,14 @@
-//! Certificates that an Envoy takes: it knows ECDSA, and the lab signs with Ed25519.
+//! Certificates for programs on BoringSSL, such as Envoy and grpcio: they know ECDSA, and the testbed signs
+//! with Ed25519.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that finds nothing has found a bug"
+)]
 
 use std::sync::Arc;
 
-use cellway_tests::world::{Folder, provider};
+use crate::world::{Folder, provider};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SanType,
@@ -11,13 +17,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-/// One authority for all that meet an Envoy.
-pub(crate) struct Pki {
+/// One authority for everybody in a test.
+pub struct Pki {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    pub(crate) fn new() -> Self {
+    /// A new authority.
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         // A leaf of the same name would look self-signed.
         params
@@ -29,12 +37,13 @@ impl Pki {
         Self { issuer }
     }
 
-    pub(crate) fn pem(&self) -> String {
+    /// Its certificate.
+    pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// Certificate and key, in PEM.
-    pub(crate) fn issue(&self, san: &str) -> (String, String) {
+    pub fn issue(&self, san: &str) -> (String, String) {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![match san.parse() {
             Ok(address) => SanType::IpAddress(address),
@@ -51,14 +60,14 @@ impl Pki {
     }
 
     /// Writes `name.pem` and `name.key`.
-    pub(crate) fn write(&self, folder: &Folder, name: &str, san: &str) {
+    pub fn write(&self, folder: &Folder, name: &str, san: &str) {
         let (certificate, key) = self.issue(san);
         folder.write(&format!("{name}.pem"), &certificate);
         folder.write(&format!("{name}.key"), &key);
     }
 
     /// TLS of a client that shows a certificate with this name.
-    pub(crate) fn client(&self, san: Option<&str>, alpn: &[u8]) -> Arc<ClientConfig> {
+    pub fn client(&self, san: Option<&str>, alpn: &[u8]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(provider().crypto)
