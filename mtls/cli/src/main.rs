@@ -17,6 +17,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Only the binary chooses an allocator. A program that embeds the router keeps its own. The reasons
+/// are in `docs/decisions/allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The exit code of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Exit {

@@ -88,6 +88,8 @@ fn the_crates_stay_apart() {
                 "rcgen",
                 "jsonwebtoken",
                 "clap",
+                // Whoever embeds the router chooses the allocator.
+                "mimalloc",
             ],
         ),
         (TESTBED, &[ROUTER, CLI, "clap"]),
