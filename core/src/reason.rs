@@ -208,7 +208,7 @@ reasons! {
     BadRequest => "bad_request", BadRequest;
     /// A policy's rules or a listener's routes depend on the path, and it can be read in two ways, or a header names another method, path or content type.
     AmbiguousRequest => "ambiguous_request", BadRequest;
-    /// The request's header or trailers are over 64 KiB, or have more than 128 fields.
+    /// The request's header or trailers are over 64 KiB, or have more than 100 fields.
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
     /// The tenant, the placement or the route has used up a rate limit; `Retry-After` says when to try again.
     RateLimited => "rate_limited", TooManyRequests;

@@ -62,7 +62,7 @@ errors! {
     /// More than [`Limits::bytes`](super::Limits::bytes).
     TooLong => "the header or the trailers are too long: a request's may have 64 KiB",
     /// More than [`Limits::fields`](super::Limits::fields).
-    TooMany => "the header or the trailers have too many fields: a request's may have 128 fields",
+    TooMany => "the header or the trailers have too many fields: a request's may have 100 fields",
     /// RFC 9112, section 9.2.
     Unasked => "the cell sent an answer that no request asked for",
 }

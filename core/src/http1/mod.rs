@@ -32,8 +32,9 @@ pub use self::head::check_target;
 
 /// The most bytes of a request's head, and of its trailer section.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// The most fields of a request's head, and of its trailer section.
-pub const FIELDS_MAX: usize = 128;
+/// The most fields of a request's head, and of its trailer section. This is Envoy's default, and as
+/// many as hyper parses without an allocation.
+pub const FIELDS_MAX: usize = 100;
 
 /// The limits of a message's head and of its trailer section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -166,7 +166,7 @@ impl Default for AnswerLimits {
     fn default() -> Self {
         Self {
             header_bytes_max: 64 * 1024,
-            header_fields_max: 128,
+            header_fields_max: 100,
         }
     }
 }

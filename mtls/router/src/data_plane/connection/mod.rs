@@ -39,7 +39,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::client::Client;
-use crate::data_plane::http1::{Faults, Guarded, Requests};
+use crate::data_plane::http1::{Faults, Guarded, HYPER_FIELDS_MAX, Requests};
 use crate::data_plane::http2::{Blocks, Listening, REQUEST_LIST_MAX};
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::turns::Turns;
@@ -380,8 +380,9 @@ fn http2_builder<E>(executor: E, streams_max: u32) -> http2::Builder<E> {
     builder
 }
 
-/// Serves HTTP/1.1 under the router's limits.
+/// Serves HTTP/1.1 under the router's limits. The guard counts the fields.
 fn http1_builder() -> http1::Builder {
+    const { assert!(FIELDS_MAX <= HYPER_FIELDS_MAX) };
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -391,7 +392,6 @@ fn http1_builder() -> http1::Builder {
         // A client may close its sending side and still read. A client that is gone is noticed by
         // reading ahead if it resets the connection, otherwise by the timeouts.
         .half_close(true)
-        .max_headers(FIELDS_MAX)
         .max_header_size(HYPER_HEADER_BYTES_MAX);
     builder
 }

@@ -18,6 +18,10 @@ pub(crate) use self::answers::{Answers, Http1Sender};
 pub(crate) use self::guarded::Guarded;
 pub(crate) use self::requests::{Faults, Requests};
 
+/// hyper's own limit on fields, unless it gets another. Up to this many it keeps on its stack. Any
+/// limit that it is given, however low, makes it allocate and fill memory for each message.
+pub(crate) const HYPER_FIELDS_MAX: usize = 100;
+
 /// The guard's fault, if the error comes from one.
 pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<MessageError> {
     let mut next = Some(error);

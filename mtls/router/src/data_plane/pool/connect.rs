@@ -14,7 +14,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::bulkhead::ConnectionPermit;
 use crate::data_plane::body::RequestBody;
-use crate::data_plane::http1::{Answers, Guarded, Http1Sender};
+use crate::data_plane::http1::{Answers, Guarded, HYPER_FIELDS_MAX, Http1Sender};
 use crate::data_plane::http2::{Blocks, HEADER_LIST_MAX, Listening, Spawner};
 use crate::data_plane::wire::Wire;
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
@@ -169,8 +169,13 @@ async fn speak_http1<E: Env>(
 ) -> hyper::Result<Opened> {
     let side = Answers::new(answers);
     let question = side.question();
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(answers.header_fields_max as usize)
+    let mut builder = http1::Builder::new();
+    // The guard counts the fields.
+    let fields_max = answers.header_fields_max as usize;
+    if fields_max > HYPER_FIELDS_MAX {
+        builder.max_headers(fields_max);
+    }
+    let (sender, connection) = builder
         .max_header_size(answers.header_bytes_max as usize)
         .handshake(TokioIo::new(Guarded::new(wire, side)))
         .await?;
