@@ -29,6 +29,14 @@ bench:
     cargo bench -p cellway-tests
     cargo bench -p cellway --bench proxy
 
+# CPU time of a request, for each kind of work (benches/README.md)
+bench-proxy:
+    cargo bench --profile dist -p cellway --bench proxy
+
+# Instructions of a request; fails if there are over 5 % more than benches/instructions.json says
+bench-guard *ARGS:
+    cargo bench -p cellway --bench proxy -- --instructions {{ARGS}}
+
 # Run each fuzz target for this many seconds, or only the named one: just fuzz 300 token
 fuzz SECONDS="60" TARGET="":
     tests/fuzz/run {{SECONDS}} {{TARGET}}

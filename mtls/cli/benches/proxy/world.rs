@@ -21,24 +21,25 @@ use http_body_util::Full;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::ANSWER_LEN;
+use super::work::{Listener, Work};
 
-const TENANTS: usize = 1000;
+/// Bytes of an answer.
+pub(crate) const ANSWER_LEN: usize = 256;
+
+/// Tenants with tokens.
+pub(crate) const TENANTS: usize = 1000;
+/// Clients with certificates, each with a tenant of its own.
+const CLIENTS: usize = 64;
 /// Longer than any run.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Where the router is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Listener {
-    /// Without TLS and identity.
-    Plain,
-    /// Mutual TLS, and a token that says the tenant.
-    Mutual,
-}
+/// The name of the machine, for certificates.
+const HOST: San = San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 /// One authority for all, as small as it gets.
 struct Authority {
@@ -50,38 +51,41 @@ struct Authority {
 /// The router, its cells, and what its clients carry. The router ends with it.
 pub(crate) struct World {
     router: Child,
-    plain: SocketAddr,
-    mutual: SocketAddr,
+    listeners: [SocketAddr; Listener::ALL.len()],
     bearers: Arc<[HeaderValue]>,
     authority: Authority,
-    client: Credential,
+    clients: Vec<Credential>,
 }
 
 impl World {
-    /// Starts the cells, on a thread of their own, and the router.
-    pub(crate) fn start() -> Self {
+    /// Starts the cells, on a thread of their own, and the router: under the program `under`, if it
+    /// isn't empty.
+    pub(crate) fn start(under: &[String]) -> Self {
         let now = TokioEnv::new().unix_now();
         let authority = Authority::generate(now);
         let signer = Signer::generate("bench", Algorithm::Rs256).expect("a key");
-        let cells = start_cells(authority.server(&authority.issue("cell", Usage::Server, 2)));
+        let cells = start_cells(authority.server(&authority.issue(HOST, Usage::Server, 2)));
         let folder = folder();
         let write = |name: &str, content: &str| {
             std::fs::write(folder.join(name), content).expect("a folder that can be written");
         };
-        let credential = authority.issue("router", Usage::Both, 3);
+        let credential = authority.issue(HOST, Usage::Both, 3);
         write("ca.pem", &authority.ca.pem());
         write("router.pem", credential.pem());
         write("router.key", &credential.key.pem().expect("a key"));
         write("keys.json", &format!(r#"{{"keys":[{}]}}"#, signer.jwk()));
         write("registry.json", &registry(&cells));
         write("cellway.toml", include_str!("cellway.toml"));
-        let (router, [plain, mutual]) = start_router(&folder);
+        let (router, listeners) = start_router(&folder, under);
+        let client = |number| {
+            let uri = San::Uri(format!("spiffe://bench.example/tenant/{}", client(number)));
+            authority.issue(uri, Usage::Client, 4 + number as u64)
+        };
         Self {
             router,
-            plain,
-            mutual,
+            listeners,
             bearers: bearers(&signer, now),
-            client: authority.issue("client", Usage::Client, 4),
+            clients: (0..CLIENTS).map(client).collect(),
             authority,
         }
     }
@@ -91,46 +95,48 @@ impl World {
         self.router.id()
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self, listener: Listener) -> SocketAddr {
-        match listener {
-            Listener::Plain => self.plain,
-            Listener::Mutual => self.mutual,
+    /// Asks the router to end, and waits until it has.
+    pub(crate) fn end(&mut self) {
+        // The kernel's number of a process fits.
+        if let Some(process) = Pid::from_raw(self.router.id() as i32) {
+            let _ = kill_process(process, Signal::TERM);
         }
+        let _ = self.router.wait();
     }
 
-    /// What to ask it for.
-    pub(crate) fn uri(&self, listener: Listener, protocol: Protocol) -> Uri {
-        let scheme = match listener {
-            Listener::Plain => "http",
-            Listener::Mutual => "https",
-        };
-        let uri = match protocol {
-            Protocol::Http1 => "/orders?page=2".to_owned(),
-            Protocol::Http2 => format!("{scheme}://bench.example/orders?page=2"),
-        };
-        uri.try_into().expect("a URI")
+    /// Where a listener is.
+    pub(crate) fn address(&self, listener: Listener) -> SocketAddr {
+        let index = Listener::ALL.iter().position(|it| *it == listener);
+        self.listeners[index.expect("one of all")]
     }
 
-    /// TLS towards it.
-    pub(crate) fn client_tls(
-        &self,
-        listener: Listener,
-        protocol: Protocol,
-    ) -> Option<Arc<ClientConfig>> {
+    /// What to ask for.
+    pub(crate) fn uri(&self, work: Work) -> Uri {
+        let uri = match work.protocol {
+            Protocol::Http1 => "/orders?page=2",
+            Protocol::Http2 => "https://bench.example/orders?page=2",
+        };
+        Uri::from_static(uri)
+    }
+
+    /// The TLS of the client of this number.
+    pub(crate) fn client_tls(&self, work: Work, number: usize) -> Option<Arc<ClientConfig>> {
         let Authority { ca, tls, .. } = &self.authority;
+        let client = &self.clients[number % self.clients.len()];
         let config = || {
             let roots = Ca::roots(&[ca])?;
-            tls.client(roots, Some(&self.client), protocol)
+            tls.client(roots, Some(client), work.protocol)
         };
-        (listener == Listener::Mutual).then(|| config().expect("a client's configuration"))
+        (work.listener.has_tls()).then(|| config().expect("a client's configuration"))
     }
 
-    /// What its requests carry as `Authorization`, in turn.
+    /// What requests carry as `Authorization`, in turn.
     pub(crate) fn bearers(&self, listener: Listener) -> Arc<[HeaderValue]> {
         match listener {
-            Listener::Plain => Arc::default(),
-            Listener::Mutual => self.bearers.clone(),
+            Listener::Token => self.bearers.clone(),
+            Listener::Plain | Listener::Handshake | Listener::Mutual | Listener::San => {
+                Arc::default()
+            }
         }
     }
 }
@@ -153,14 +159,8 @@ impl Authority {
         }
     }
 
-    fn issue(&self, name: &str, usage: Usage, serial: u64) -> Credential {
-        let spec = CertificateSpec {
-            common_name: name.to_owned(),
-            sans: vec![San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))],
-            usage,
-            validity: self.validity,
-            serial,
-        };
+    fn issue(&self, san: San, usage: Usage, serial: u64) -> Credential {
+        let spec = CertificateSpec::new("bench", san, usage, self.validity, serial);
         let key = Key::generate_p256().expect("a key");
         self.ca.issue(&spec, &key).expect("a certificate")
     }
@@ -194,7 +194,13 @@ fn bearers(signer: &Signer, now: Unix) -> Arc<[HeaderValue]> {
     (0..TENANTS).map(bearer).collect()
 }
 
-/// The tenants, on the two cells with TLS in turn, and one that the plain listener serves.
+/// The tenant of the client certificate of this number.
+fn client(number: usize) -> String {
+    format!("client-{number:03}")
+}
+
+/// The tenants with tokens, on the two cells with TLS in turn, those with certificates on the plain
+/// one, and one on each for listeners that ask for no identity.
 fn registry(cells: &Cells) -> String {
     let cell = |id: &str, url: String| {
         serde_json::json!({"id": id, "tier": "std", "region": "eu", "state": "active",
@@ -204,7 +210,9 @@ fn registry(cells: &Cells) -> String {
     let mut tenants: Vec<_> = (0..TENANTS)
         .map(|number| serde_json::json!({"id": tenant(number), "cell": (["a", "b"][number % 2])}))
         .collect();
-    tenants.push(serde_json::json!({"id": "local", "cell": "plain"}));
+    let clients = (0..CLIENTS).map(client).chain(["plain".to_owned()]);
+    tenants.extend(clients.map(|id| serde_json::json!({"id": id, "cell": "plain"})));
+    tenants.push(serde_json::json!({"id": "secure", "cell": "a"}));
     let document = serde_json::json!({
         "version": 1,
         "cells": [
@@ -217,12 +225,16 @@ fn registry(cells: &Cells) -> String {
     document.to_string()
 }
 
-/// Starts the binary, and waits until it listens on both and has its registry.
-fn start_router(folder: &Path) -> (Child, [SocketAddr; 2]) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
-        .args(["serve", "--config", "cellway.toml"])
+/// Starts the binary, and waits until it listens everywhere and has its registry.
+fn start_router(folder: &Path, under: &[String]) -> (Child, [SocketAddr; Listener::ALL.len()]) {
+    let binary = env!("CARGO_BIN_EXE_cellway").to_owned();
+    let serve = ["serve", "--config", "cellway.toml"].map(str::to_owned);
+    let mut command = under.iter().cloned().chain([binary]).chain(serve);
+    let mut child = Command::new(command.next().expect("a program"))
+        .args(command)
         .current_dir(folder)
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the router starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -233,9 +245,9 @@ fn start_router(folder: &Path) -> (Child, [SocketAddr; 2]) {
             .find(|line: &serde_json::Value| line["event"] == event)
             .expect("the router goes on")
     };
-    let addresses = ["plain", "mutual"].map(|name| {
+    let addresses = Listener::ALL.map(|listener| {
         let line = wait("listening");
-        assert_eq!(line["listener"], name);
+        assert_eq!(line["listener"], listener.name());
         let address = line["address"].as_str().unwrap_or_default();
         address.parse().expect("an address")
     });
