@@ -232,6 +232,18 @@ impl Activity {
         Some(self.since() + limit)
     }
 
+    /// Since when the connection is idle, if it is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let since = Duration::from_nanos(self.since.load(Relaxed));
+        (self.phase() == Phase::Idle).then(|| self.origin + since)
+    }
+
+    /// Whether nothing is in flight in either direction, and nothing is left to be read.
+    pub(crate) fn may_rest(&self) -> bool {
+        let flows = self.blocked.load(Relaxed) == FLOWS;
+        self.phase() == Phase::Idle && flows && !self.is_unread()
+    }
+
     fn enter(&self, phase: u8) {
         self.phase.store(phase, Relaxed);
         self.since.store(nanos(self.origin.elapsed()), Relaxed);

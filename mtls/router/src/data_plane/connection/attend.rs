@@ -22,6 +22,22 @@ use crate::lock::lock_uncontended;
 /// A client's bytes, as hyper reads and writes them.
 pub(super) struct Attended<S>(Arc<Mutex<ClientIo<S>>>);
 
+impl<S> Attended<S> {
+    pub(super) fn new(io: Arc<Mutex<ClientIo<S>>>) -> Self {
+        Self(io)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Attended<S> {
+    /// Reads ahead while hyper doesn't read. Returns whether there is something to read.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        lock_uncontended(&self.0).poll_ahead(cx)
+    }
+}
+
 /// Runs a connection over [`Attended`] bytes.
 pub(super) struct Attending<C, S> {
     serving: Pin<Box<C>>,
@@ -38,7 +54,7 @@ impl<C, S> Attending<C, S> {
     ) -> Self {
         let io = Arc::new(Mutex::new(io));
         Self {
-            serving: Box::pin(serve(Attended(io.clone()))),
+            serving: Box::pin(serve(Attended::new(io.clone()))),
             io,
             activity,
         }
@@ -64,6 +80,10 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
 impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Serving for Attending<C, S> {
     fn finish(mut self: Pin<&mut Self>) {
         self.serving.as_mut().finish();
+    }
+
+    fn rest(mut self: Pin<&mut Self>) {
+        self.serving.as_mut().rest();
     }
 }
 

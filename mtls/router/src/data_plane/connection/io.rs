@@ -38,16 +38,17 @@ impl<S> ClientIo<S> {
         }
     }
 
-    /// Reads ahead while hyper doesn't read. Bytes and the end are kept for the next read.
+    /// Reads ahead while hyper doesn't read. Bytes and the end are kept for the next read. Returns
+    /// whether there are any.
     ///
     /// # Errors
     /// The connection is broken.
-    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()>
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         if self.ended || !self.read_ahead.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut bytes = [0; AHEAD_MAX];
         let mut buffer = ReadBuf::new(&mut bytes);
@@ -60,7 +61,7 @@ impl<S> ClientIo<S> {
             // hyper may have started to read meanwhile.
             cx.waker().wake_by_ref();
         }
-        Ok(())
+        Ok(self.ended || !self.read_ahead.is_empty())
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {

@@ -5,6 +5,7 @@ mod cork;
 mod form;
 mod io;
 mod linger;
+mod rest;
 mod stall;
 mod watch;
 
@@ -35,6 +36,7 @@ use self::attend::Attending;
 use self::cork::Uncorking;
 use self::form::Form;
 use self::io::ClientIo;
+use self::rest::Resting;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::admission::{self, Counted};
@@ -297,7 +299,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
     /// Runs the connection to its end. `serve` answers its requests.
     pub(crate) async fn run<F, B>(
         self,
-        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Send,
+        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Clone + Send + Unpin,
     ) -> Closed
     where
         F: Future<Output = Response<B>> + Send + 'static,
@@ -347,12 +349,11 @@ impl<E: Env, S: Sink> Ready<E, S> {
             watch::run(serving, &connection, &settings.timeouts).await
         } else {
             let builder = http1_builder();
+            let activity = connection.activity.clone();
             let requests = Requests::new(connection.faults.clone());
-            let serve = |io| {
-                let guarded = Guarded::new(io, requests);
-                builder.serve_connection(TokioIo::new(guarded), service)
-            };
-            let serving = Attending::new(io, connection.activity.clone(), serve);
+            let make = move |io| builder.serve_connection(TokioIo::new(io), service.clone());
+            let serve = |io| Resting::new(Guarded::new(io, requests), activity.clone(), make);
+            let serving = Attending::new(io, activity.clone(), serve);
             watch::run(serving, &connection, &settings.timeouts).await
         }
     }

@@ -29,10 +29,16 @@ use crate::settings::ClientTimeouts;
 /// long before its certificate expires a connection is told to close.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a connection is idle before it frees what it doesn't need.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
 /// A connection of either version.
 pub(super) trait Serving: Future<Output = hyper::Result<()>> {
     /// Tells the connection to close when its requests in flight are done.
     fn finish(self: Pin<&mut Self>);
+
+    /// Frees the memory that an idle connection doesn't need. Its task must be polled next.
+    fn rest(self: Pin<&mut Self>) {}
 }
 
 impl<I, V, B> Serving for http1::Connection<I, V>
@@ -79,6 +85,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         ending: None,
         hard: None,
         leaves: false,
+        rested: None,
     };
     watch.may_stay(serving.as_mut());
     std::future::poll_fn(|cx| {
@@ -126,6 +133,8 @@ struct Watch<'a, E: Env, S> {
     /// The router drains. The connection closes when its client knows that, or after some time
     /// without a request.
     leaves: bool,
+    /// The start of the idle time in which it last freed what it doesn't need.
+    rested: Option<Instant>,
 }
 
 impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
@@ -214,8 +223,9 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             if let Some(why) = self.overdue(serving.as_mut(), now) {
                 return Poll::Ready(why);
             }
+            let rests = self.rests(serving.as_mut(), now);
             timer.as_mut().reset(self.next(now));
-            if self.ending.is_some()
+            if (self.ending.is_some() || rests)
                 && let Poll::Ready(result) = serving.as_mut().poll(cx)
             {
                 return Poll::Ready(self.ended(&result));
@@ -251,6 +261,29 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         None
     }
 
+    /// Frees what an idle connection doesn't need, once in its idle time.
+    fn rests<C: Serving>(&mut self, serving: Pin<&mut C>, now: Instant) -> bool {
+        let since = self.connection.activity.idle_since();
+        let due = self.ending.is_none()
+            && since != self.rested
+            && since.is_some_and(|since| since + REST_AFTER <= now);
+        if due {
+            self.rested = since;
+            serving.rest();
+        }
+        due
+    }
+
+    /// When the connection may rest, if it goes on as it is.
+    fn next_rest(&self, now: Instant) -> Option<Instant> {
+        match self.connection.activity.idle_since() {
+            // It doesn't rest when it is told to close.
+            _ if self.ending.is_some() => None,
+            since @ Some(_) if since == self.rested => None,
+            since => Some(since.unwrap_or(now) + REST_AFTER),
+        }
+    }
+
     /// When to check again. Notes don't touch the timer, so the timer must fire before any deadline
     /// that a note could start meanwhile. No such deadline is nearer than the shortest timeout,
     /// except a header's, which is checked at each poll.
@@ -274,7 +307,8 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             Some(_) => idle,
         };
         let by_drain = self.left_idle_at().filter(|at| now < *at);
-        [Some(by_activity), Some(by_certificate), by_drain, self.hard]
+        let rest = self.next_rest(now);
+        [Some(by_activity), Some(by_certificate), by_drain, self.hard, rest]
             .into_iter()
             .flatten()
             .min()

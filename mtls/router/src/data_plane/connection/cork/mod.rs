@@ -81,6 +81,13 @@ impl<C: Serving, W: AsyncWrite + Unpin> Serving for Uncorking<C, W> {
     fn finish(mut self: Pin<&mut Self>) {
         self.serving.as_mut().finish();
     }
+
+    fn rest(self: Pin<&mut Self>) {
+        let mut cork = lock_uncontended(&self.cork);
+        if cork.held.is_empty() {
+            cork.held = BytesMut::new();
+        }
+    }
 }
 
 impl<W> Cork<W> {

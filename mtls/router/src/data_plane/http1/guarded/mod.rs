@@ -57,6 +57,22 @@ impl<W, S: Side> Guarded<W, S> {
         }
     }
 
+    /// The bytes that the guard reads.
+    pub(crate) fn get_mut(&mut self) -> &mut W {
+        &mut self.wire
+    }
+
+    /// Takes back bytes that were handed out. They are handed out again, before all others.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut held = BytesMut::from(bytes);
+        held.extend_from_slice(&self.held);
+        self.held = held;
+        self.good += bytes.len();
+    }
+
     /// Hands out the good part of the held bytes. `false` if there is none.
     fn hand_out(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let n = self.good.min(buf.remaining());
