@@ -17,6 +17,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, RevocationOptions, VerifiedPath};
 
 use super::roots::ChainRefused;
+use super::verified::{ChainDigest, VerifiedChains};
 use super::{Provider, Trust};
 
 /// Verifies chains, in handshakes and afterwards.
@@ -27,6 +28,7 @@ pub(super) struct ChainVerifier {
     /// Whether a client may connect without a certificate.
     optional: bool,
     hints: Vec<DistinguishedName>,
+    verified: VerifiedChains,
 }
 
 impl ChainVerifier {
@@ -37,14 +39,33 @@ impl ChainVerifier {
             algorithms: provider.crypto.signature_verification_algorithms,
             optional,
             hints: trust.hints(),
+            verified: VerifiedChains::default(),
         }
     }
 
-    /// Verifies a chain at `now`, and returns when the first certificate in it expires.
+    /// Verifies a chain at `now`, and returns when the first certificate in it expires. Takes the
+    /// result of an earlier time if it must be the same.
     ///
     /// # Errors
     /// Why the chain is refused.
     pub(super) fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Unix, ChainRefused> {
+        let chain = ChainDigest::of(leaf, rest);
+        let at = Unix::from_secs(now.as_secs());
+        if let Some(ends) = self.verified.get(&chain, at) {
+            return Ok(ends);
+        }
+        let ends = self.verify_anew(leaf, rest, now)?;
+        let staling = self.trust.next_staling(at);
+        self.verified.put(chain, at, ends, staling);
+        Ok(ends)
+    }
+
+    fn verify_anew(
         &self,
         leaf: &CertificateDer<'_>,
         rest: &[CertificateDer<'_>],

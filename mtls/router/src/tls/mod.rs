@@ -17,6 +17,7 @@ mod roots;
 mod server;
 mod source;
 mod trust;
+mod verified;
 
 use std::sync::Arc;
 
