@@ -74,9 +74,9 @@ pub(super) fn assign(
     let terms = keep_slots(previous.map_or(&[], |it| &it.terms), &wanted);
     let resolved = resolve(&mut tenants, &targets, (&wanted, &terms), known, mistakes);
     let index = match resolved {
-        Some(()) => TenantIndex::build(&tenants.items, previous.map(|it| &it.tenants)),
+        Some(()) => TenantIndex::build(&tenants, previous.map(|it| &it.tenants)),
         // Only repeated ids are left to find.
-        None => TenantIndex::build(&tenants.items, None),
+        None => TenantIndex::build(&tenants, None),
     };
     let index = index.unwrap_or_else(|Duplicate { first, second }| {
         let (first, second) = (tenants.place(first), tenants.place(second));
@@ -99,7 +99,7 @@ fn checked_terms(tenants: &RawTenants<'_>, mistakes: &mut Mistakes) -> Vec<Terms
             Ok(terms) => wanted.push(terms),
             Err(why) => {
                 let mut items = tenants.items.iter();
-                let first = items.position(|item| item.assignment.terms == symbol);
+                let first = items.position(|item| item.terms == symbol);
                 let place = tenants.place(first.unwrap_or_default());
                 mistakes.invalid(format!("{place}{why}"));
                 wanted.push(Terms::default());
@@ -144,10 +144,9 @@ fn resolve(
     };
     let terms_slots: Vec<_> = wanted.iter().map(terms_slot).collect();
     for item in &mut tenants.items {
-        let assignment = &mut item.assignment;
-        assignment.target = target_slots[assignment.target as usize];
-        if let Some(symbol) = usize::from(assignment.terms).checked_sub(1) {
-            assignment.terms = terms_slots[symbol];
+        item.target = target_slots[item.target as usize];
+        if let Some(symbol) = usize::from(item.terms).checked_sub(1) {
+            item.terms = terms_slots[symbol];
         }
     }
     Some(())
@@ -189,7 +188,7 @@ fn is_retired(id: &str, cells: &[Arc<Cell>]) -> bool {
 /// A mistake, with the first tenant that has this symbol.
 fn refers(tenants: &RawTenants<'_>, symbol: u32, problem: &str) -> String {
     let mut items = tenants.items.iter();
-    let first = items.position(|item| item.assignment.target == symbol);
+    let first = items.position(|item| item.target == symbol);
     let place = tenants.place(first.unwrap_or_default());
     format!("{place}: {problem}")
 }

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::RegistryError;
+use super::ids::{IdAt, Ids};
 use super::symbols::Symbols;
-use super::tenants::{Assignment, Item, TargetKind};
+use super::tenants::{Assignment, Items, TargetKind};
 use super::terms::{RawLimits, RawTerms, Terms};
 use crate::cell::CellState;
 use crate::text::Text;
@@ -64,15 +65,24 @@ pub(super) enum RawUnknownTenant {
 /// that they refer to are replaced by numbers.
 #[derive(Default)]
 pub(super) struct RawTenants<'a> {
-    /// `target` is a symbol of [`RawTenants::targets`]. `terms` is a symbol of
-    /// [`RawTenants::terms`] plus one.
-    pub(super) items: Vec<Item<'a>>,
+    pub(super) items: Vec<RawItem>,
+    ids: Ids<'a>,
     pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
     pub(super) terms: Symbols<RawTerms<'a>>,
     /// The tenants' problems, each with its path first; at most [`RegistryError::MISTAKES_MAX`].
     pub(super) problems: Vec<String>,
     /// The positions in the document of the tenants with problems, which are not in `items`.
     skipped: Vec<usize>,
+}
+
+/// One tenant that is listed.
+pub(super) struct RawItem {
+    id: IdAt,
+    /// A symbol of [`RawTenants::targets`].
+    pub(super) target: u32,
+    /// A symbol of [`RawTenants::terms`] plus one, or 0 for none.
+    pub(super) terms: u16,
+    suspended: bool,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +125,31 @@ enum RawStatus {
     Suspended,
 }
 
+impl Items for RawTenants<'_> {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn id(&self, at: usize) -> &str {
+        self.ids.get(self.items[at].id)
+    }
+
+    fn assignment(&self, at: usize) -> Assignment {
+        let item = &self.items[at];
+        Assignment {
+            target: item.target,
+            terms: item.terms,
+            suspended: item.suspended,
+        }
+    }
+}
+
 impl<'a> RawTenants<'a> {
+    /// Says which document they are part of. Until then their ids can't be read.
+    pub(super) fn are_of(&mut self, document: &'a [u8]) {
+        self.ids.are_of(document);
+    }
+
     /// How many tenants the document lists, including those with mistakes.
     pub(super) fn listed(&self) -> usize {
         self.items.len() + self.skipped.len()
@@ -130,18 +164,21 @@ impl<'a> RawTenants<'a> {
                 true => at + 1,
                 false => at,
             });
-        let id = self.items.get(item).map_or("", |item| &item.id);
+        let id = self
+            .items
+            .get(item)
+            .map_or("", |item| self.ids.get(item.id));
         format!("tenants[{place}] {id:?}")
     }
 
     /// Adds a tenant that a cell of the older form lists.
     pub(super) fn pin(&mut self, id: String, cell: String) {
-        let assignment = Assignment {
+        self.items.push(RawItem {
+            id: self.ids.add(id.into()),
             target: self.targets.number((TargetKind::Cell, cell.into())),
             terms: 0,
             suspended: false,
-        };
-        self.items.push(Item::new(id.into(), assignment));
+        });
     }
 
     fn push(&mut self, tenant: RawTenant<'a>) -> Result<(), String> {
@@ -176,12 +213,12 @@ impl<'a> RawTenants<'a> {
                 format!(" {id:?} needs a new combination of issuer, roles and limits; a registry may have {most}")
             })?,
         };
-        let assignment = Assignment {
+        self.items.push(RawItem {
+            id: self.ids.add(tenant.id.0),
             target: self.targets.number((kind, name.0)),
             terms,
             suspended: tenant.status == RawStatus::Suspended,
-        };
-        self.items.push(Item::new(tenant.id.0, assignment));
+        });
         Ok(())
     }
 }

@@ -65,6 +65,7 @@ mod document;
 mod entries;
 mod error;
 mod faults;
+mod ids;
 mod limits;
 mod lines;
 mod older;

@@ -12,10 +12,12 @@ use crate::json;
 /// Every mistake that keeps it from being parsed.
 pub(super) fn read(body: &[u8], format: RegistryFormat) -> Result<Document<'_>, RegistryError> {
     let body = json::without_mark(body);
-    match format {
+    let mut document = match format {
         RegistryFormat::Json => read_json(body),
         RegistryFormat::Toml => read_toml(body),
-    }
+    }?;
+    document.tenants.are_of(body);
+    Ok(document)
 }
 
 /// A second pass finds the exact mistakes. Only documents with mistakes need it, and documents of

@@ -1,29 +1,34 @@
 //! Building an index from many tenants at once.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use super::shard::{Row, Shard};
 use super::{
     Assignment, GROUP_LEN, Group, SHARD_LEN_IDEAL, SHARD_LEN_MAX, SHARD_LEN_MIN, TenantIndex, hash,
     shard_of, tag,
 };
 
-/// A tenant to put into the index. Its id is borrowed from the document if possible.
-#[derive(Clone, Debug)]
-pub(in crate::registry) struct Item<'a> {
-    hash: u64,
-    pub(in crate::registry) id: Cow<'a, str>,
-    pub(in crate::registry) assignment: Assignment,
+/// The tenants to build an index from, in the order of their document. There are fewer than 2^32, and
+/// ids have 1 to 256 bytes.
+///
+/// A document may list a million, so this says nothing about how they are stored. Their hashes are
+/// computed again whenever they are needed, because to store them takes more memory than time.
+pub(in crate::registry) trait Items {
+    fn len(&self) -> usize;
+    /// The id of the tenant at a position, which is less than the length.
+    fn id(&self, at: usize) -> &str;
+    fn assignment(&self, at: usize) -> Assignment;
 }
 
-impl<'a> Item<'a> {
-    pub(in crate::registry) fn new(id: Cow<'a, str>, assignment: Assignment) -> Self {
-        Self {
-            hash: hash(&id),
-            id,
-            assignment,
-        }
+impl Items for [(&str, Assignment)] {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn id(&self, at: usize) -> &str {
+        self[at].0
+    }
+
+    fn assignment(&self, at: usize) -> Assignment {
+        self[at].1
     }
 }
 
@@ -36,9 +41,9 @@ pub(in crate::registry) struct Duplicate {
 
 impl TenantIndex {
     /// An index of these tenants that shares every shard and group with `previous` whose content
-    /// is the same. Ids have 1 to 256 bytes, and there are fewer than 2^32 items.
-    pub(in crate::registry) fn build(
-        items: &[Item<'_>],
+    /// is the same.
+    pub(in crate::registry) fn build<I: Items + ?Sized>(
+        items: &I,
         previous: Option<&Self>,
     ) -> Result<Self, Duplicate> {
         let bits = bits_for(items.len(), previous);
@@ -51,13 +56,13 @@ impl TenantIndex {
             let old = previous.and_then(|previous| previous.groups.get(at));
             let mut shards = Vec::with_capacity(ends.len());
             for (at, &end) in ends.iter().enumerate() {
-                let members = &order[start..end];
+                let members = &order[start as usize..end as usize];
                 start = end;
                 collect_rows(items, members, &mut rows)?;
                 let old = old.and_then(|group| group.get(at));
                 shards.push(match old {
-                    Some(old) if old.holds(&rows) => Arc::clone(old),
-                    _ => Arc::new(Shard::from_rows(&rows)),
+                    Some(old) if old.holds(&rows) => old.clone(),
+                    _ => Shard::from_rows(&rows),
                 });
             }
             groups.push(shared_group(old, shards));
@@ -72,12 +77,9 @@ impl TenantIndex {
     /// Rebuilds the index with one more tenant, with more shards.
     pub(super) fn rebuilt_with(&self, id: &str, assignment: Assignment) -> Self {
         let others = self.iter().filter(|(other, _)| *other != id);
-        let items: Vec<_> = others
-            .chain([(id, assignment)])
-            .map(|(id, assignment)| Item::new(Cow::Borrowed(id), assignment))
-            .collect();
+        let items: Vec<_> = others.chain([(id, assignment)]).collect();
         // No id occurs twice: the index had no duplicates, and `id` was left out.
-        Self::build(&items, None).unwrap_or_default()
+        Self::build(&items[..], None).unwrap_or_default()
     }
 }
 
@@ -98,10 +100,11 @@ fn bits_for(len: usize, previous: Option<&TenantIndex>) -> u8 {
 }
 
 /// The items' positions, shard by shard (a counting sort), and where each shard's end.
-fn by_shard(items: &[Item<'_>], bits: u8) -> (Vec<usize>, Vec<usize>) {
+fn by_shard<I: Items + ?Sized>(items: &I, bits: u8) -> (Vec<u32>, Vec<u32>) {
+    let shard = |at: usize| shard_of(hash(items.id(at)), bits);
     let mut ends = vec![0; 1 << bits];
-    for item in items {
-        ends[shard_of(item.hash, bits)] += 1;
+    for at in 0..items.len() {
+        ends[shard(at)] += 1;
     }
     let mut sum = 0;
     for end in &mut ends {
@@ -111,41 +114,40 @@ fn by_shard(items: &[Item<'_>], bits: u8) -> (Vec<usize>, Vec<usize>) {
     // Backwards, so that items of one shard stay in the order of the document.
     let mut order = vec![0; items.len()];
     let mut next = ends.clone();
-    for (position, item) in items.iter().enumerate().rev() {
-        let next = &mut next[shard_of(item.hash, bits)];
+    for at in (0..items.len()).rev() {
+        let next = &mut next[shard(at)];
         *next -= 1;
-        order[*next] = position;
+        order[*next as usize] = at as u32;
     }
     (order, ends)
 }
 
 /// The rows of one shard, in order.
-fn collect_rows<'a>(
-    items: &'a [Item<'_>],
-    members: &[usize],
+fn collect_rows<'a, I: Items + ?Sized>(
+    items: &'a I,
+    members: &[u32],
     rows: &mut Vec<Row<'a>>,
 ) -> Result<(), Duplicate> {
     rows.clear();
     rows.extend(members.iter().map(|&at| {
-        let item = &items[at];
-        Row::new(tag(item.hash), &item.id, item.assignment)
+        let (id, assignment) = (items.id(at as usize), items.assignment(at as usize));
+        Row::new(tag(hash(id)), id, assignment)
     }));
     rows.sort_unstable_by_key(Row::key);
     let Some(pair) = rows.windows(2).find(|pair| pair[0].id == pair[1].id) else {
         return Ok(());
     };
-    let mut same = members.iter().filter(|&&at| items[at].id == pair[0].id);
-    let first = same.next().copied().unwrap_or_default();
-    let second = same.next().copied().unwrap_or(first);
+    let positions = members.iter().map(|&at| at as usize);
+    let mut same = positions.filter(|&at| items.id(at) == pair[0].id);
+    let first = same.next().unwrap_or_default();
+    let second = same.next().unwrap_or(first);
     Err(Duplicate { first, second })
 }
 
 /// The old group if nothing in it has changed.
-fn shared_group(old: Option<&Group>, shards: Vec<Arc<Shard>>) -> Group {
+fn shared_group(old: Option<&Group>, shards: Vec<Shard>) -> Group {
     match old {
-        Some(old) if std::iter::zip(&**old, &shards).all(|(a, b)| Arc::ptr_eq(a, b)) => {
-            Arc::clone(old)
-        }
+        Some(old) if std::iter::zip(&**old, &shards).all(|(a, b)| a.is(b)) => Group::clone(old),
         _ => shards.into(),
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use shard::{Row, Shard};
 
-pub(super) use build::{Duplicate, Item};
+pub(super) use build::{Duplicate, Items};
 
 /// What a tenant refers to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -51,7 +51,7 @@ pub struct TenantIndex {
 }
 
 /// Up to [`GROUP_LEN`] shards.
-type Group = Arc<[Arc<Shard>]>;
+type Group = Arc<[Shard]>;
 
 /// Shards in a group: balances the root (128 groups at a million tenants) and the group.
 const GROUP_BITS: u8 = 6;
@@ -121,11 +121,11 @@ impl TenantIndex {
             && std::iter::zip(&self.groups, &previous.groups).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
+    fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.groups.iter().flat_map(|group| group.iter())
     }
 
-    fn shard(&self, at: usize) -> Option<&Arc<Shard>> {
+    fn shard(&self, at: usize) -> Option<&Shard> {
         self.groups.get(at >> GROUP_BITS)?.get(at % GROUP_LEN)
     }
 
@@ -136,7 +136,7 @@ impl TenantIndex {
         if let Some(group) = changed.groups.get_mut(at >> GROUP_BITS) {
             let mut shards = group.to_vec();
             if let Some(shard) = shards.get_mut(at % GROUP_LEN) {
-                *shard = Arc::new(change(shard));
+                *shard = change(shard);
             }
             *group = shards.into();
         }
