@@ -27,6 +27,7 @@ mod forward;
 mod frames;
 mod grpc;
 mod identity;
+mod idle_http1;
 mod idle_http2;
 mod listener_changed;
 mod malformed;

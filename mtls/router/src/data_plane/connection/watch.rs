@@ -308,11 +308,17 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         };
         let by_drain = self.left_idle_at().filter(|at| now < *at);
         let rest = self.next_rest(now);
-        [Some(by_activity), Some(by_certificate), by_drain, self.hard, rest]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(idle)
+        [
+            Some(by_activity),
+            Some(by_certificate),
+            by_drain,
+            self.hard,
+            rest,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(idle)
     }
 
     /// How long the client's chain is still valid.
