@@ -1,6 +1,7 @@
 //! Parsing a JWKS (RFC 7517).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -229,6 +230,14 @@ impl KeySet {
     /// Never true: a set without a usable key is refused.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The ids of the usable keys, each once. Keys without an id have none.
+    pub fn kids(&self) -> BTreeSet<&str> {
+        self.keys
+            .iter()
+            .filter_map(|key| key.kid.as_deref())
+            .collect()
     }
 
     /// The keys that aren't used.

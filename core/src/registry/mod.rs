@@ -211,6 +211,16 @@ pub enum TenantStatus {
     Suspended,
 }
 
+impl TenantStatus {
+    /// The name in documents and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
 /// The registry's entry for one tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct TenantRef<'a> {

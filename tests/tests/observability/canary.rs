@@ -283,7 +283,13 @@ async fn nothing_that_a_client_says_is_said_by_the_router() {
             silent("a log line", &row.what, &line.to_string());
         }
     }
-    for path in ["/readyz", "/metrics", "/healthz", "/canary"] {
+    for path in [
+        "/readyz",
+        "/metrics",
+        "/healthz",
+        "/debug/snapshot",
+        "/canary",
+    ] {
         let page = router.admin(path).await;
         silent(
             path,

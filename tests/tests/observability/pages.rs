@@ -5,7 +5,7 @@ use std::time::Duration;
 use cellway_core::Unix;
 use cellway_testbed::{IdpFault, Signer, Validity};
 use cellway_tests::world::{HOUR, World, now, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn an_issuer_that_fails_is_named_with_a_word_and_a_count() {
@@ -118,4 +118,46 @@ async fn certificates_are_shown_with_their_ends() {
         let value: u64 = value.unwrap().parse().unwrap();
         assert!(value.abs_diff(now().as_secs() + left) < 60, "{value}");
     }
+}
+
+/// Catches: a page that shows other things than what is in force, and one that lists all tenants.
+#[tokio::test]
+async fn the_snapshot_shows_what_is_in_force() {
+    let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
+    let router = world.router().await;
+    let page = async |query: &str| {
+        let answer = router.admin(&format!("/debug/snapshot{query}")).await;
+        assert_eq!(answer.status, 200, "{query}");
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    until("the keys are there", async || {
+        page("").await["keys"]["main"]["state"] == "fresh"
+    })
+    .await;
+    let shown = page("").await;
+    assert_eq!(shown["listeners"][0]["policy"], "default");
+    assert_eq!(shown["policies"][0]["credentials"], json!(["jwt", "mtls"]));
+    assert_eq!(shown["keys"]["main"]["kids"], json!(["one"]));
+    assert_eq!(shown["registry"]["version"], world.registry["version"]);
+    assert_eq!(shown["registry"]["cells"][0]["id"], "a");
+    assert_eq!(shown["tenant"], Value::Null);
+    let acme = &page("?tenant=acme").await["tenant"];
+    assert_eq!(
+        (&acme["listed"], &acme["cell"]),
+        (&json!(true), &json!("a"))
+    );
+    let unknown = page("?tenant=no%20one").await["tenant"].clone();
+    assert_eq!(unknown, json!({"id": "no one", "listed": false}));
+    for bad in ["?tenant=%zz", "?other=1", "?tenant="] {
+        let answer = router.admin(&format!("/debug/snapshot{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+    }
+
+    let mut changed = world.registry.clone();
+    changed["version"] = json!(7);
+    world.plane.set_document(changed.to_string());
+    until("the new version is shown", async || {
+        page("").await["registry"]["version"] == 7
+    })
+    .await;
 }

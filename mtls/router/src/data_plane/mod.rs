@@ -19,6 +19,7 @@ mod origin;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 mod rates;
+mod record;
 mod replay_cache;
 pub(crate) mod router_state;
 pub(crate) mod streams;

@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod asked;
+pub(crate) mod debug;
 pub mod event;
 pub mod log;
 pub mod metrics;

@@ -20,6 +20,7 @@ use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::error::{ReloadError, StartError};
 use crate::observe::Reporter;
 use crate::observe::admin::{Admin, Overview};
+use crate::observe::debug::SnapshotPage;
 use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
 use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
@@ -256,6 +257,13 @@ impl<E: Env, S: Sink> Overview for Handle<E, S> {
         text += &metrics::ages(snapshot, now.unix, config.lists());
         text += &metrics::ends(&config.certificates);
         text
+    }
+
+    fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage {
+        let view = self.0.state.views.current();
+        let now = self.clock().now();
+        let config = (view.config.epoch, &view.config.settings);
+        SnapshotPage::new(config, &view.snapshot, now, tenant)
     }
 
     fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {

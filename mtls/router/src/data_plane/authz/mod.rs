@@ -24,7 +24,7 @@ pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
 use crate::data_plane::client::Client;
 use crate::data_plane::origin::Origin;
-use crate::data_plane::proxy::record::Record;
+use crate::data_plane::record::Record;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::target;
 use crate::data_plane::well_formed::RequestRefused;

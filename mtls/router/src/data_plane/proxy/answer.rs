@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::headers::{self, HeaderRules};
-use cellway_core::{Challenge, Class, Reason};
+use cellway_core::{Challenge, Class};
 use cellway_env::Env;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -13,12 +13,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
 
-use super::Refused;
 use super::forward::Answered;
 use super::report::Report;
 use super::response_body::{CellBody, ResponseBody};
 use super::trailers::Trailers;
 use super::unread::Announced;
+use super::{Refused, grpc};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::Turn;
 use crate::data_plane::buckets::secs_up;
@@ -137,7 +137,7 @@ pub(crate) fn from_router<E: Env, S: Sink>(
     let headers = response.headers_mut();
     headers.insert(DATE, report.connection.worker.date.at(now.unix));
     if wants.grpc {
-        grpc(refused, headers);
+        grpc_answer(refused, headers);
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
@@ -283,17 +283,9 @@ pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) ->
 
 /// Adds the gRPC status. A gRPC client reads only this status and not HTTP's (grpc/grpc,
 /// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
-fn grpc(refused: &Refused, headers: &mut HeaderMap) {
+fn grpc_answer(refused: &Refused, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    grpc_status(refused.class, refused.reason, headers);
-}
-
-/// Adds the status of this class, and the reason as its message.
-pub(super) fn grpc_status(class: Class, reason: Reason, headers: &mut HeaderMap) {
-    let status = class.grpc_status().unwrap_or(2);
-    headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
-    let message = HeaderValue::from_static(reason.as_str());
-    headers.insert("grpc-message", message);
+    grpc::status(refused.class, refused.reason, headers);
 }
 
 /// The value of `WWW-Authenticate`. It has no error code if no credential came (RFC 6750, section

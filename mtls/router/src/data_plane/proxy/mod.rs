@@ -6,8 +6,8 @@ mod candidates;
 mod cors;
 mod early;
 mod forward;
+mod grpc;
 mod health_report;
-pub(crate) mod record;
 mod report;
 mod response_body;
 mod share;
@@ -67,7 +67,8 @@ pub(crate) fn serve<E: Env, S: Sink>(
     async move {
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();
-        report.begins(&view.config, &outgoing, spread);
+        let body = outgoing.progress.as_ref();
+        report.begins(&view.config, (&outgoing.parts, body), spread);
         let accepted = report.connection.accepted(&view.config);
         let outdated = accepted.is_err();
         let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts));

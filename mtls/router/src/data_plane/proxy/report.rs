@@ -6,15 +6,16 @@ use std::time::Duration;
 use cellway_core::registry::Cell;
 use cellway_core::{Allow, Now, Reason};
 use cellway_env::Env;
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use super::cors::Grant;
-use super::forward::Outgoing;
-use super::record::Record;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Case, Refused};
+use crate::data_plane::body::Progress;
 use crate::data_plane::buckets::Quota;
 use crate::data_plane::connection::Connection;
+use crate::data_plane::record::Record;
 use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::data_plane::turns::Turns;
 use crate::lock::lock_uncontended;
@@ -89,13 +90,17 @@ impl<E: Env, S: Sink> Report<E, S> {
     }
 
     /// Notes what the settings want to know about the request, for its client and the access log.
-    pub(super) fn begins(&mut self, config: &ActiveConfig, outgoing: &Outgoing, count: u64) {
+    pub(super) fn begins(
+        &mut self,
+        config: &ActiveConfig,
+        (request, body): (&Parts, Option<&Arc<Progress>>),
+        count: u64,
+    ) {
         self.explains = config.listener(self.connection.listener).explain_headers;
         let settings = config.settings.access_log;
         let handshake = || lock_uncontended(&self.connection.handshake).take();
         if settings != AccessLog::Off {
-            let body = outgoing.progress.as_ref();
-            self.record = Record::of(settings, &outgoing.parts, body, (count, handshake()));
+            self.record = Record::of(settings, request, body, (count, handshake()));
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::report::Report;
 use super::trailers::take_end;
-use super::{answer, health_report, unread};
+use super::{grpc, health_report, unread};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
@@ -185,7 +185,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
         let polled = self.poll_source(cx);
         match polled {
             Poll::Ready(Some(Err(BodyError(reason)))) if grpc => {
-                Poll::Ready(Some(Ok(Frame::trailers(grpc_failure(reason)))))
+                Poll::Ready(Some(Ok(Frame::trailers(grpc::broken(reason)))))
             }
             polled @ (Poll::Ready(_) | Poll::Pending) => polled,
         }
@@ -264,13 +264,6 @@ impl<E: Env, S: Sink> Answering<E, S> {
             false => self.break_off(reason, reason.describe()),
         }
     }
-}
-
-/// The trailers of a gRPC answer that breaks off.
-fn grpc_failure(reason: Reason) -> HeaderMap {
-    let mut trailers = HeaderMap::with_capacity(2);
-    answer::grpc_status(reason.class(), reason, &mut trailers);
-    trailers
 }
 
 impl CellBody {

@@ -4,8 +4,8 @@ use cellway_core::trace;
 use cellway_env::Env;
 use http::HeaderMap;
 
-use super::record::is_picked;
 use super::report::Report;
+use crate::data_plane::record::is_picked;
 use crate::observe::event::Sink;
 use crate::settings::TraceSettings;
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::Text;
 use cellway_core::envelope::JWKS_PATH;
 use cellway_env::{Env, Listener};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -23,11 +24,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::envelope::{self, Page};
 use crate::error::BindError;
+use crate::observe::debug::SnapshotPage;
 use crate::observe::metrics::Metrics;
 use crate::observe::ready::Status;
 use crate::shares::{Bound, Holder, Holders, Share, Stake};
@@ -153,6 +156,8 @@ pub(crate) trait Overview: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// The text for `/metrics`, with these counters in it.
     fn metrics(&self, metrics: &Metrics) -> String;
+    /// The page for `/debug/snapshot`, with what the registry says about a tenant.
+    fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage;
     /// The page of envelopes' public keys, as every listener answers it.
     fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page;
 }
@@ -229,16 +234,31 @@ impl<R: Overview> Pages<R> {
                 let text = self.router.metrics(&self.metrics);
                 page(StatusCode::OK, PROMETHEUS, text)
             }
+            "/debug/snapshot" if self.audience == Audience::Machine => {
+                self.snapshot(request.uri().query())
+            }
             _ => {
                 let text = match self.audience {
-                    Audience::Machine => {
-                        format!("There is /healthz, /readyz, /metrics and {JWKS_PATH}.\n")
-                    }
+                    Audience::Machine => format!(
+                        "There is /healthz, /readyz, /metrics, /debug/snapshot and {JWKS_PATH}.\n"
+                    ),
                     Audience::Everybody => "There is /healthz, /readyz and /metrics.\n".to_owned(),
                 };
                 page(StatusCode::NOT_FOUND, TEXT, text)
             }
         }
+    }
+
+    fn snapshot(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let tenant = match query.map(|query| query.strip_prefix("tenant=")) {
+            None => None,
+            Some(Some(id)) => match Text::new(id) {
+                Ok(id) => Some(id.decode().into_owned()),
+                Err(_) => return bad_request("the tenant's id needs percent-encoding"),
+            },
+            Some(None) => return bad_request("the only parameter is tenant, such as ?tenant=acme"),
+        };
+        json(StatusCode::OK, &self.router.snapshot(tenant.as_deref()))
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {
@@ -247,9 +267,17 @@ impl<R: Overview> Pages<R> {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let json = serde_json::to_string(&status).unwrap_or_default();
-        page(code, "application/json", json + "\n")
+        json(code, &status)
     }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    page(status, "application/json", json + "\n")
+}
+
+fn bad_request(problem: &str) -> Response<Full<Bytes>> {
+    page(StatusCode::BAD_REQUEST, TEXT, format!("{problem}\n"))
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

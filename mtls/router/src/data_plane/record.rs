@@ -47,7 +47,7 @@ pub(crate) struct Record {
 impl Record {
     /// Starts the notes about a request. `None` if none is logged. `count` is a number that differs
     /// from request to request.
-    pub(super) fn of(
+    pub(crate) fn of(
         settings: AccessLog,
         request: &Parts,
         body: Option<&Arc<Progress>>,
@@ -76,12 +76,12 @@ impl Record {
     }
 
     /// Notes the trace that the router started.
-    pub(super) fn is_of_trace(&mut self, traceparent: &HeaderValue) {
+    pub(crate) fn is_of_trace(&mut self, traceparent: &HeaderValue) {
         self.traceparent = Some(traceparent.clone());
     }
 
     /// Notes who is calling.
-    pub(super) fn is_from(&mut self, identity: &Arc<Identity>) {
+    pub(crate) fn is_from(&mut self, identity: &Arc<Identity>) {
         self.identity = Some(identity.clone());
     }
 
@@ -93,7 +93,7 @@ impl Record {
     }
 
     /// Notes that the request is about to be sent to the endpoint at this position.
-    pub(super) fn tries(&self, endpoint: usize) {
+    pub(crate) fn tries(&self, endpoint: usize) {
         self.attempts.fetch_add(1, Relaxed);
         let endpoint = u8::try_from(endpoint).unwrap_or(NONE);
         self.endpoint.store(endpoint, Relaxed);
@@ -101,17 +101,17 @@ impl Record {
     }
 
     /// Notes which protocol the endpoint speaks.
-    pub(super) fn speaks(&self, http2: bool) {
+    pub(crate) fn speaks(&self, http2: bool) {
         self.http2.store(1 + u8::from(http2), Relaxed);
     }
 
     /// Whether the request is logged.
-    pub(super) fn is_logged(&self, failed: bool) -> bool {
+    pub(crate) fn is_logged(&self, failed: bool) -> bool {
         self.picked || failed
     }
 
     /// What the access log says. `url` gives the URL of the endpoint at a position.
-    pub(super) fn exchange<'a>(
+    pub(crate) fn exchange<'a>(
         &'a self,
         url: impl FnOnce(usize) -> Option<&'a str>,
     ) -> Exchange<'a> {
@@ -141,7 +141,7 @@ impl Record {
 }
 
 /// Picks one of `one_in` requests, spread evenly and not in a pattern that a client could follow.
-pub(super) fn is_picked(count: u64, one_in: u32) -> bool {
+pub(crate) fn is_picked(count: u64, one_in: u32) -> bool {
     // The finalizer of SplitMix64.
     let mut mixed = count.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
