@@ -20,6 +20,7 @@ mod words;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
@@ -59,6 +60,16 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
         address: SocketAddr,
         sharing: Sharing,
     ) -> impl Future<Output = io::Result<Self::Claim>> + Send;
+
+    /// A socket that listens already, from another process.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it isn't a listening TCP socket; `Unsupported` if this environment has no
+    /// sockets of the system.
+    fn adopt(&self, socket: OwnedFd) -> io::Result<Self::Claim> {
+        drop(socket);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Binds an address and listens on it, alone or `shared` with other sockets that do the same.
     ///
@@ -142,6 +153,15 @@ pub trait Listener: Send + 'static {
 
     /// The address it is bound to. If port 0 was asked for, it has the port that the system chose.
     fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// A copy of the socket, to pass it to another process. The socket is open until all copies are
+    /// dropped.
+    ///
+    /// # Errors
+    /// The process has too many open files; `Unsupported` if this isn't a socket of the system.
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// The file operations that the router needs. Paths are as they are in the configuration.

@@ -20,6 +20,8 @@ mod older_cell;
 mod serve;
 mod serving;
 mod sources;
+mod under_load;
+mod upgrade;
 mod warnings;
 
 use std::ops::Deref;

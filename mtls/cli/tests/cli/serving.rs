@@ -35,12 +35,22 @@ impl Serving {
 
     /// Starts a router with environment variables that override settings of the file.
     pub(crate) fn with(config: &str, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cellway"));
+        command
             .args(["serve", "--config", config])
             .env("CELLWAY__RUNTIME__WORKERS", "2")
-            // Long, so that only SIGHUP causes a reload unless a test says otherwise.
-            .env("CELLWAY__RUNTIME__WATCH_SECS", "3600")
-            .envs(variables.iter().copied())
+            .envs(variables.iter().copied());
+        Self::run(command)
+    }
+
+    /// Starts a router with this command. Its log goes to standard output.
+    pub(crate) fn run(mut command: Command) -> Self {
+        // Long, so that only SIGHUP causes a reload unless a test says otherwise.
+        const WATCH: &str = "CELLWAY__RUNTIME__WATCH_SECS";
+        if command.get_envs().all(|(name, _)| name != WATCH) {
+            command.env(WATCH, "3600");
+        }
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -12,6 +12,7 @@ mod trust;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -87,7 +88,23 @@ impl Env for TokioEnv {
         // don't.
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
-        Ok(TokioClaim { socket, sharing })
+        let kind = Kind::Bound(sharing);
+        Ok(TokioClaim { socket, kind })
+    }
+
+    fn adopt(&self, socket: OwnedFd) -> io::Result<TokioClaim> {
+        let socket = Socket::from(socket);
+        let listens = socket.r#type()? == Type::STREAM && is_listener(&socket)?;
+        if !listens || socket.local_addr()?.as_socket().is_none() {
+            let problem = "is not a listening TCP socket";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        // The process that made it may have set none of these.
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        let kind = Kind::Adopted;
+        Ok(TokioClaim { socket, kind })
     }
 
     fn unix_now(&self) -> Unix {
@@ -124,11 +141,27 @@ impl Env for TokioEnv {
     }
 }
 
+/// Whether the socket listens. Other systems than Linux can't say.
+fn is_listener(socket: &Socket) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    return socket.is_listener();
+    #[cfg(not(target_os = "linux"))]
+    return socket.local_addr().map(|_| true);
+}
+
 /// A bound TCP socket.
 #[derive(Debug)]
 pub struct TokioClaim {
     socket: Socket,
-    sharing: Sharing,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Bound by this process.
+    Bound(Sharing),
+    /// From another process. It listens already.
+    Adopted,
 }
 
 impl Claim for TokioClaim {
@@ -137,8 +170,10 @@ impl Claim for TokioClaim {
     async fn listen(self) -> io::Result<TokioListener> {
         // A successful bind isn't enough: two sockets with SO_REUSEADDR may bind one address, but
         // the system lets only one of them listen. So this call decides between two processes.
-        self.socket.listen(BACKLOG)?;
-        if self.sharing == Sharing::First {
+        if self.kind != Kind::Adopted {
+            self.socket.listen(BACKLOG)?;
+        }
+        if self.kind == Kind::Bound(Sharing::First) {
             // This is set only now, so that no other socket with SO_REUSEPORT could be there first.
             // The system checks the option when another socket binds, and puts all sockets with it
             // into one group.
@@ -183,6 +218,10 @@ impl Listener for TokioListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
     }
 }
 

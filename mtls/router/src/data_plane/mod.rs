@@ -22,6 +22,7 @@ mod rates;
 mod record;
 mod replay_cache;
 pub(crate) mod router_state;
+pub(crate) mod sockets;
 pub(crate) mod streams;
 mod target;
 mod turns;

@@ -16,15 +16,25 @@ use tokio::time::timeout;
 use crate::error::StartError;
 use crate::observe::Reporter;
 use crate::observe::event::{Event, Sink};
+use crate::observe::ready::is_ready;
 use crate::view::{View, ViewCell};
+
+/// When the listeners open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opens {
+    /// When a registry is loaded, or after this wait.
+    WithRegistry(Duration),
+    /// When the router is ready to serve. Until then, another process serves the same sockets.
+    Ready,
+}
 
 /// The state of a router's listeners.
 #[derive(Debug)]
 pub(crate) struct Opening {
     /// Whether other processes may listen on the same addresses.
     share: bool,
-    /// The longest wait for the first registry.
-    wait: Duration,
+    /// What the workers wait for.
+    opens: Opens,
     /// Whether the workers may open.
     allowed: AtomicBool,
     /// The number of workers that don't listen yet.
@@ -36,10 +46,10 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn new(workers: usize, share: bool, wait: Duration) -> Self {
+    pub(crate) fn new(workers: usize, share: bool, opens: Opens) -> Self {
         Self {
             share,
-            wait,
+            opens,
             allowed: AtomicBool::new(false),
             closed: AtomicUsize::new(workers),
             result: OnceLock::new(),
@@ -104,18 +114,26 @@ impl Opening {
     }
 }
 
-/// Lets the workers open when a registry is loaded, or when the time limit for that is over.
+/// Lets the workers open when it is time to.
 pub(crate) async fn allow<E: Env, S: Sink>(
     opening: &Opening,
     views: &ViewCell,
     reporter: &Reporter<E, S>,
 ) {
-    let is_loaded = |view: &View| view.snapshot.registry.as_ref().map(drop);
-    let in_time = timeout(opening.wait, views.until(is_loaded)).await.is_ok();
-    // If no wait is configured, opening without a registry is expected.
-    if !in_time && !opening.wait.is_zero() {
-        let waited = opening.wait;
-        reporter.emit(&Event::OpenedEmpty { waited });
+    match opening.opens {
+        Opens::WithRegistry(wait) => {
+            let is_loaded = |view: &View| view.snapshot.registry.as_ref().map(drop);
+            let in_time = timeout(wait, views.until(is_loaded)).await.is_ok();
+            // If no wait is configured, opening without a registry is expected.
+            if !in_time && !wait.is_zero() {
+                reporter.emit(&Event::OpenedEmpty { waited: wait });
+            }
+        }
+        Opens::Ready => {
+            let is_ready =
+                |view: &View| is_ready(&view.snapshot, reporter.now().mono).then_some(());
+            views.until(is_ready).await;
+        }
     }
     opening.allowed.store(true, Ordering::Release);
     opening.changed.notify_waiters();

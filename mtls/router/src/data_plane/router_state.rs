@@ -8,6 +8,8 @@ use crate::data_plane::drain::Drain;
 use crate::data_plane::opening::Opening;
 use crate::data_plane::pool::Bulkheads;
 use crate::data_plane::replay_cache::ShardedReplayCache;
+use crate::data_plane::sockets::Sockets;
+use crate::settings::DrainTimes;
 use crate::shares::Holders;
 use crate::view::ViewCell;
 
@@ -24,11 +26,17 @@ pub(crate) struct RouterState {
     pub(crate) drain: Arc<Drain>,
     pub(crate) opening: Arc<Opening>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) sockets: Arc<Sockets>,
 }
 
 impl RouterState {
     /// The state of a router with this many listeners.
-    pub(crate) fn new(views: Arc<ViewCell>, opening: Opening, listeners: usize) -> Self {
+    pub(crate) fn new(
+        views: Arc<ViewCell>,
+        opening: Opening,
+        listeners: usize,
+        sockets: Sockets,
+    ) -> Self {
         let (holders, drain) = (Arc::<Holders>::default(), Arc::<Drain>::default());
         let admission = Admission::new(listeners, Arc::clone(&holders), Arc::clone(&drain));
         Self {
@@ -40,6 +48,13 @@ impl RouterState {
             drain,
             opening: Arc::new(opening),
             admission: Arc::new(admission),
+            sockets: Arc::new(sockets),
         }
+    }
+
+    /// Closes the listeners and tells open connections to end. `false` if that was done before.
+    pub(crate) fn close_listeners(&self, times: DrainTimes) -> bool {
+        self.sockets.close();
+        self.drain.begin(times)
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_env::{Claim, Clock, Env, Listener, Sharing};
+use cellway_env::{Claim, Clock, Env, Listener};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -76,8 +76,9 @@ impl<E: Env, S: Sink> Worker<E, S> {
         let opening = &router.opening;
         // The others bind when the first one listens, because then no other process can bind the
         // address.
+        let place = (index, workers);
         let claimed = match index {
-            0 => claim(&state, opening.sharing(0, workers)).await,
+            0 => claim(&state, &router, place).await,
             _ => Ok(Vec::new()),
         };
         let (claims, result) = match claimed {
@@ -94,7 +95,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
             () = router.drain.begun() => return,
             () = opening.turn(index, workers) => {}
         }
-        match open(&state, claims, opening.sharing(index, workers)).await {
+        match open(&state, &router, claims, place).await {
             Ok(()) => opening.listens(),
             Err(error) => return opening.failed(error),
         }
@@ -135,29 +136,34 @@ async fn follow_reloads<E: Env, S: Sink>(state: &WorkerState<E, S>) {
     }
 }
 
-/// Binds the addresses of all listeners: the addresses in the settings, or those that the first
-/// worker got if the system chooses the port.
+/// A worker's claims, each with the index of its listener.
+type Claims<E> = Vec<(usize, <E as Env>::Claim)>;
+
+/// Claims the addresses of all listeners: the addresses in the settings, or those that the first
+/// worker got if the system chooses the port. A listener with adopted sockets claims these instead.
 async fn claim<E: Env, S: Sink>(
     state: &WorkerState<E, S>,
-    sharing: Sharing,
-) -> Result<Vec<E::Claim>, StartError> {
+    router: &RouterState,
+    place: (usize, usize),
+) -> Result<Claims<E>, StartError> {
     let config = state.views.config();
+    let sharing = router.opening.sharing(place.0, place.1);
     let mut claims = Vec::with_capacity(config.settings.listeners.len());
-    for (listener, shared) in config
-        .settings
-        .listeners
-        .iter()
-        .zip(state.admission.listeners())
-    {
+    let listeners = config.settings.listeners.iter();
+    for (index, (listener, shared)) in listeners.zip(state.admission.listeners()).enumerate() {
         let address = *shared.address.get().unwrap_or(&listener.bind);
-        let claimed = match state.env.claim(address, sharing).await {
-            Ok(claim) => claim.local_addr().map(|address| (claim, address)),
-            Err(error) => Err(error),
-        };
         let refused = |error| refused(&listener.name, address, &error);
-        let (claim, address) = claimed.map_err(refused)?;
-        let _ = shared.address.set(address);
-        claims.push(claim);
+        let adopted = router.sockets.adopt(&state.env, &listener.name, place);
+        let mut own = adopted.map_err(refused)?;
+        if own.is_empty() {
+            let claimed = state.env.claim(address, sharing).await;
+            own.push(claimed.map_err(refused)?);
+        }
+        for claim in own {
+            let address = claim.local_addr().map_err(refused)?;
+            let _ = shared.address.set(address);
+            claims.push((index, claim));
+        }
     }
     Ok(claims)
 }
@@ -169,39 +175,40 @@ fn refused(listener: &Arc<str>, address: SocketAddr, error: &io::Error) -> Start
     }
 }
 
-/// Listens on the addresses of all listeners and accepts connections. Binds them first if they
-/// aren't bound yet.
+/// Listens on the addresses of all listeners and accepts connections. Claims them first if they
+/// aren't claimed yet.
 async fn open<E: Env, S: Sink>(
     state: &Arc<WorkerState<E, S>>,
-    mut claims: Vec<E::Claim>,
-    sharing: Sharing,
+    router: &RouterState,
+    mut claims: Claims<E>,
+    place: (usize, usize),
 ) -> Result<(), StartError> {
     if claims.is_empty() {
-        claims = claim(state, sharing).await?;
+        claims = claim(state, router, place).await?;
     }
     let config = state.views.config();
     let mut sockets = Vec::with_capacity(claims.len());
-    for ((listener, shared), claim) in (config
-        .settings
-        .listeners
-        .iter()
-        .zip(state.admission.listeners()))
-    .zip(claims)
-    {
-        let bound = *shared.address.get().unwrap_or(&listener.bind);
+    for (index, claim) in claims {
+        let listener = config.listener(index);
+        let bound = state.admission.listeners()[index].address.get();
+        let bound = *bound.unwrap_or(&listener.bind);
         let listening = match claim.listen().await {
             Ok(socket) => socket.local_addr().map(|address| (socket, address)),
             Err(error) => Err(error),
         };
         let refused = |error| refused(&listener.name, bound, &error);
         let (socket, address) = listening.map_err(refused)?;
-        sockets.push((listener.name.clone(), socket, address));
+        sockets.push((index, listener.name.clone(), socket, address));
     }
-    for (index, (name, socket, address)) in sockets.into_iter().enumerate() {
+    for (index, name, socket, address) in sockets {
         state.reporter.emit(&Event::Listening {
             listener: &name,
             address,
         });
+        // Without a copy, the next process binds the address itself.
+        if let Ok(copy) = socket.duplicate() {
+            router.sockets.opened(&name, copy);
+        }
         let accepting = listen::accept(state.clone(), index, name, socket);
         state.env.spawn(accepting);
     }

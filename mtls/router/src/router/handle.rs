@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use cellway_core::{Snapshot, Text};
@@ -85,6 +87,16 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// The listeners' names and the addresses they are bound to, in the order of the settings.
     pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
         &self.0.addresses
+    }
+
+    /// Copies of all listening sockets, each with the name of its listener, to pass them to
+    /// another process. The sockets stay open while that process has them, also when this router
+    /// drains. Empty once it closes its listeners.
+    ///
+    /// # Errors
+    /// The process has too many open files.
+    pub fn sockets(&self) -> io::Result<Vec<(Arc<str>, OwnedFd)>> {
+        self.0.state.sockets.copies()
     }
 
     /// The current snapshot.
@@ -216,7 +228,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         if self.is_open() && !delay.is_zero() {
             let _ = timeout(delay, state.drain.begun()).await;
         }
-        if state.drain.begin(times) {
+        if state.close_listeners(times) {
             emit(Event::ListenersClosed);
         }
         let emptied = timeout(deadline, state.drain.emptied()).await;

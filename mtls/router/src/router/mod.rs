@@ -2,6 +2,7 @@
 
 mod handle;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use crate::config::{Config, ConfigErrors};
 use crate::control_plane::apply::{Applier, FILE};
 use crate::control_plane::check::{self, Occasion, Usable, examine};
 use crate::control_plane::driver::{Driver, Driving};
-use crate::data_plane::opening::{self, Opening};
+use crate::data_plane::opening::{self, Opening, Opens};
 use crate::data_plane::router_state::RouterState;
+use crate::data_plane::sockets::Sockets;
 use crate::data_plane::worker::Worker;
 use crate::error::StartError;
 use crate::observe::Reporter;
@@ -78,7 +80,8 @@ impl Router {
             sink,
             workers: 1,
             share_addresses: false,
-            open_wait: OPEN_WAIT_DEFAULT,
+            opens: Opens::WithRegistry(OPEN_WAIT_DEFAULT),
+            sockets: Vec::new(),
         }
     }
 }
@@ -92,7 +95,8 @@ pub struct RouterBuilder<E, S> {
     sink: S,
     workers: usize,
     share_addresses: bool,
-    open_wait: Duration,
+    opens: Opens,
+    sockets: Vec<(Arc<str>, OwnedFd)>,
 }
 
 impl<E: Env, S: Sink> RouterBuilder<E, S> {
@@ -106,7 +110,8 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             sink,
             workers: self.workers,
             share_addresses: self.share_addresses,
-            open_wait: self.open_wait,
+            opens: self.opens,
+            sockets: self.sockets,
         }
     }
 
@@ -129,7 +134,24 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
     /// default is 30 s.
     #[must_use]
     pub fn open_wait(mut self, wait: Duration) -> Self {
-        self.open_wait = wait;
+        self.opens = Opens::WithRegistry(wait);
+        self
+    }
+
+    /// Listens on these sockets, each with the name of its listener, and binds no address for these
+    /// listeners. The sockets come from another process, such as systemd; see
+    /// [`Handle::sockets`]. All workers serve them.
+    #[must_use]
+    pub fn sockets(mut self, sockets: Vec<(Arc<str>, OwnedFd)>) -> Self {
+        self.sockets = sockets;
+        self
+    }
+
+    /// Opens the listeners only when the router is [ready](Handle::ready), however long that takes,
+    /// because another process serves the same sockets until then.
+    #[must_use]
+    pub fn takes_over(mut self) -> Self {
+        self.opens = Opens::Ready;
         self
     }
 
@@ -194,11 +216,12 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             fetch,
         );
         driver.begin_with(keys);
-        let opening = Opening::new(self.workers, self.share_addresses, self.open_wait);
-        let state = RouterState::new(views, opening, settings.listeners.len());
+        let opening = Opening::new(self.workers, self.share_addresses, self.opens);
+        let sockets = Sockets::new(self.sockets);
+        let state = RouterState::new(views, opening, settings.listeners.len(), sockets);
         let placed = place_workers(self.workers, &env, &clock, &sink, &state, place);
         if let Err(error) = placed.await {
-            state.drain.begin(DrainTimes::from(Duration::ZERO));
+            state.close_listeners(DrainTimes::from(Duration::ZERO));
             state.drain.stop();
             return Err(error);
         }

@@ -10,13 +10,14 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::Text;
 use cellway_core::envelope::JWKS_PATH;
-use cellway_env::{Env, Listener};
+use cellway_env::{Claim, Env, Listener};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -47,6 +48,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failure to accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const LOOPBACK_ONLY: &str = "the admin listener binds loopback addresses only";
+
 /// Who can reach a listener. This decides which pages it serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Audience {
@@ -73,11 +76,8 @@ impl<E: Env> Admin<E> {
     pub async fn bind(env: E, address: SocketAddr) -> Result<Self, BindError> {
         let refused = |error: io::Error| BindError::new(address, &error);
         if !address.ip().is_loopback() {
-            let problem = "the admin listener binds loopback addresses only";
-            return Err(refused(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                problem,
-            )));
+            let error = io::Error::new(io::ErrorKind::InvalidInput, LOOPBACK_ONLY);
+            return Err(refused(error));
         }
         Self::bind_for(env, address, Audience::Machine).await
     }
@@ -93,13 +93,47 @@ impl<E: Env> Admin<E> {
     async fn bind_for(env: E, address: SocketAddr, audience: Audience) -> Result<Self, BindError> {
         let refused = |error: io::Error| BindError::new(address, &error);
         let listener = env.bind(address, false).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        Self::on(env, listener, audience).map_err(refused)
+    }
+
+    /// The admin listener on a socket of another process, instead of [`bind`](Self::bind).
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), or the socket doesn't listen.
+    pub async fn adopt(env: E, socket: OwnedFd) -> io::Result<Self> {
+        let listener = env.adopt(socket)?.listen().await?;
+        match listener.local_addr()?.ip().is_loopback() {
+            true => Self::on(env, listener, Audience::Machine),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, LOOPBACK_ONLY)),
+        }
+    }
+
+    /// The health listener on a socket of another process, instead of
+    /// [`bind_health`](Self::bind_health).
+    ///
+    /// # Errors
+    /// The socket doesn't listen.
+    pub async fn adopt_health(env: E, socket: OwnedFd) -> io::Result<Self> {
+        let listener = env.adopt(socket)?.listen().await?;
+        Self::on(env, listener, Audience::Everybody)
+    }
+
+    fn on(env: E, listener: E::Listener, audience: Audience) -> io::Result<Self> {
+        let address = listener.local_addr()?;
         Ok(Self {
             env,
             listener,
             address,
             audience,
         })
+    }
+
+    /// A copy of the socket, to pass it to another process.
+    ///
+    /// # Errors
+    /// The process has too many open files.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.listener.duplicate()
     }
 
     /// The address it is bound to.

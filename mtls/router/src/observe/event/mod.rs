@@ -372,6 +372,21 @@ pub enum Event<'a> {
     /// The router drains and accepts no more connections. Requests in flight may finish until the
     /// deadline.
     ListenersClosed,
+    /// The process starts the next one, to pass its sockets to it.
+    UpgradeStarted {
+        /// The next process's id.
+        pid: u32,
+    },
+    /// The next process serves the sockets from now on. This one drains.
+    HandedOver {
+        /// The next process's id.
+        pid: u32,
+    },
+    /// The next process doesn't serve. This one goes on.
+    UpgradeFailed {
+        /// Why.
+        error: &'a str,
+    },
     /// The drain is over.
     Drained {
         /// The number of connections that were cut at the deadline.

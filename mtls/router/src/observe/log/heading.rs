@@ -76,6 +76,9 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::ReloadRefused { .. } => (Error, "reload_refused"),
         Event::Draining { .. } => (Info, "draining"),
         Event::ListenersClosed => (Info, "listeners_closed"),
+        Event::UpgradeStarted { .. } => (Info, "upgrade_started"),
+        Event::HandedOver { .. } => (Info, "handed_over"),
+        Event::UpgradeFailed { .. } => (Error, "upgrade_failed"),
         Event::Drained { .. } => (Info, "drained"),
     }
 }

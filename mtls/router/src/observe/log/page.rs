@@ -419,6 +419,9 @@ fn of_the_router(tell: &mut dyn FnMut(&Event<'_>)) {
     tell(&Event::ReloadRefused { error: "bad" });
     tell(&Event::LogMoved { to: Output::Stdout });
     tell(&Event::ListenersClosed);
+    tell(&Event::UpgradeStarted { pid: 1 });
+    tell(&Event::HandedOver { pid: 1 });
+    tell(&Event::UpgradeFailed { error: "bad" });
     tell(&Event::Draining {
         delay: Duration::ZERO,
         deadline: Duration::from_secs(1),

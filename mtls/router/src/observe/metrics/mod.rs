@@ -150,6 +150,9 @@ impl Sink for Counting {
             | Event::SourceFailed { .. }
             | Event::Draining { .. }
             | Event::ListenersClosed
+            | Event::UpgradeStarted { .. }
+            | Event::HandedOver { .. }
+            | Event::UpgradeFailed { .. }
             | Event::Drained { .. } => {}
         }
     }

@@ -66,6 +66,9 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::ReloadRefused { .. }
         | Event::Draining { .. }
         | Event::ListenersClosed
+        | Event::UpgradeStarted { .. }
+        | Event::HandedOver { .. }
+        | Event::UpgradeFailed { .. }
         | Event::Drained { .. } => router::body(line, event),
     }
 }

@@ -40,6 +40,10 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
         Event::Draining { delay, deadline } => line
             .num("delay_ms", millis(*delay))
             .num("deadline_ms", millis(*deadline)),
+        Event::UpgradeStarted { pid } | Event::HandedOver { pid } => {
+            line.num("pid", u64::from(*pid))
+        }
+        Event::UpgradeFailed { error } => line.str("error", error),
         Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
         _ => line,
     }
