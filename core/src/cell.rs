@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::text::Text;
+use crate::time::Unix;
 
 /// An isolated copy of the system.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +20,8 @@ pub struct Cell {
     pub region: Text,
     /// Which traffic it takes.
     pub state: CellState,
+    /// How a draining cell gives its share of placements that spread away. `None`: at once.
+    pub drain: Option<CellDrain>,
     /// Its share of a placement that spreads, relative to its peers: 1 to [`Cell::WEIGHT_MAX`].
     pub weight: u32,
     /// At most [`Ranked::ENDPOINTS_MAX`](crate::Ranked::ENDPOINTS_MAX). At least one if the cell's
@@ -34,6 +37,42 @@ impl Cell {
     pub const WEIGHT_MAX: u32 = 1000;
 }
 
+/// How much of its share of placements that spread a draining cell has given away.
+///
+/// A routing key moves once: while the moved part grows, a key that has left the cell never comes
+/// back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CellDrain {
+    /// This part of its keys, in percent, 0 to 100.
+    Percent(u8),
+    /// A part that grows evenly, from none at the first time to all at the second.
+    Between(Unix, Unix),
+}
+
+impl CellDrain {
+    /// All of the keys, as [`moved`](Self::moved) counts them.
+    pub const ALL: u64 = 1 << 32;
+
+    /// The part of the cell's keys that has moved at this time, from 0 to [`CellDrain::ALL`].
+    pub fn moved(self, now: Unix) -> u64 {
+        let all = u128::from(Self::ALL);
+        let part = match self {
+            Self::Percent(percent) => u128::from(percent) * all / 100,
+            Self::Between(from, until) => {
+                let [past, whole] = [now.since(from), until.since(from)].map(|it| it.as_millis());
+                // A drain of no length is over at once.
+                (past.min(whole) * all).checked_div(whole).unwrap_or(all)
+            }
+        };
+        u64::try_from(part.min(all)).unwrap_or(Self::ALL)
+    }
+
+    /// The same in percent, rounded down.
+    pub fn percent(self, now: Unix) -> u64 {
+        self.moved(now) * 100 / Self::ALL
+    }
+}
+
 /// Which traffic a cell takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,7 +82,7 @@ pub enum CellState {
     /// All traffic that is assigned to it.
     Active,
     /// Only tenants that the registry assigns to it. It gets no unknown tenants, and no share of a
-    /// placement that has an active cell.
+    /// placement that has an active cell, apart from the keys that its [`CellDrain`] leaves it.
     Draining,
     /// No traffic: requests for it are answered 503, and no other cell serves them.
     Quarantined,

@@ -203,11 +203,25 @@ impl Request<'_> {
             tenant,
             anonymous_placement: self.auth.anonymous_placement.as_ref().map(Text::as_str),
             spread: self.evidence.spread,
-            now: self.now.mono,
+            now: self.now,
         };
         let placed = place(registry, &self.snapshot.health, query)?;
         recorder.pass(placement::CHECK, || {
-            format!("cell {} ({})", placed.cell.id, placed.rule.as_str())
+            let (cell, rule) = (&placed.cell.id, placed.rule.as_str());
+            let drained = placement::drained_from(registry, query, placed.rule);
+            let Some((from, drain)) = drained.and_then(|it| Some((&it.id, it.drain?))) else {
+                return format!("cell {cell} ({rule})");
+            };
+            let moved = drain.percent(self.now.unix);
+            match from == cell {
+                true => format!(
+                    "cell {cell} ({rule}); it drains, {moved} % of its keys have moved, this one not"
+                ),
+                false => format!(
+                    "cell {cell} ({rule}); moved from cell {from}, which drains: {moved} % of its \
+                     keys have moved"
+                ),
+            }
         });
         Ok(placed)
     }

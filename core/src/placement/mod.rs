@@ -15,6 +15,9 @@
 //!
 //! If a placement spreads, `active` and `quarantined` cells have a share. `draining` cells have one
 //! only if there are no others. Under `by_tier`, only `active` cells have a share.
+//!
+//! A draining cell with a [`CellDrain`](crate::cell::CellDrain) keeps a part of its share, which
+//! shrinks over time. Callers whose key it keeps are served as by an active cell.
 
 use std::sync::Arc;
 
@@ -26,9 +29,9 @@ use crate::rate_limit::RateLimit;
 use crate::reason::Reason;
 use crate::refused::Refused;
 use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
-use crate::rendezvous;
+use crate::rendezvous::{self, Member};
 use crate::text::Text;
-use crate::time::Mono;
+use crate::time::{Now, Unix};
 
 /// The name of the check.
 pub(crate) const CHECK: &str = "placement";
@@ -45,8 +48,8 @@ pub struct PlaceQuery<'a> {
     pub anonymous_placement: Option<&'a str>,
     /// [`Evidence::spread`](crate::Evidence::spread).
     pub spread: u64,
-    /// The time, for the shares of endpoints in their slow start.
-    pub now: Mono,
+    /// The time, for the shares of endpoints in their slow start and of cells that drain over time.
+    pub now: Now,
 }
 
 /// Where a request goes.
@@ -109,11 +112,11 @@ pub fn place(
 ) -> Result<Placed, Refused> {
     let choice = match (&query.identity.tenant, query.tenant) {
         (None, _) => anonymous(registry, query)?,
-        (Some(_), Some(tenant)) => assigned(tenant)?,
-        (Some(id), None) => unknown(registry, id, query.identity)?,
+        (Some(_), Some(tenant)) => assigned(tenant, query.now.unix)?,
+        (Some(id), None) => unknown(registry, id, query)?,
     };
     let cell = Arc::clone(choice.cell);
-    let endpoints = health.rank(&cell, query.now, query.spread);
+    let endpoints = health.rank(&cell, query.now.mono, query.spread);
     Ok(Placed {
         placement: choice.placement.map(|placement| placement.id.clone()),
         rate: choice.placement.and_then(|placement| placement.rate),
@@ -142,7 +145,7 @@ fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, Refused> {
 }
 
 /// The cell of a tenant that the registry lists.
-fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
+fn assigned(tenant: TenantRef<'_>, now: Unix) -> Result<Choice<'_>, Refused> {
     match tenant.target {
         Target::Cell(cell) => Ok(Choice {
             placement: None,
@@ -151,7 +154,11 @@ fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
         }),
         Target::Placement(placement) => Ok(Choice {
             placement: Some(placement),
-            cell: within(placement, || rendezvous::hash(tenant.id), Listing::Listed)?,
+            cell: within(
+                placement,
+                || rendezvous::hash(tenant.id),
+                (Listing::Listed, now),
+            )?,
             rule: PlaceRule::TenantPlacement,
         }),
     }
@@ -161,14 +168,15 @@ fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
 fn unknown<'a>(
     registry: &'a Registry,
     tenant: &Text,
-    identity: &Identity,
+    query: PlaceQuery<'_>,
 ) -> Result<Choice<'a>, Refused> {
+    let identity = query.identity;
     let placement = match registry.unknown_tenant() {
         UnknownTenant::Deny => {
             let detail = "the registry doesn't list the tenant";
             return refuse(Reason::TenantUnknown, detail);
         }
-        UnknownTenant::ByTier => return by_tier(registry, tenant, identity),
+        UnknownTenant::ByTier => return by_tier(registry, tenant, identity, query.now.unix),
         UnknownTenant::Placement(id) => registry.placement(id.as_str()),
     };
     let Some(placement) = placement else {
@@ -183,7 +191,7 @@ fn unknown<'a>(
     let key = || rendezvous::hash(tenant.as_str());
     Ok(Choice {
         placement: Some(placement),
-        cell: within(placement, key, Listing::Unlisted)?,
+        cell: within(placement, key, (Listing::Unlisted, query.now.unix))?,
         rule: PlaceRule::UnknownPlacement,
     })
 }
@@ -192,6 +200,7 @@ fn by_tier<'a>(
     registry: &'a Registry,
     tenant: &Text,
     identity: &Identity,
+    now: Unix,
 ) -> Result<Choice<'a>, Refused> {
     let Some(tier) = &identity.tier else {
         let detail = "the registry doesn't list the tenant, and the credential names no tier";
@@ -199,7 +208,8 @@ fn by_tier<'a>(
     };
     let key = rendezvous::hash(tenant.as_str());
     let spread = registry.tier(tier.as_str());
-    match spread.and_then(|cells| cells.choose(key, |state| state == CellState::Active)) {
+    let holds = |it: &Member| it.state() == CellState::Active || it.keeps(key, now);
+    match spread.and_then(|cells| cells.choose(key, holds)) {
         Some(cell) => Ok(Choice {
             placement: None,
             cell,
@@ -223,7 +233,7 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
         cell: within(
             placement,
             || rendezvous::mix(query.spread),
-            Listing::Unlisted,
+            (Listing::Unlisted, query.now.unix),
         )?,
         rule: PlaceRule::AnonymousPlacement,
     })
@@ -233,24 +243,73 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
 fn within(
     placement: &Placement,
     key: impl FnOnce() -> u64,
-    listing: Listing,
+    (listing, now): (Listing, Unix),
 ) -> Result<&Arc<Cell>, Refused> {
     if let Some(cell) = placement.spread.only() {
         return admits(cell, listing);
     }
     let key = key();
     // A quarantined cell keeps its share, which is answered 503: traffic that took down one cell
-    // must not move to the next. A draining cell gives its share away.
-    let holds = |state| matches!(state, CellState::Active | CellState::Quarantined);
-    let cell = placement.spread.choose(key, holds);
-    let drains = |state| state == CellState::Draining;
-    match cell.or_else(|| placement.spread.choose(key, drains)) {
+    // must not move to the next. A draining cell gives its share away, at once or over time.
+    if let Some(cell) = placement
+        .spread
+        .choose(key, |it| holds_share(it.state()) || it.keeps(key, now))
+    {
+        return match cell.state {
+            // It has not given this key away yet, so it serves whoever it is.
+            CellState::Draining => Ok(cell),
+            CellState::Active
+            | CellState::Quarantined
+            | CellState::Provisioning
+            | CellState::Retired => admits(cell, listing),
+        };
+    }
+    let drains = |it: &Member| it.state() == CellState::Draining;
+    match placement.spread.choose(key, drains) {
         Some(cell) => admits(cell, listing),
         None => refuse(
             Reason::NoCellAvailable,
             "no cell of the placement takes traffic",
         ),
     }
+}
+
+/// Whether a cell in this state has its full share of a placement that spreads.
+fn holds_share(state: CellState) -> bool {
+    matches!(state, CellState::Active | CellState::Quarantined)
+}
+
+/// The draining cell that a spread key is at or has left, for `explain`.
+///
+/// `None` if the request isn't spread, or no cell that drains over time would have it.
+pub(crate) fn drained_from<'a>(
+    registry: &'a Registry,
+    query: PlaceQuery<'_>,
+    rule: PlaceRule,
+) -> Option<&'a Arc<Cell>> {
+    let unknown = || match registry.unknown_tenant() {
+        UnknownTenant::Placement(id) => registry.placement(id.as_str()),
+        UnknownTenant::Deny | UnknownTenant::ByTier => None,
+    };
+    let id = query.identity.tenant.as_ref();
+    let (spread, key) = match rule {
+        PlaceRule::OwnCell | PlaceRule::AnonymousPlacement => return None,
+        PlaceRule::TenantPlacement => {
+            let Target::Placement(placement) = registry.tenant(id?.as_str())?.target else {
+                return None;
+            };
+            (&placement.spread, id?)
+        }
+        PlaceRule::UnknownPlacement => (&unknown()?.spread, id?),
+        PlaceRule::UnknownByTier => {
+            let tier = query.identity.tier.as_ref()?;
+            (registry.tier(tier.as_str())?, id?)
+        }
+    };
+    // As before the drain.
+    let had = |it: &Member| holds_share(it.state()) || it.drains_over_time();
+    let cell = spread.choose(rendezvous::hash(key.as_str()), had)?;
+    (cell.state == CellState::Draining).then_some(cell)
 }
 
 /// The cell itself, if its state allows this caller.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::health::{HealthControl, HealthSettings, Outcome};
 use crate::testing::{of_tenant, registry, text};
-use crate::time::{Mono, Now};
+use crate::time::Mono;
 
 fn cell(id: &str, tier: &str, state: &str, weight: u32) -> Value {
     let url = format!("https://{id}.internal:443");
@@ -21,7 +22,10 @@ fn query<'a>(registry: &'a Registry, identity: &'a Identity, spread: u64) -> Pla
         tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
         anonymous_placement: Some("public"),
         spread,
-        now: Mono::default(),
+        now: Now {
+            unix: NOW,
+            mono: Mono::default(),
+        },
     }
 }
 
@@ -355,5 +359,132 @@ proptest! {
                 ),
             }
         }
+    }
+}
+
+/// A stateless placement of three cells, of which `b` drains like this.
+fn draining(drain: &Value) -> Registry {
+    let mut b = cell("b", "free", "draining", 1);
+    b["drain"] = drain.clone();
+    registry(&json!({
+        "version": 1,
+        "cells": [cell("a", "free", "active", 1), b, cell("c", "free", "active", 2)],
+        "placements": [{"id": "public", "tier": "free", "cells": ["a", "b", "c"],
+                        "stateless": true}],
+        "tenants": [{"id": "own", "cell": "b"}],
+        "unknown_tenant": {"placement": "public"},
+    }))
+}
+
+const KEYS: usize = 4000;
+const NOW: Unix = Unix::from_secs(1_800_000_000);
+
+/// The cell of each of many tenants that the registry doesn't list.
+fn cells_at(registry: &Registry, now: Unix) -> Vec<String> {
+    let cell = |key: usize| {
+        let identity = of_tenant(&format!("t{key}"));
+        let query = PlaceQuery {
+            now: Now {
+                unix: now,
+                mono: Mono::default(),
+            },
+            ..query(registry, &identity, 0)
+        };
+        let placed = place(registry, &Health::default(), query).unwrap();
+        placed.cell.id.to_string()
+    };
+    (0..KEYS).map(cell).collect()
+}
+
+fn count(cells: &[String], id: &str) -> usize {
+    cells.iter().filter(|cell| *cell == id).count()
+}
+
+/// Catches: a key that moves twice or comes back, a key of another cell that moves, and a share that
+/// isn't what the registry says.
+#[test]
+fn a_cell_drains_key_by_key() {
+    let [from, until] = [1000, 2000].map(|secs| NOW.as_secs() + secs);
+    let registry = draining(&json!({"from": from, "until": until}));
+    let at = |secs| cells_at(&registry, NOW.after(Duration::from_secs(secs)));
+    let before = at(0);
+    let active = cells_at(&draining(&json!({"percent": 0})), NOW);
+    assert_eq!(before, active, "nothing has moved yet");
+    // A quarter, as for an active cell of weight 1 of 4.
+    assert!(
+        (900..1100).contains(&count(&before, "b")),
+        "{}",
+        count(&before, "b")
+    );
+
+    let mut last = before.clone();
+    for secs in (1000..=2000).step_by(50) {
+        let now = at(secs);
+        for (key, (was, is)) in last.iter().zip(&now).enumerate() {
+            assert!(was == is || was == "b", "t{key} moved from {was} to {is}");
+        }
+        let left = count(&before, "b") * (2000 - secs as usize) / 1000;
+        assert!(
+            count(&now, "b").abs_diff(left) < 60,
+            "{secs}: {}",
+            count(&now, "b")
+        );
+        last = now;
+    }
+    assert_eq!(count(&last, "b"), 0);
+    assert_eq!(last, at(1_000_000), "the drain is over");
+    // Those that left went where they would be without the cell: a third to `a`.
+    let gained = count(&last, "a") - count(&before, "a");
+    assert!(gained.abs_diff(count(&before, "b") / 3) < 80, "{gained}");
+}
+
+#[test]
+fn a_share_can_be_set_by_percent() {
+    let of = |percent: u8| count(&cells_at(&draining(&json!({"percent": percent})), NOW), "b");
+    let all = of(0);
+    for percent in [1, 25, 50, 99] {
+        let left = all * usize::from(100 - percent) / 100;
+        assert!(
+            of(percent).abs_diff(left) < 60,
+            "{percent}: {}",
+            of(percent)
+        );
+    }
+    assert_eq!(of(100), 0);
+}
+
+/// Catches: a tenant whose data is at its cell and that a drain sends elsewhere.
+#[test]
+fn a_tenant_with_its_own_cell_stays() {
+    for percent in [0, 50, 100] {
+        let registry = draining(&json!({"percent": percent}));
+        let placed = answer(&registry, &of_tenant("own"));
+        assert_eq!(placed, Ok(("b".to_owned(), PlaceRule::OwnCell)));
+    }
+}
+
+#[test]
+fn a_tier_drains_in_the_same_way() {
+    let document = |unknown: Value| {
+        let mut b = cell("b", "free", "draining", 1);
+        b["drain"] = json!({"percent": 50});
+        registry(&json!({
+            "version": 1,
+            "cells": [cell("a", "free", "active", 1), b],
+            "placements": [{"id": "public", "tier": "free", "cells": ["a", "b"],
+                            "stateless": true}],
+            "tenants": [{"id": "own", "cell": "a"}],
+            "unknown_tenant": unknown,
+        }))
+    };
+    let by_tier = document(json!("by_tier"));
+    let placement = document(json!({"placement": "public"}));
+    for key in 0..200 {
+        let identity = Identity {
+            tier: Some(text("free")),
+            ..of_tenant(&format!("t{key}"))
+        };
+        let cell = |registry| answer(registry, &identity).map(|(cell, _)| cell);
+        assert_eq!(cell(&by_tier), cell(&placement), "t{key}");
     }
 }

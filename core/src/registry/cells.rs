@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::entries::{RawCell, RawEndpoint};
+use super::entries::{RawCell, RawDrain, RawEndpoint};
 use super::error::Mistakes;
 use super::{Registry, RegistryError};
-use crate::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
+use crate::cell::{Cell, CellDrain, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 use crate::ranked::Ranked;
 use crate::text::Text;
+use crate::time::Unix;
 
 /// The checked cells by id, and the first unused endpoint id.
 pub(super) struct Cells {
@@ -97,10 +98,35 @@ fn check_cell(
         tier: text(&raw.tier, path, "tier")?,
         region: text(&raw.region, path, "region")?,
         state: raw.state,
+        drain: check_drain(raw.drain.as_ref(), raw.state)
+            .map_err(|why| RegistryError::invalid(format!("{path}.drain {why}")))?,
         weight,
         endpoints,
         annotations: raw.annotations,
     })
+}
+
+/// What `drain` says. An error follows the field's name.
+fn check_drain(
+    raw: Option<&RawDrain>,
+    state: CellState,
+) -> Result<Option<CellDrain>, &'static str> {
+    let Some(raw) = raw else {
+        return Ok(None);
+    };
+    if state != CellState::Draining {
+        return Err("is only for a cell whose state is draining");
+    }
+    match (raw.percent, raw.from, raw.until) {
+        (Some(percent @ 0..=100), None, None) => Ok(Some(CellDrain::Percent(percent))),
+        (Some(_), None, None) => Err("has a percent that is not 0 to 100"),
+        (None, Some(from), Some(until)) if from < until => Ok(Some(CellDrain::Between(
+            Unix::from_secs(from),
+            Unix::from_secs(until),
+        ))),
+        (None, Some(_), Some(_)) => Err("must end (until) after it begins (from)"),
+        _ => Err("must have percent, or both from and until (seconds since 1970)"),
+    }
 }
 
 fn check_endpoint(

@@ -28,11 +28,23 @@ pub(super) struct RawCell {
     pub(super) tier: String,
     pub(super) region: String,
     pub(super) state: CellState,
+    pub(super) drain: Option<RawDrain>,
     pub(super) weight: Option<u32>,
     #[serde(default)]
     pub(super) endpoints: Vec<RawEndpoint>,
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of percent, or of from and until"
+)]
+pub(super) struct RawDrain {
+    pub(super) percent: Option<u8>,
+    pub(super) from: Option<u64>,
+    pub(super) until: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -111,6 +111,7 @@ pub(super) fn modernize(older: OlderCell, at: usize) -> Result<RawCell, Registry
         region: (older.region.or_else(|| note("region")))
             .ok_or_else(|| invalid(" has no region, and no annotation of that name"))?,
         state,
+        drain: None,
         weight,
         endpoints: endpoints.into_iter().map(endpoint).collect(),
         id: older.id,

@@ -15,10 +15,18 @@
 //!    interpolation in a table of 256 steps. The error is less than one part in 180,000, far too
 //!    small to change shares noticeably.
 //! 5. Scores are compared by cross-multiplication. On a tie, the lower cell id wins.
+//!
+//! A cell that drains over time keeps a part of its keys. Which ones is decided by a second, independent
+//! number: the high 32 bits of `mix(hash(key) ^ hash(cell id) ^ hash("drain"))`. A key leaves when the
+//! part that has moved ([`CellDrain::moved`]) exceeds that number. So the keys leave one after the
+//! other, each goes to the cell that is next best for it, and no other key moves.
 
 use std::sync::Arc;
 
+#[cfg(doc)]
+use crate::cell::CellDrain;
 use crate::cell::{Cell, CellState};
+use crate::time::Unix;
 
 /// The cells that a key may be spread over, in order of id.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,11 +34,32 @@ pub(crate) struct Spread {
     members: Vec<Member>,
 }
 
+/// A cell that keys may be spread over.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Member {
+pub(crate) struct Member {
     cell: Arc<Cell>,
     /// The hash of the cell's id, computed once.
     hash: u64,
+}
+
+impl Member {
+    pub(crate) fn state(&self) -> CellState {
+        self.cell.state
+    }
+
+    /// Whether the cell drains over time and has not given this key away yet.
+    pub(crate) fn keeps(&self, key: u64, now: Unix) -> bool {
+        let drain = self
+            .cell
+            .drain
+            .filter(|_| self.cell.state == CellState::Draining);
+        drain.is_some_and(|drain| mix(key ^ self.hash ^ DRAIN) >> 32 >= drain.moved(now))
+    }
+
+    /// Whether the cell drains over time, and so had keys before.
+    pub(crate) fn drains_over_time(&self) -> bool {
+        self.cell.state == CellState::Draining && self.cell.drain.is_some()
+    }
 }
 
 impl Spread {
@@ -57,14 +86,10 @@ impl Spread {
         }
     }
 
-    /// The cell that wins `key` (see [`hash`]) among those whose state is accepted.
-    pub(crate) fn choose(
-        &self,
-        key: u64,
-        accept: impl Fn(CellState) -> bool,
-    ) -> Option<&Arc<Cell>> {
+    /// The cell that wins `key` (see [`hash`]) among those that are accepted.
+    pub(crate) fn choose(&self, key: u64, accept: impl Fn(&Member) -> bool) -> Option<&Arc<Cell>> {
         let mut best: Option<(&Member, u64)> = None;
-        for member in self.members.iter().filter(|it| accept(it.cell.state)) {
+        for member in self.members.iter().filter(|it| accept(it)) {
             let lot = neg_log2(mix(key ^ member.hash));
             let wins = best.is_none_or(|(other, other_lot)| {
                 let ours = u128::from(lot) * u128::from(other.cell.weight);
@@ -80,12 +105,17 @@ impl Spread {
 }
 
 /// The hash of a routing key or a cell id.
-pub(crate) fn hash(text: &str) -> u64 {
-    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    mix(fnv)
+pub(crate) const fn hash(text: &str) -> u64 {
+    let (bytes, mut hash, mut at) = (text.as_bytes(), 0xcbf2_9ce4_8422_2325_u64, 0);
+    while at < bytes.len() {
+        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    mix(hash)
 }
+
+/// Makes the number that decides when a key leaves a draining cell independent of the scores.
+const DRAIN: u64 = hash("drain");
 
 /// The finalizer of splitmix64: every bit of the input turns half of the output's.
 pub(crate) const fn mix(value: u64) -> u64 {

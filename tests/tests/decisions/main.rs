@@ -4,6 +4,7 @@
     reason = "a test that finds nothing has found a bug"
 )]
 
+mod cell_drain;
 mod invalidation;
 mod revocable;
 mod rules;

@@ -27,6 +27,36 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     (r#""weight": 3"#, r#""weight": 1001"#, "cells[0].weight"),
     (
+        r#""weight": 3"#,
+        r#""drain": {"percent": 50}"#,
+        "cells[0].drain is only for a cell whose state is draining",
+    ),
+    (
+        r#""state": "active", "weight": 3"#,
+        r#""state": "draining", "drain": {"percent": 101}"#,
+        "cells[0].drain has a percent that is not 0 to 100",
+    ),
+    (
+        r#""state": "active", "weight": 3"#,
+        r#""state": "draining", "drain": {"from": 2, "until": 2}"#,
+        "cells[0].drain must end (until) after",
+    ),
+    (
+        r#""state": "active", "weight": 3"#,
+        r#""state": "draining", "drain": {"percent": 1, "until": 2}"#,
+        "cells[0].drain must have percent, or both",
+    ),
+    (
+        r#""state": "active", "weight": 3"#,
+        r#""state": "draining", "drain": {}"#,
+        "cells[0].drain must have percent, or both",
+    ),
+    (
+        r#""state": "active", "weight": 3"#,
+        r#""state": "draining", "drain": 50"#,
+        "cells[0].drain must be a table",
+    ),
+    (
         r#""id": "b""#,
         r#""id": "a""#,
         "cells[1].id \"a\" is also that of cells[0]",
