@@ -158,6 +158,11 @@ fn drain() {
 }
 
 #[test]
+fn replaced_under_load() {
+    matches_snapshot("replaced_under_load");
+}
+
+#[test]
 fn flood() {
     matches_snapshot("flood");
 }

@@ -139,10 +139,17 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
     stuck.collect()
 }
 
-/// When faults other than drains may make a request fail, with the time to recover.
+/// When faults other than drains may make a request fail, with the time to recover. A router that
+/// can't read its files, or reads new ones, serves as before.
 fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
-    let drains = |kind: &FaultKind| matches!(kind, FaultKind::Drain(_));
-    let faults = scenario.faults.iter().filter(|it| !drains(&it.kind));
+    let harmless = |kind: &FaultKind| match kind {
+        FaultKind::Drain(_)
+        | FaultKind::BreakConfiguration(_)
+        | FaultKind::BreakCertificate(_) => true,
+        FaultKind::RotateCertificate(host) => scenario.routers.contains(host),
+        _ => false,
+    };
+    let faults = scenario.faults.iter().filter(|it| !harmless(&it.kind));
     let recovery = scenario.expect.recovery;
     faults.map(|it| (it.at, it.until + recovery)).collect()
 }
