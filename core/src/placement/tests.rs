@@ -376,7 +376,7 @@ fn draining(drain: &Value) -> Registry {
     }))
 }
 
-const KEYS: usize = 4000;
+const MANY: usize = 4000;
 const NOW: Unix = Unix::from_secs(1_800_000_000);
 
 /// The cell of each of many tenants that the registry doesn't list.
@@ -393,7 +393,7 @@ fn cells_at(registry: &Registry, now: Unix) -> Vec<String> {
         let placed = place(registry, &Health::default(), query).unwrap();
         placed.cell.id.to_string()
     };
-    (0..KEYS).map(cell).collect()
+    (0..MANY).map(cell).collect()
 }
 
 fn count(cells: &[String], id: &str) -> usize {

@@ -68,7 +68,12 @@ fn a_router_is_replaced_on_the_same_addresses() {
     let last = Next::of(&serving.wait("upgrade_started"));
     serving.wait("drained");
     assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
+    // It has the sockets from another process, and closes them as if they were its own.
+    let kept = TcpStream::connect(&public).unwrap();
     last.signal("-TERM");
+    serving.wait("listeners_closed");
+    until("the sockets are closed", || TcpStream::connect(&public).is_err());
+    drop(kept);
     serving.wait("drained");
 }
 

@@ -13,21 +13,23 @@ use cellway_env::Env;
 /// A listening socket, and the name of its listener.
 pub(crate) type ListenerSocket = (Arc<str>, OwnedFd);
 
-/// The sockets of all listeners.
+/// The sockets of all listeners. Dropped once the listeners are closing, because a socket is open
+/// until nobody has it.
 #[derive(Debug, Default)]
-pub(crate) struct Sockets {
+pub(crate) struct Sockets(Mutex<Option<Held>>);
+
+#[derive(Debug)]
+struct Held {
     /// From another process. These listeners bind no address.
     adopted: Vec<ListenerSocket>,
-    /// Copies of the sockets that the workers listen on. `None` once they are closing.
-    open: Mutex<Option<Vec<ListenerSocket>>>,
+    /// Copies of the sockets that the workers listen on.
+    open: Vec<ListenerSocket>,
 }
 
 impl Sockets {
     pub(crate) fn new(adopted: Vec<ListenerSocket>) -> Self {
-        Self {
-            adopted,
-            open: Mutex::new(Some(Vec::new())),
-        }
+        let open = Vec::new();
+        Self(Mutex::new(Some(Held { adopted, open })))
     }
 
     /// This worker's copies of the adopted sockets of a listener. Empty if the listener has none, so
@@ -44,7 +46,9 @@ impl Sockets {
         listener: &str,
         (worker, workers): (usize, usize),
     ) -> io::Result<Vec<E::Claim>> {
-        let sockets = self.adopted.iter().filter(|(name, _)| **name == *listener);
+        let held = self.lock();
+        let adopted = held.iter().flat_map(|held| &held.adopted);
+        let sockets = adopted.filter(|(name, _)| **name == *listener);
         let sockets: Vec<_> = sockets.map(|(_, socket)| socket).collect();
         let mut claims = Vec::new();
         for index in 0..sockets.len().max(workers) {
@@ -60,8 +64,8 @@ impl Sockets {
 
     /// Keeps a copy of an open socket.
     pub(crate) fn opened(&self, listener: &Arc<str>, socket: OwnedFd) {
-        if let Some(open) = &mut *self.lock() {
-            open.push((listener.clone(), socket));
+        if let Some(held) = &mut *self.lock() {
+            held.open.push((listener.clone(), socket));
         }
     }
 
@@ -70,17 +74,17 @@ impl Sockets {
     /// # Errors
     /// The process has too many open files.
     pub(crate) fn copies(&self) -> io::Result<Vec<ListenerSocket>> {
-        let open = self.lock();
+        let held = self.lock();
         let copy = |(name, socket): &ListenerSocket| Ok((name.clone(), socket.try_clone()?));
-        open.iter().flatten().map(copy).collect()
+        held.iter().flat_map(|held| &held.open).map(copy).collect()
     }
 
-    /// Drops the copies, so that a socket closes when its worker closes it.
+    /// Drops everything, so that a socket closes when its worker closes it.
     pub(crate) fn close(&self) {
         *self.lock() = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<ListenerSocket>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
