@@ -62,21 +62,22 @@ fn carry_out(plan: &Plan) {
 
     let load = Load::start(&runtime, address);
     load.until_each_was_served(100);
-    let mut next = None;
+    // Each process is killed when its guard is dropped, so all are kept.
+    let mut processes: Vec<Next> = Vec::new();
     for round in 0..plan.reloads.max(plan.upgrades) {
         if round < plan.reloads {
-            reload(&folder, &mut serving, next.as_ref(), round);
+            reload(&folder, &mut serving, processes.last(), round);
         }
         if round < plan.upgrades {
-            signal(&serving, next.as_ref(), "-USR2");
-            next = Some(Next::of(&serving.wait("upgrade_started")));
+            signal(&serving, processes.last(), "-USR2");
+            processes.push(Next::of(&serving.wait("upgrade_started")));
             let abandoned = serving.wait("drained")["abandoned"].clone();
             assert_eq!(abandoned, 0, "round {round}");
         }
         load.until_each_was_served(20);
     }
     // As a load balancer that sees `/readyz` fail.
-    signal(&serving, next.as_ref(), "-TERM");
+    signal(&serving, processes.last(), "-TERM");
     serving.wait("draining");
     load.leave();
     assert_eq!(serving.wait("drained")["abandoned"], 0);

@@ -72,7 +72,9 @@ fn a_router_is_replaced_on_the_same_addresses() {
     let kept = TcpStream::connect(&public).unwrap();
     last.signal("-TERM");
     serving.wait("listeners_closed");
-    until("the sockets are closed", || TcpStream::connect(&public).is_err());
+    until("the sockets are closed", || {
+        TcpStream::connect(&public).is_err()
+    });
     drop(kept);
     serving.wait("drained");
 }

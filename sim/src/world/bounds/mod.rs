@@ -143,9 +143,9 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
 /// can't read its files, or reads new ones, serves as before.
 fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
     let harmless = |kind: &FaultKind| match kind {
-        FaultKind::Drain(_)
-        | FaultKind::BreakConfiguration(_)
-        | FaultKind::BreakCertificate(_) => true,
+        FaultKind::Drain(_) | FaultKind::BreakConfiguration(_) | FaultKind::BreakCertificate(_) => {
+            true
+        }
         FaultKind::RotateCertificate(host) => scenario.routers.contains(host),
         _ => false,
     };
