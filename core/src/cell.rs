@@ -67,9 +67,9 @@ impl CellDrain {
         u64::try_from(part.min(all)).unwrap_or(Self::ALL)
     }
 
-    /// The same in percent, rounded down.
+    /// The same in percent.
     pub fn percent(self, now: Unix) -> u64 {
-        self.moved(now) * 100 / Self::ALL
+        (self.moved(now) * 100 + Self::ALL / 2) / Self::ALL
     }
 }
 
