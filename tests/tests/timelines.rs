@@ -153,6 +153,11 @@ fn stale_keys() {
 }
 
 #[test]
+fn cell_drain() {
+    matches_snapshot("cell_drain");
+}
+
+#[test]
 fn drain() {
     matches_snapshot("drain");
 }

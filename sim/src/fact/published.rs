@@ -32,6 +32,11 @@ pub struct Published {
 }
 
 impl Published {
+    /// Whether this cell gives its tenants away over time.
+    pub fn drains(&self, cell: &str) -> bool {
+        self.cells.get(cell).is_some_and(|cell| cell.drains)
+    }
+
     /// The cells that may serve a tenant, given the tier in its token. For a tenant that isn't
     /// listed these are the cells of its tier that take new traffic, or none.
     pub fn cells_of(&self, tenant: &str, tier: Option<&str>) -> Option<BTreeSet<String>> {
@@ -55,6 +60,8 @@ pub struct PublishedCell {
     pub tier: String,
     /// Its state.
     pub state: CellState,
+    /// It drains over time.
+    pub drains: bool,
 }
 
 /// A tenant's role settings in the registry.

@@ -102,6 +102,7 @@ pub(super) fn gold(state: CellState) -> PublishedCell {
     PublishedCell {
         tier: "gold".to_owned(),
         state,
+        drains: false,
     }
 }
 

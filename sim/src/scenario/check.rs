@@ -170,6 +170,7 @@ fn cell(spec: &file::Cell) -> Cell {
         tier: spec.tier.clone(),
         region: spec.region.clone(),
         state: spec.state,
+        drains: (spec.drains.as_ref()).map(|[from, until]| [from.0, until.0]),
         endpoints: *spec.endpoints.get_ref(),
         protocol: spec.protocol,
         publishes_key: spec.publishes_key,

@@ -84,6 +84,8 @@ pub(super) struct Cell {
     pub region: String,
     #[serde(default)]
     pub state: CellState,
+    /// Since the start of the run: from when to when it gives its tenants away while it is draining.
+    pub drains: Option<[Span; 2]>,
     /// The number of endpoints, whose hosts are called `<id>-1` and so on.
     #[serde(default = "one")]
     pub endpoints: Spanned<u32>,

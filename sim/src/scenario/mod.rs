@@ -105,6 +105,9 @@ pub struct Cell {
     pub region: String,
     /// Its state.
     pub state: CellState,
+    /// Since the start of the run: from when to when it gives its tenants away while it is draining.
+    /// `None`: at once.
+    pub drains: Option<[Duration; 2]>,
     /// How many endpoints it has.
     pub endpoints: u32,
     /// What they speak.

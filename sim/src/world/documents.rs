@@ -1,10 +1,12 @@
 //! The registry documents that the control plane publishes, and what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{keys, pki};
+use crate::engine::EPOCH;
 use crate::fact::{Assignment, Fact, Published, PublishedCell, RoleSettings};
 use crate::scenario::{
     Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, Placement, Scenario,
@@ -88,7 +90,13 @@ impl Documents {
         let placements = self.placements.iter();
         let cells = self.cells.iter().map(|cell| {
             let (tier, state) = (cell.tier.clone(), cell.state);
-            (cell.id.clone(), PublishedCell { tier, state })
+            let drains = drain_of(cell).is_some();
+            let said = PublishedCell {
+                tier,
+                state,
+                drains,
+            };
+            (cell.id.clone(), said)
         });
         let role_settings = self.tenants.iter().map(|tenant| {
             let role_settings = RoleSettings {
@@ -199,6 +207,9 @@ impl Documents {
 
     fn render_cell(&self, cell: &Cell) -> Value {
         let mut rendered = render_cell(cell);
+        if let Some([from, until]) = drain_of(cell) {
+            rendered["drain"] = json!({ "from": from.as_secs(), "until": until.as_secs() });
+        }
         if let Some(key) = self.keys.get(&cell.id).filter(|_| cell.publishes_key) {
             let set = json!({ "keys": [key] }).to_string();
             rendered["annotations"] = json!({ "cba-jwks": set });
@@ -280,6 +291,12 @@ fn bad(document: Value) -> Document {
         text: document.to_string(),
         truth: None,
     }
+}
+
+/// From when to when a cell gives its tenants away, since 1970, if it does so over time.
+fn drain_of(cell: &Cell) -> Option<[Duration; 2]> {
+    let drains = cell.drains.filter(|_| cell.state == CellState::Draining)?;
+    Some(drains.map(|since_start| EPOCH + since_start))
 }
 
 fn render_cell(cell: &Cell) -> Value {

@@ -9,16 +9,44 @@ use crate::fact::{Fact, Published};
 use crate::scenario::CellState;
 
 /// On one registry version all requests of a tenant and tier reach the same cell, whichever router
-/// decides. While that cell is quarantined, a tenant that a placement put there reaches no other
+/// decides. If that cell drains over time, the tenant may leave it once. While that cell is quarantined, a tenant that a placement put there reaches no other
 /// cell.
 #[derive(Debug)]
 pub struct SteadyPlacement {
     journal: Journal,
     published: BTreeMap<u64, Published>,
     /// By registry version, tenant and tier.
-    cells: BTreeMap<(u64, String, Option<String>), String>,
+    cells: BTreeMap<(u64, String, Option<String>), Seen>,
     /// Where each tenant (and tier) was last served, and on which version.
     homes: BTreeMap<(String, Option<String>), (u64, String)>,
+}
+
+/// Where a tenant's requests go.
+#[derive(Debug)]
+struct Seen {
+    cell: String,
+    /// The draining cell that it has left, and when the first request was decided that it had.
+    left: Option<(String, Duration)>,
+}
+
+impl Seen {
+    /// Whether a request decided at this time may reach a cell. `drains`: whether the known cell
+    /// drains over time.
+    fn may_be(&mut self, cell: &str, decided_at: Duration, drains: bool) -> bool {
+        if self.cell == cell {
+            return true;
+        }
+        match &self.left {
+            // An earlier request may arrive later.
+            Some((old, moved_at)) => old == cell && decided_at <= *moved_at,
+            None if drains => {
+                let old = std::mem::replace(&mut self.cell, cell.to_owned());
+                self.left = Some((old, decided_at));
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 impl SteadyPlacement {
@@ -58,6 +86,7 @@ impl Invariant for SteadyPlacement {
         let Some(Passed {
             sent,
             decided,
+            decided_at,
             arrived,
             ..
         }) = self.journal.passed(at, fact)
@@ -72,11 +101,17 @@ impl Invariant for SteadyPlacement {
         let (tag, tenant) = (sent.tag.clone(), sent.tenant.clone());
         let cell = arrived.cell.clone();
         let key = (version, tenant.clone(), tier.clone());
-        let known = self.cells.entry(key).or_insert_with(|| cell.clone());
-        if *known != cell {
+        let known = self.cells.entry(key).or_insert_with(|| Seen {
+            cell: cell.clone(),
+            left: None,
+        });
+        let said = self.published.get(&version);
+        let drains = said.is_some_and(|said| said.drains(&known.cell));
+        if !known.may_be(&cell, decided_at, drains) {
             return Err(format!(
                 "{tag} of {tenant} reached {cell}, but on registry version {version} an earlier request \
-                 reached {known}"
+                 reached {}",
+                known.cell
             ));
         }
         let whose = (tenant, tier);

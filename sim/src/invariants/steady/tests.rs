@@ -14,6 +14,17 @@ fn registry(version: u64, open: &[&str], state_of_a: CellState) -> Fact {
     }))
 }
 
+/// As [`registry`], and `a` gives its tenants away over time.
+fn draining(version: u64) -> Fact {
+    let Fact::Published(mut said) = registry(version, &["a", "b"], CellState::Draining) else {
+        unreachable!("it is a registry");
+    };
+    if let Some(a) = said.cells.get_mut("a") {
+        a.drains = true;
+    }
+    Fact::Published(said)
+}
+
 fn served(tag: &str, cell: &str, version: u64) -> [Fact; 3] {
     [
         sent(tag, "acme"),
@@ -38,6 +49,21 @@ fn notices_two_cells_in_one_version() {
             .unwrap_err()
             .contains("an earlier request reached a")
     );
+}
+
+#[test]
+fn a_tenant_leaves_a_draining_cell_once() {
+    let mut facts = vec![draining(1)];
+    facts.extend(served("1", "a", 1));
+    let [sent_late, decided_late, arrived_late] = served("2", "a", 1);
+    facts.extend([sent_late, decided_late]);
+    facts.extend(served("3", "b", 1));
+    // It was decided before the tenant moved.
+    facts.push(arrived_late);
+    assert_eq!(fed(&facts), Ok(()));
+    facts.extend(served("4", "a", 1));
+    let why = fed(&facts).unwrap_err();
+    assert!(why.contains("an earlier request reached b"), "{why}");
 }
 
 #[test]
