@@ -20,7 +20,8 @@ impl Next {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let _ = Command::new("kill").args([name, &self.0]).status();
+        let kill = Command::new("kill").args([name, &self.0]).output();
+        let _ = kill;
     }
 }
 
