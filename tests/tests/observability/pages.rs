@@ -148,7 +148,7 @@ async fn the_snapshot_shows_what_is_in_force() {
     );
     let unknown = page("?tenant=no%20one").await["tenant"].clone();
     assert_eq!(unknown, json!({"id": "no one", "listed": false}));
-    for bad in ["?tenant=%zz", "?other=1", "?tenant="] {
+    for bad in ["?other=1", "?tenant="] {
         let answer = router.admin(&format!("/debug/snapshot{bad}")).await;
         assert_eq!(answer.status, 400, "{bad}");
     }

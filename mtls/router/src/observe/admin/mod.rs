@@ -288,7 +288,11 @@ impl<R: Overview> Pages<R> {
             None => None,
             Some(Some(id)) => match Text::new(id) {
                 Ok(id) => Some(id.decode().into_owned()),
-                Err(_) => return bad_request("the tenant's id needs percent-encoding"),
+                Err(_) => {
+                    return bad_request(
+                        "the tenant's id is empty, too long or not percent-encoded",
+                    );
+                }
             },
             Some(None) => return bad_request("the only parameter is tenant, such as ?tenant=acme"),
         };
