@@ -117,6 +117,8 @@ pub struct TokenProof {
     pub jti: Option<Arc<str>>,
     /// Its `iat`, in seconds since 1970.
     pub iat: Option<u64>,
+    /// When it expires, in seconds since 1970: its `exp`, and the leeway that its issuer has.
+    pub expires: Option<u64>,
 }
 
 /// What identifies a client certificate.

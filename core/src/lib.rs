@@ -146,6 +146,8 @@ mod testing;
 mod text;
 mod time;
 pub mod trace;
+pub mod upgrade;
+pub mod websocket;
 pub mod words;
 
 pub use decide::decide;

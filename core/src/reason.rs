@@ -67,6 +67,8 @@ pub enum Class {
     BadGateway,
     /// 504: the cell was too slow.
     GatewayTimeout,
+    /// 501: the router doesn't do this for any path.
+    NotImplemented,
 }
 
 reasons! {
@@ -208,6 +210,10 @@ reasons! {
     BadRequest => "bad_request", BadRequest;
     /// A policy's rules or a listener's routes depend on the path, and it can be read in two ways, or a header names another method, path or content type.
     AmbiguousRequest => "ambiguous_request", BadRequest;
+    /// The method is CONNECT, which asks for a tunnel to another host. The router only serves cells.
+    ConnectRefused => "connect_refused", NotImplemented;
+    /// An extended CONNECT (RFC 8441) asks for a protocol that `upgrades` doesn't list for this path.
+    UpgradeNotAllowed => "upgrade_not_allowed", NotImplemented;
     /// The request's header or trailers are over 64 KiB, or have more than 100 fields.
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
     /// The tenant, the placement or the route has used up a rate limit; `Retry-After` says when to try again.
@@ -225,6 +231,8 @@ reasons! {
     CellReset => "cell_reset", BadGateway;
     /// The cell's answer isn't valid HTTP, or its header or trailers are over the limits.
     CellProtocolError => "cell_protocol_error", BadGateway;
+    /// The cell can't be asked to switch protocols, or answered a client over HTTP/2 with a success that is not a switch.
+    CellNoUpgrade => "cell_no_upgrade", BadGateway;
     /// The cell's certificate isn't trusted, or doesn't carry the endpoint's SAN.
     CellUntrusted => "cell_untrusted", BadGateway;
 
@@ -261,6 +269,7 @@ impl Class {
             Self::TooManyRequests => S::TOO_MANY_REQUESTS,
             Self::BadGateway => S::BAD_GATEWAY,
             Self::GatewayTimeout => S::GATEWAY_TIMEOUT,
+            Self::NotImplemented => S::NOT_IMPLEMENTED,
         })
     }
 
@@ -275,6 +284,7 @@ impl Class {
             Self::BodyTooLarge | Self::TooManyRequests => 8,
             Self::Unavailable | Self::BadGateway => 14,
             Self::GatewayTimeout => 4,
+            Self::NotImplemented => 12,
         })
     }
 }

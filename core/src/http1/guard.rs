@@ -36,6 +36,9 @@ enum State {
     Trailers(Section),
     /// All further bytes belong to the body, or to no message.
     UntilClose,
+    /// The request asked to switch protocols. It isn't known yet whether more requests follow or
+    /// bytes of the other protocol, so nothing passes.
+    Asked,
     Ended(Found),
 }
 
@@ -89,6 +92,25 @@ impl Guard {
     /// Notes that a request is sent; the next answer belongs to it.
     pub fn expect_answer_to(&mut self, request: RequestKind) {
         self.asked = Some(request);
+    }
+
+    /// Whether the last request asked to switch protocols. Then nothing passes until
+    /// [`stays`](Self::stays) or [`switches`](Self::switches) says how it was answered.
+    pub fn asks_to_switch(&self) -> bool {
+        matches!(self.state, State::Asked)
+    }
+
+    /// The request that asked to switch protocols was answered without a switch: the next request
+    /// follows.
+    pub fn stays(&mut self) {
+        if self.asks_to_switch() {
+            self.state = State::Head(Head::default());
+        }
+    }
+
+    /// The connection has switched protocols. All further bytes pass.
+    pub fn switches(&mut self) {
+        self.state = State::UntilClose;
     }
 
     /// How many heads have passed, including interim answers.
@@ -152,6 +174,7 @@ impl Guard {
                 Ok(Step::Pass(pass))
             }
             State::UntilClose => Ok(Step::Pass(bytes.len())),
+            State::Asked => Ok(Step::More),
             State::Ended(found) => Err(*found),
             State::ChunkSize => {
                 let size = chunk_size(bytes).map_err(Found::InBody)?;
@@ -185,8 +208,8 @@ impl Guard {
     fn body(&mut self, head: &CompleteHead) -> State {
         if self.answers {
             match head.start.status {
-                // The router never asks to switch protocols. The code that reads the answer refuses
-                // it.
+                // The bytes of the other protocol follow. The code that reads the answer refuses it
+                // if the router didn't ask to switch.
                 101 => return State::UntilClose,
                 100..200 => return State::Head(Head::default()),
                 _ => {}
@@ -197,6 +220,8 @@ impl Guard {
             }
         }
         match (head.coding, head.length) {
+            // `Upgrade` is ignored in a request with a body.
+            (None, None | Some(0)) if head.upgrade => State::Asked,
             (Some(Coding::Chunked), _) => State::ChunkSize,
             (Some(Coding::Identity), _) => State::UntilClose,
             (None, None) if self.answers => State::UntilClose,

@@ -27,6 +27,7 @@ pub(super) struct Head {
     start: Option<Start>,
     length: Option<u64>,
     coding: Option<Coding>,
+    upgrade: bool,
 }
 
 /// What `Transfer-Encoding` says.
@@ -57,6 +58,8 @@ pub(super) struct CompleteHead {
     pub(super) start: Start,
     pub(super) length: Option<u64>,
     pub(super) coding: Option<Coding>,
+    /// Whether it is a request with an `Upgrade` field.
+    pub(super) upgrade: bool,
 }
 
 impl Section {
@@ -203,9 +206,11 @@ impl Head {
                     start,
                     length: self.length,
                     coding: self.coding,
+                    upgrade: self.upgrade,
                 }));
             };
             match name.len() {
+                7 if !of_answer && name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
                 14 if is_content_length(name) && of_answer => self.repeated_length(value)?,
                 14 if is_content_length(name) => self.length(value)?,
                 17 if is_transfer_encoding(name) => self.transfer_encoding(value, of_answer)?,

@@ -408,3 +408,41 @@ fn answers_with_a_second_reading_are_refused() {
         assert_eq!(scanned.pass, 0);
     }
 }
+
+#[test]
+fn nothing_passes_after_a_request_to_switch_until_it_is_answered() {
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+    let next = b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+    let asked = || {
+        let mut guard = Guard::requests();
+        let bytes = [&ask[..], next].concat();
+        let scanned = guard.scan(&bytes);
+        assert_eq!((scanned.pass, scanned.found), (ask.len(), None));
+        assert!(guard.asks_to_switch());
+        // Even bytes that are no request.
+        assert_eq!(guard.scan(b"\0\n\n").pass, 0);
+        guard
+    };
+    let mut stays = asked();
+    stays.stays();
+    assert_eq!(stays.scan(next).pass, next.len());
+    assert!(!stays.asks_to_switch());
+    let found = stays.scan(b"\0\n\n").found;
+    assert!(found.is_some(), "a next request is guarded again");
+    let mut switches = asked();
+    switches.switches();
+    assert_eq!(switches.scan(b"\0\n\n").pass, 3);
+}
+
+#[test]
+fn a_request_with_a_body_does_not_switch() {
+    for body in [
+        "Content-Length: 1\r\n\r\nx",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n{body}");
+        let mut guard = Guard::requests();
+        passes(guard.scan(bytes.as_bytes()), bytes.as_bytes());
+        assert!(!guard.asks_to_switch(), "{bytes}");
+    }
+}

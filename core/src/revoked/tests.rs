@@ -32,6 +32,7 @@ fn token() -> Identity {
             token: TokenProof {
                 jti: Some("t-1".into()),
                 iat: Some(100),
+                expires: None,
             },
             ..Proof::default()
         },

@@ -39,7 +39,7 @@ use std::task::{Context, Poll};
 
 use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -212,8 +212,18 @@ impl<K: KeyProvider, C: Fn() -> Unix> Verification<K, C> {
     fn verify_once(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
         let keys = self.keys.keys();
         let (target, now) = (target(&head.uri), (self.clock)());
+        let method = decided_method(head);
         self.verifier
-            .check(keys.as_deref(), &head.method, &target, &head.headers, now)
+            .check(keys.as_deref(), method, &target, &head.headers, now)
+    }
+}
+
+/// The method that the router decided. It decides an extended CONNECT (RFC 8441), which only HTTP/2
+/// has, as the `GET` that it stands for. A plain CONNECT has no scheme.
+fn decided_method(head: &Parts) -> &Method {
+    match head.method == Method::CONNECT && head.uri.scheme().is_some() {
+        true => &Method::GET,
+        false => &head.method,
     }
 }
 

@@ -106,6 +106,14 @@ impl Buffered {
         response
     }
 
+    /// Nothing, and no length.
+    pub(super) fn none() -> Self {
+        Self {
+            length: None,
+            steps: VecDeque::new(),
+        }
+    }
+
     pub(super) fn empty(status: StatusCode) -> Response<Self> {
         let mut response = Response::new(Self {
             length: Some(0),

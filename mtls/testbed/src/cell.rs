@@ -5,7 +5,7 @@ use std::future::{self, Future};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -25,9 +26,10 @@ use super::ServerTls;
 use super::body::Buffered;
 use super::protocol::version_name;
 use super::serve::{self, Handler, Peer, Rejected};
+use super::websocket;
 
 /// A cell that reports each request to a sink and echoes it as JSON. For `/stream/30`, it sends a
-/// line every quarter of a second for thirty seconds.
+/// line every quarter of a second for thirty seconds. It sends back what comes over a WebSocket.
 ///
 /// The sink gets the cell's own account of the requests that reached it. A check that only read the
 /// router's log would have to trust the router.
@@ -41,6 +43,8 @@ struct CellState {
     id: String,
     arrivals: AtomicU64,
     connections: AtomicU64,
+    /// Whether its HTTP/2 connections take an extended CONNECT.
+    takes_connect: AtomicBool,
     behavior: Mutex<Behavior>,
     sink: Box<dyn Fn(Report<'_>) + Send + Sync>,
 }
@@ -192,6 +196,7 @@ impl EchoCell {
                 id: id.to_owned(),
                 arrivals: AtomicU64::new(0),
                 connections: AtomicU64::new(0),
+                takes_connect: AtomicBool::new(true),
                 behavior: Mutex::default(),
                 sink: Box::new(sink),
             }),
@@ -240,6 +245,11 @@ impl EchoCell {
         self.behavior().answer_headers.append(name, value);
     }
 
+    /// From now on its new HTTP/2 connections take no extended CONNECT, so they carry no WebSockets.
+    pub fn take_no_connect(&self) {
+        self.state.takes_connect.store(false, Ordering::Relaxed);
+    }
+
     /// How many requests reached it.
     pub fn arrivals(&self) -> u64 {
         self.state.arrivals.load(Ordering::Relaxed)
@@ -283,6 +293,15 @@ impl Handler for EchoCell {
         self.state.connections.fetch_add(1, Ordering::Relaxed)
     }
 
+    fn takes_connect(&self) -> bool {
+        self.state.takes_connect.load(Ordering::Relaxed)
+    }
+
+    async fn talk(&self, upgraded: Upgraded) {
+        // The client sees what breaks.
+        let _ = websocket::echo(upgraded).await;
+    }
+
     fn goes_away(&self, nth: u64) -> bool {
         self.behavior().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
     }
@@ -319,6 +338,7 @@ impl Handler for EchoCell {
     async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Buffered> {
         let mut received = self.received(peer, &request);
         self.arrived(&mut received);
+        let handshake = websocket::handshake(&request);
         let (head, body) = request.into_parts();
         let verifier = self.behavior().verifier.clone();
         let verified = match &verifier {
@@ -331,6 +351,9 @@ impl Handler for EchoCell {
             return refusal(refused);
         }
         let verdict = verified.and_then(Result::ok);
+        if let Some(key) = handshake {
+            return websocket::agreement(key.as_ref());
+        }
         let Behavior {
             fault,
             answer_headers,

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -22,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use super::body::Buffered;
 use super::protocol::Protocol;
 use super::spawner::Spawner;
+use super::websocket::{self, WebSocket};
 
 /// The most bytes, and the most fields, of a response's header.
 const HEADER_BYTES_MAX: u32 = 1 << 20;
@@ -277,7 +279,8 @@ impl<E: Env> Client<E> {
                     .handshake(io)
                     .await;
                 let (sender, connection) = opened.map_err(ClientError::Http)?;
-                self.env.spawn(async { drop(connection.await) });
+                self.env
+                    .spawn(async { drop(connection.with_upgrades().await) });
                 Ok(Sender::Http1(sender))
             }
             Protocol::Http2 => {
@@ -346,6 +349,42 @@ impl Connection {
             .map_err(|_| ClientError::Timeout)?
     }
 
+    /// Opens a WebSocket with this request's path and headers. Over HTTP/1.1 it takes the connection,
+    /// over HTTP/2 a stream of it.
+    ///
+    /// # Errors
+    /// The answer, if it doesn't agree; [`ClientError`] if none came in time.
+    pub async fn websocket(
+        &mut self,
+        request: Request,
+    ) -> Result<(http::response::Parts, WebSocket), Box<Refused>> {
+        let timeout = self.timeout;
+        let opening = async {
+            let mut request = self.prepare(request).map_err(ClientError::Path)?;
+            let http2 = matches!(self.sender, Sender::Http2(_));
+            websocket::ask(&mut request, http2);
+            let response = self.sender.ask(request).await?;
+            let agrees = websocket::agrees(response.status(), response.headers(), http2);
+            let (mut head, body) = response.into_parts();
+            if !agrees {
+                let (body, _) = collect(body, || ()).await?;
+                return Ok(Err((head, body)));
+            }
+            let upgraded = head.extensions.remove::<OnUpgrade>();
+            let upgraded = match upgraded {
+                Some(upgraded) => upgraded.await.map_err(ClientError::Http)?,
+                None => return Ok(Err((head, Bytes::new()))),
+            };
+            Ok(Ok((head, WebSocket::new(upgraded, true))))
+        };
+        let opened = tokio::time::timeout(timeout, opening).await;
+        match opened.unwrap_or(Err(ClientError::Timeout)) {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err((head, body))) => Err(Box::new(Refused::Answer(head, body))),
+            Err(error) => Err(Box::new(Refused::Error(error))),
+        }
+    }
+
     fn prepare(&self, request: Request) -> Result<http::Request<Buffered>, http::Error> {
         let Request {
             method,
@@ -388,13 +427,21 @@ impl Connection {
     }
 }
 
+/// Why a WebSocket wasn't opened.
+#[derive(Debug)]
+pub enum Refused {
+    /// The server answered something else.
+    Answer(http::response::Parts, Bytes),
+    /// There was no answer.
+    Error(ClientError),
+}
+
 impl Sender {
-    async fn exchange(
+    /// Sends a request and waits for the head of its answer.
+    async fn ask(
         &mut self,
         request: http::Request<Buffered>,
-        watch: impl FnMut(),
-    ) -> Result<Answer, ClientError> {
-        let started = Instant::now();
+    ) -> Result<http::Response<Incoming>, ClientError> {
         let response = match self {
             Self::Http1(sender) => {
                 sender.ready().await.map_err(ClientError::Http)?;
@@ -405,7 +452,16 @@ impl Sender {
                 sender.send_request(request).await
             }
         };
-        let (head, body) = response.map_err(ClientError::Http)?.into_parts();
+        response.map_err(ClientError::Http)
+    }
+
+    async fn exchange(
+        &mut self,
+        request: http::Request<Buffered>,
+        watch: impl FnMut(),
+    ) -> Result<Answer, ClientError> {
+        let started = Instant::now();
+        let (head, body) = self.ask(request).await?.into_parts();
         let (body, trailers) = collect(body, watch).await?;
         Ok(Answer {
             status: head.status,

@@ -57,12 +57,13 @@ mod spawner;
 mod tests;
 mod tls;
 mod token;
+mod websocket;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
 pub use cell::{
     CellFault, EchoCell, Ended, EnvelopeVerifier, Received, Report, Unserved, Verifying,
 };
-pub use client::{Answer, Client, ClientError, Connection, Request, Target};
+pub use client::{Answer, Client, ClientError, Connection, Refused, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};
 pub use envoy::{CheckOutcome, Envoy};
 pub use folder::Folder;
@@ -74,6 +75,7 @@ pub use script::{Script, ScriptedServer, ScriptedSource};
 pub use signer::{Algorithm, Signer};
 pub use tls::{ServerTls, TlsProvider};
 pub use token::{Claims, unsigned};
+pub use websocket::{Message, WebSocket};
 
 /// Why a key, certificate, token or TLS configuration couldn't be made.
 #[derive(Debug)]

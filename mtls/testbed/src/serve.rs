@@ -12,6 +12,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -22,6 +23,7 @@ use super::body::Buffered;
 use super::goaway::{Goaway, GoawayStream};
 use super::spawner::Spawner;
 use super::tls::Serving;
+use super::websocket;
 
 /// The most connections that one host of the testbed serves at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -56,6 +58,17 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
     ) -> Option<Rejected> {
         let _ = (peer, request);
         after_goaway.then_some(Rejected::AfterGoaway)
+    }
+
+    /// Whether its HTTP/2 connections take an extended CONNECT (RFC 8441).
+    fn takes_connect(&self) -> bool {
+        true
+    }
+
+    /// Runs a connection that has switched to WebSocket.
+    fn talk(&self, upgraded: Upgraded) -> impl Future<Output = ()> + Send {
+        drop(upgraded);
+        async {}
     }
 
     /// Answers one request.
@@ -163,7 +176,9 @@ async fn exchange<E: Env, H: Handler>(
     let connection = host.connection();
     let wire_goaway = goaway.clone();
     let requests = AtomicU64::new(0);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let takes_connect = host.takes_connect();
+    let tasks = env.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let nth = requests.fetch_add(1, Ordering::Relaxed);
         let after_goaway = http2 && goaway.ignores_next(host.goes_away(nth));
         let sans = peer.sans.clone();
@@ -172,10 +187,22 @@ async fn exchange<E: Env, H: Handler>(
             connection,
             nth,
         };
-        let host = host.clone();
+        let (host, tasks) = (host.clone(), tasks.clone());
+        let asked = websocket::asked(&mut request);
         async move {
             match host.reject(&peer, &request, after_goaway) {
-                None => Ok(host.answer(&peer, request).await),
+                None => {
+                    let answer = host.answer(&peer, request).await;
+                    let agrees = websocket::is_agreement(&answer);
+                    if let Some(asked) = asked.filter(|_| agrees) {
+                        tasks.spawn(async move {
+                            if let Ok(upgraded) = asked.await {
+                                host.talk(upgraded).await;
+                            }
+                        });
+                    }
+                    Ok(answer)
+                }
                 Some(Rejected::AfterGoaway) => future::pending().await,
                 Some(Rejected::Refused) => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
                 Some(Rejected::Aborted) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR)),
@@ -185,17 +212,19 @@ async fn exchange<E: Env, H: Handler>(
     // An error here means that a fault or the peer broke the connection. The other end sees it.
     if http2 {
         let io = TokioIo::new(GoawayStream::new(stream, wire_goaway));
-        let served = http2::Builder::new(Spawner(env))
-            .timer(TokioTimer::new())
-            .auto_date_header(false)
-            .serve_connection(io, service);
-        drop(served.await);
+        let mut builder = http2::Builder::new(Spawner(env));
+        builder.timer(TokioTimer::new()).auto_date_header(false);
+        if takes_connect {
+            builder.enable_connect_protocol();
+        }
+        drop(builder.serve_connection(io, service).await);
     } else {
         let io = TokioIo::new(stream);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .auto_date_header(false)
-            .serve_connection(io, service);
+            .serve_connection(io, service)
+            .with_upgrades();
         drop(served.await);
     }
 }

@@ -158,7 +158,7 @@ impl VerifiedToken {
             iat,
             bound_to: binding(claims)?,
             tenants,
-            identity: Arc::new(identity(claims, issuer, default, iat)?),
+            identity: Arc::new(identity(claims, issuer, default, [Some(exp), iat])?),
         })
     }
 }
@@ -169,7 +169,7 @@ fn identity(
     claims: &Object<'_>,
     issuer: &Issuer,
     tenant: Option<Text>,
-    iat: Option<u64>,
+    [exp, iat]: [Option<u64>; 2],
 ) -> Result<Identity, Refused> {
     let at = &issuer.claims;
     let mut left_out = LeftOut::default();
@@ -206,6 +206,7 @@ fn identity(
             token: TokenProof {
                 jti: jti(claims)?,
                 iat,
+                expires: exp.map(|exp| exp.saturating_add(issuer.leeway_exp_secs)),
             },
             ..Proof::default()
         },

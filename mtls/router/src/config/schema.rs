@@ -186,6 +186,12 @@ pub struct TrafficTable {
     /// The time limit for the whole exchange, in milliseconds. 0: none.
     #[serde(default)]
     pub total_timeout_ms: Option<u64>,
+    /// The protocols that clients may switch to. Absent: WebSocket.
+    #[serde(default)]
+    pub upgrades: Option<Vec<String>>,
+    /// Whether a connection that has switched ends with the token that allowed it.
+    #[serde(default)]
+    pub upgrades_end_with_token: bool,
     /// The most bytes of a request's body. Absent: no limit.
     #[serde(default)]
     pub body_bytes_max: Option<u64>,

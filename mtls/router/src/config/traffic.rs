@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::rate_limit::{RateLimit, RateLimitSpec};
+use cellway_core::upgrade::Upgrades;
 use cellway_core::words::suggestion;
 
 use super::error::ConfigError;
@@ -70,6 +71,15 @@ fn settings<F: FnMut(ConfigError)>(
         let fix = "give at least 1, or remove it if there is no limit";
         report.mistake(format!("traffic[{i}].body_bytes_max"), "is 0", fix);
     }
+    let upgrades = match &table.upgrades {
+        None => Upgrades::default(),
+        Some(names) => Upgrades::new(names).unwrap_or_else(|problem| {
+            let fix =
+                "list the protocols that clients may switch to, or leave it out for WebSocket";
+            report.mistake(format!("traffic[{i}].upgrades"), problem.to_string(), fix);
+            Upgrades::default()
+        }),
+    };
     let mut ms = |key: &str, ms: Option<u64>| {
         ms.map(|ms| report.ms(format!("traffic[{i}].{key}"), Some(ms), Duration::ZERO))
     };
@@ -83,6 +93,8 @@ fn settings<F: FnMut(ConfigError)>(
                 (ms("total_timeout_ms", limit)).map_or_else(Default::default, TotalTimeout::After)
             }
         },
+        upgrades,
+        upgrades_end_with_token: table.upgrades_end_with_token,
         body_bytes_max: table.body_bytes_max,
         rates: rates(i, &table.rate_limit, report),
         rate_fields: table.rate_limit_fields,

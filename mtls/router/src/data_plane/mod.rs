@@ -24,6 +24,7 @@ mod replay_cache;
 pub(crate) mod router_state;
 pub(crate) mod sockets;
 pub(crate) mod streams;
+mod switch;
 mod target;
 mod turns;
 mod well_formed;

@@ -189,7 +189,7 @@ impl Stream {
     }
 
     /// Closes the stream, unless it is closed already.
-    fn close<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, reason: Reason) {
+    pub(crate) fn close<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, reason: Reason) {
         let mut state = self.state();
         if state.closed.is_some() {
             return;

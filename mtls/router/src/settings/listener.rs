@@ -92,6 +92,14 @@ impl ListenerSettings {
         listed.any(|network| network.contains(peer))
     }
 
+    /// Whether the listener announces extended CONNECT to clients over HTTP/2: they may open
+    /// WebSockets on some path.
+    pub(crate) fn announces_connect(&self) -> bool {
+        let routed = self.routes.iter().map(|route| &route.traffic);
+        let mut all = routed.chain([&self.traffic]);
+        self.serves == Serves::Proxy && all.any(|traffic| traffic.takes_websockets())
+    }
+
     /// Whether `policy` has CORS rules for any path of the listener.
     pub(crate) fn has_cors(&self, policy: &Policy) -> bool {
         let routed = self.routes.iter().map(|route| route.policy);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cellway_core::upgrade::{Upgrades, WEBSOCKET};
+
 use super::{CellTimeouts, RateRule};
 
 /// One `[[traffic]]`. A listener names one for its requests, and a route may name another.
@@ -24,6 +26,10 @@ pub struct TrafficSettings {
     pub rates: Vec<RateRule>,
     /// Whether allowed requests' answers say how much of a rate limit is left.
     pub rate_fields: bool,
+    /// The protocols that clients may switch to.
+    pub upgrades: Upgrades,
+    /// Whether a connection that has switched ends when the token expires that allowed it.
+    pub upgrades_end_with_token: bool,
 }
 
 /// The time limit for a whole exchange.
@@ -41,6 +47,11 @@ pub enum TotalTimeout {
 impl TrafficSettings {
     /// The name that listeners use if they name none.
     pub const DEFAULT: &'static str = "default";
+
+    /// Whether clients over HTTP/2 may be told that an extended CONNECT works (RFC 8441).
+    pub(crate) fn takes_websockets(&self) -> bool {
+        self.upgrades.allows(WEBSOCKET.as_bytes())
+    }
 
     /// The time limits of a request. `upstream` has those that this table doesn't replace.
     pub fn timeouts(&self, upstream: &CellTimeouts) -> CellTimeouts {
@@ -68,6 +79,8 @@ impl Default for TrafficSettings {
             body_bytes_max: None,
             rates: Vec::new(),
             rate_fields: false,
+            upgrades: Upgrades::default(),
+            upgrades_end_with_token: false,
         }
     }
 }

@@ -155,20 +155,20 @@ impl LongCell {
 }
 
 /// A registry file that the test can replace.
-struct Published {
+pub(crate) struct Published {
     folder: Folder,
     port: u16,
 }
 
 impl Published {
-    fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let folder = Folder::generate();
         let published = Self { folder, port };
         published.write(1, "eu", &both());
         published
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.folder.path("registry.json")
     }
 
@@ -188,7 +188,7 @@ impl Published {
         world.events.line(&format!("registry {version}")).await;
     }
 
-    async fn suspend_acme(&self, world: &World) {
+    pub(crate) async fn suspend_acme(&self, world: &World) {
         self.publish(world, 2, "eu", &suspended()).await;
     }
 }

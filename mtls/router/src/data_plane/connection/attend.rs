@@ -5,18 +5,21 @@
 //! request. So this module reads ahead meanwhile. An orderly close is kept for later. A reset shows
 //! that the client is gone. It ends the request, so that the request doesn't keep its place at the
 //! cell.
+//!
+//! If a request switches the connection to another protocol, its tunnel runs here after hyper.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::io::ClientIo;
 use super::watch::Serving;
 use crate::data_plane::activity::Activity;
+use crate::data_plane::switch::{Switch, Tunnel};
 use crate::lock::lock_uncontended;
 
 /// A client's bytes, as hyper reads and writes them.
@@ -43,6 +46,17 @@ pub(super) struct Attending<C, S> {
     serving: Pin<Box<C>>,
     io: Arc<Mutex<ClientIo<S>>>,
     activity: Arc<Activity>,
+    switch: Arc<Switch>,
+    phase: Phase,
+}
+
+/// What runs the connection.
+enum Phase {
+    /// hyper.
+    Http,
+    /// Nobody: hyper has ended and left the connection open.
+    Closing,
+    Tunnel(Tunnel),
 }
 
 impl<C, S> Attending<C, S> {
@@ -50,6 +64,7 @@ impl<C, S> Attending<C, S> {
     pub(super) fn new(
         io: ClientIo<S>,
         activity: Arc<Activity>,
+        switch: Arc<Switch>,
         serve: impl FnOnce(Attended<S>) -> C,
     ) -> Self {
         let io = Arc::new(Mutex::new(io));
@@ -57,6 +72,19 @@ impl<C, S> Attending<C, S> {
             serving: Box::pin(serve(Attended::new(io.clone()))),
             io,
             activity,
+            switch,
+            phase: Phase::Http,
+        }
+    }
+}
+
+impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Attending<C, S> {
+    /// What runs the connection after hyper. hyper leaves the connection open if a request asked to
+    /// switch protocols, also if the answer didn't.
+    fn after_http(&self) -> Option<Phase> {
+        match self.switch.take() {
+            Some(tunnel) => Some(Phase::Tunnel(tunnel)),
+            None => self.switch.was_asked().then_some(Phase::Closing),
         }
     }
 }
@@ -65,8 +93,25 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        if let Poll::Ready(result) = self.serving.as_mut().poll(cx) {
-            return Poll::Ready(result);
+        if let Phase::Http = self.phase
+            && let Poll::Ready(result) = self.serving.as_mut().poll(cx)
+        {
+            match self.after_http() {
+                Some(next) if result.is_ok() => self.phase = next,
+                Some(_) | None => return Poll::Ready(result),
+            }
+        }
+        match &mut self.phase {
+            Phase::Http => {}
+            Phase::Tunnel(tunnel) => {
+                ready!(tunnel.as_mut().poll(cx));
+                return Poll::Ready(Ok(()));
+            }
+            Phase::Closing => {
+                let closed = Pin::new(&mut *lock_uncontended(&self.io)).poll_shutdown(cx);
+                // A failure means that the client is gone already.
+                return closed.map(|_| Ok(()));
+            }
         }
         if self.activity.only_awaits_answer() && lock_uncontended(&self.io).poll_ahead(cx).is_err()
         {

@@ -2,6 +2,7 @@
 
 mod attend;
 mod cork;
+mod ending;
 mod form;
 mod io;
 mod linger;
@@ -26,6 +27,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncReadExt;
@@ -34,6 +36,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use self::attend::Attending;
 use self::cork::Uncorking;
+use self::ending::Ending;
 use self::form::Form;
 use self::io::ClientIo;
 use self::rest::Resting;
@@ -44,6 +47,7 @@ use crate::data_plane::client::Client;
 use crate::data_plane::http1::{Faults, Guarded, HYPER_FIELDS_MAX, Requests};
 use crate::data_plane::http2::{Blocks, Listening, REQUEST_LIST_MAX};
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
+use crate::data_plane::switch::Switch;
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed::RequestRefused;
 use crate::data_plane::wire::Wire;
@@ -83,6 +87,8 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) activity: Arc<Activity>,
     /// Malformed requests that the guard found on an HTTP/1.1 connection.
     pub(crate) faults: Arc<Faults>,
+    /// Tells the connection's tunnels when it is about to close.
+    pub(crate) ending: Ending,
 }
 
 impl<E: Env, S> Connection<E, S> {
@@ -282,6 +288,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
             forwarding: ForwardingFields::new(origin.address, is_tls),
             activity,
             faults: Arc::default(),
+            ending: Ending::default(),
         });
         Self {
             connection,
@@ -314,9 +321,15 @@ impl<E: Env, S: Sink> Ready<E, S> {
         let turns = Arc::new(stall::Handover::new(settings.timeouts.read_rate_min));
         // A closure, not a named type, so that a request's future is part of the connection's own
         // future and isn't boxed.
+        let switch = Arc::new(Switch::default());
         let service = service_fn({
             let (connection, turns) = (connection.clone(), turns.clone());
-            move |mut request| {
+            let switch = switch.clone();
+            move |mut request: Request<Incoming>| {
+                if !http2 && request.extensions().get::<OnUpgrade>().is_some() {
+                    switch.asks();
+                    request.extensions_mut().insert(switch.clone());
+                }
                 if let Some(fault) = connection.faults.next_request() {
                     request.extensions_mut().insert(fault);
                 }
@@ -342,7 +355,10 @@ impl<E: Env, S: Sink> Ready<E, S> {
                 stall: settings.timeouts.stall,
                 turns,
             };
-            let builder = http2_builder(streams, settings.streams_max);
+            let mut builder = http2_builder(streams, settings.streams_max);
+            if settings.announces_connect() {
+                builder.enable_connect_protocol();
+            }
             let io = Listening::new(io, Blocks::of_requests());
             let serve = |io| builder.serve_connection(TokioIo::new(io), service);
             let serving = Uncorking::new(io, serve);
@@ -350,10 +366,13 @@ impl<E: Env, S: Sink> Ready<E, S> {
         } else {
             let builder = http1_builder();
             let activity = connection.activity.clone();
-            let requests = Requests::new(connection.faults.clone());
-            let make = move |io| builder.serve_connection(TokioIo::new(io), service.clone());
+            let requests = Requests::new(connection.faults.clone(), switch.clone());
+            let make = move |io| {
+                let serving = builder.serve_connection(TokioIo::new(io), service.clone());
+                serving.with_upgrades()
+            };
             let serve = |io| Resting::new(Guarded::new(io, requests), activity.clone(), make);
-            let serving = Attending::new(io, activity.clone(), serve);
+            let serving = Attending::new(io, activity.clone(), switch, serve);
             watch::run(serving, &connection, &settings.timeouts).await
         }
     }

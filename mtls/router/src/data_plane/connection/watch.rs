@@ -41,9 +41,9 @@ pub(super) trait Serving: Future<Output = hyper::Result<()>> {
     fn rest(self: Pin<&mut Self>) {}
 }
 
-impl<I, V, B> Serving for http1::Connection<I, V>
+impl<I, V, B> Serving for http1::UpgradeableConnection<I, V>
 where
-    I: Read + Write + Unpin + 'static,
+    I: Read + Write + Unpin + Send + 'static,
     V: HttpService<Incoming, ResBody = B>,
     V::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
@@ -144,6 +144,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         }
         if self.ending.is_none() {
             self.ending = Some(why);
+            self.connection.ending.begin(why);
             serving.finish();
         }
     }
@@ -154,6 +155,8 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         let worker = &self.connection.worker;
         if worker.drain.is_draining() {
             self.leaves = true;
+            // No further answer could tell a tunnel.
+            self.connection.ending.begin(Closed::Drain);
         } else if self.connection.accepted(&worker.views.config()).is_err() {
             self.end(serving, Closed::ListenerChanged, None);
         }

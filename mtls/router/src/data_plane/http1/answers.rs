@@ -36,15 +36,17 @@ impl Question {
     }
 }
 
-/// The cell's side of a connection.
+/// The cell's side of a connection. Holds `P` as long as the connection's bytes are read, also after
+/// a switch to another protocol.
 #[derive(Debug)]
-pub(crate) struct Answers {
+pub(crate) struct Answers<P> {
     question: Arc<Question>,
     limits: Limits,
+    _held: P,
 }
 
-impl Answers {
-    pub(crate) fn new(limits: AnswerLimits) -> Self {
+impl<P> Answers<P> {
+    pub(crate) fn new(limits: AnswerLimits, held: P) -> Self {
         let limits = Limits {
             bytes: limits.header_bytes_max as usize,
             fields: limits.header_fields_max as usize,
@@ -52,6 +54,7 @@ impl Answers {
         Self {
             question: Arc::default(),
             limits,
+            _held: held,
         }
     }
 
@@ -61,7 +64,7 @@ impl Answers {
     }
 }
 
-impl Side for Answers {
+impl<P> Side for Answers<P> {
     fn guard(&self) -> Guard {
         Guard::answers(self.limits)
     }

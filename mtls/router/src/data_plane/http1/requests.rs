@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use cellway_core::http1::{Found, Guard, MessageError};
 
 use super::guarded::{Instead, Side};
+use crate::data_plane::switch::Switch;
 
 /// What hyper reads instead of a malformed request, so that the router answers it like any other.
 /// Only its method matters: whether the answer may have a body.
@@ -40,12 +41,14 @@ impl Faults {
 }
 
 /// The client's side of a connection.
-#[derive(Debug)]
-pub(crate) struct Requests(Arc<Faults>);
+pub(crate) struct Requests {
+    faults: Arc<Faults>,
+    switch: Arc<Switch>,
+}
 
 impl Requests {
-    pub(crate) fn new(faults: Arc<Faults>) -> Self {
-        Self(faults)
+    pub(crate) fn new(faults: Arc<Faults>, switch: Arc<Switch>) -> Self {
+        Self { faults, switch }
     }
 }
 
@@ -54,17 +57,24 @@ impl Side for Requests {
         Guard::requests()
     }
 
+    fn settle(&self, guard: &mut Guard) {
+        match self.switch.has_switched() {
+            true => guard.switches(),
+            false => guard.stays(),
+        }
+    }
+
     fn found(&self, found: Found, guard: &Guard, rest: &[u8]) -> Instead {
         match found {
             Found::InHead(fault) => {
-                self.0.head.get_or_init(|| (guard.heads(), fault));
+                self.faults.head.get_or_init(|| (guard.heads(), fault));
                 Instead::Request(match rest.starts_with(b"HEAD ") {
                     true => HEAD,
                     false => GET,
                 })
             }
             Found::InBody(fault) => {
-                self.0.body.get_or_init(|| fault);
+                self.faults.body.get_or_init(|| fault);
                 Instead::Broken(fault)
             }
         }

@@ -1,6 +1,7 @@
 //! Code that HTTP/2 connections to clients and to cells share.
 
 mod blocks;
+mod greeting;
 mod listening;
 
 use std::future::Future;
@@ -8,6 +9,7 @@ use std::future::Future;
 use cellway_env::Env;
 
 pub(crate) use self::blocks::{Blocks, HEADER_LIST_MAX, REQUEST_LIST_MAX};
+pub(crate) use self::greeting::Greeting;
 pub(crate) use self::listening::Listening;
 
 /// Runs hyper's tasks through the environment.

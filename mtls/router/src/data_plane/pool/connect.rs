@@ -1,6 +1,8 @@
 //! Opens one connection to an endpoint.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::bulkhead::ConnectionPermit;
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::{Answers, Guarded, HYPER_FIELDS_MAX, Http1Sender};
-use crate::data_plane::http2::{Blocks, HEADER_LIST_MAX, Listening, Spawner};
+use crate::data_plane::http2::{Blocks, Greeting, HEADER_LIST_MAX, Listening, Spawner};
 use crate::data_plane::wire::Wire;
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
 use crate::shares::LimitRefused;
@@ -37,7 +39,16 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// A new connection, by its HTTP version.
 pub(super) enum Opened {
     H1(Box<Http1Sender>),
-    H2(http2::SendRequest<RequestBody>),
+    H2(http2::SendRequest<RequestBody>, Arc<Greeting>),
+}
+
+/// Which versions of HTTP a new connection may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Versions {
+    /// The one that the endpoint prefers.
+    Any,
+    /// Only HTTP/1.1, for a request to switch protocols that HTTP/2 can't carry.
+    Http1,
 }
 
 /// Why a connection could not be made. Nothing of a request was sent.
@@ -71,6 +82,14 @@ impl ConnectError {
         }
     }
 
+    /// The endpoint speaks only HTTP/2 and doesn't take an extended CONNECT.
+    pub(super) fn no_upgrade() -> Self {
+        Self::new(
+            Reason::CellNoUpgrade,
+            "the endpoint speaks HTTP/2 without SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)",
+        )
+    }
+
     /// The cell, or one of this request's holders, has as many connections as it may.
     pub(super) fn full(full: LimitRefused) -> Self {
         Self {
@@ -90,7 +109,7 @@ pub(super) async fn connect<E: Env>(
     endpoint: &Endpoint,
     tls: Option<&CellTls>,
     upstream: &UpstreamSettings,
-    until: Instant,
+    (until, versions): (Instant, Versions),
     permit: ConnectionPermit,
 ) -> Result<Opened, ConnectError> {
     let timeouts = &upstream.timeouts;
@@ -109,11 +128,14 @@ pub(super) async fn connect<E: Env>(
         Scheme::Http => (Wire::Plain(stream), false),
         Scheme::H2c => (Wire::Plain(stream), true),
         Scheme::Https => {
-            let wire = secure(endpoint, tls, timeouts, stream).await?;
+            let wire = secure(endpoint, tls, timeouts, versions, stream).await?;
             let http2 = wire.alpn() == Some(b"h2");
             (wire, http2)
         }
     };
+    if http2 && versions == Versions::Http1 {
+        return Err(ConnectError::no_upgrade());
+    }
     let opened = match http2 {
         true => speak_http2(env, wire, upstream.keepalive, permit).await,
         false => speak_http1(env, wire, upstream.answers, until, permit).await,
@@ -125,6 +147,7 @@ async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     endpoint: &Endpoint,
     tls: Option<&CellTls>,
     timeouts: &CellTimeouts,
+    versions: Versions,
     stream: S,
 ) -> Result<Wire<S>, ConnectError> {
     let untrusted =
@@ -134,7 +157,10 @@ async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
             &"upstream.bundle is not set, so no cell's certificate is trusted",
         ));
     };
-    let (config, name) = tls.endpoint(endpoint).map_err(|error| untrusted(&error))?;
+    let (mut config, name) = tls.endpoint(endpoint).map_err(|error| untrusted(&error))?;
+    if versions == Versions::Http1 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+    }
     let shaking = TlsConnector::from(config).connect(name, stream);
     match timeout(timeouts.tls, shaking).await {
         Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(TlsStream::Client(stream)))),
@@ -167,7 +193,8 @@ async fn speak_http1<E: Env>(
     until: Instant,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
-    let side = Answers::new(answers);
+    // The permit is held with the bytes, because a tunnel lasts longer than hyper's connection.
+    let side = Answers::new(answers, permit);
     let question = side.question();
     let mut builder = http1::Builder::new();
     // The guard counts the fields.
@@ -188,10 +215,9 @@ async fn speak_http1<E: Env>(
         tokio::select! {
             biased;
             // The requests get this connection's errors themselves.
-            _ = connection => {}
+            _ = connection.with_upgrades() => {}
             () = given_up => {}
         }
-        drop(permit);
     });
     Ok(Opened::H1(sender))
 }
@@ -207,7 +233,9 @@ async fn speak_http2<E: Env>(
     keepalive: Option<Duration>,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
-    let io = TokioIo::new(Listening::new(wire, Blocks::of_answers()));
+    let greeting = Arc::new(Greeting::default());
+    let blocks = Blocks::of_answers(greeting.clone());
+    let io = TokioIo::new(Listening::new(wire, blocks));
     let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -217,9 +245,22 @@ async fn speak_http2<E: Env>(
         .max_header_list_size(HEADER_LIST_MAX)
         .handshake(io)
         .await?;
-    env.spawn(async move {
-        let _ = connection.await;
-        drop(permit);
+    env.spawn({
+        let greeting = greeting.clone();
+        async move {
+            let (mut connection, mut greeted) = (pin!(connection), pin!(greeting.came()));
+            let mut waits = true;
+            poll_fn(|cx| {
+                let ended = connection.as_mut().poll(cx);
+                if waits && ended.is_pending() && greeted.as_mut().poll(cx).is_ready() {
+                    waits = false;
+                    greeting.says(connection.is_extended_connect_protocol_enabled());
+                }
+                ended.map(drop)
+            })
+            .await;
+            drop(permit);
+        }
     });
-    Ok(Opened::H2(sender))
+    Ok(Opened::H2(sender, greeting))
 }

@@ -21,6 +21,7 @@ use super::connect::ConnectError;
 use super::load::{Load, Sender, Stream};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
+use crate::data_plane::http2::Greeting;
 use crate::lock::lock_uncontended;
 use crate::shares::LimitRefused;
 
@@ -195,11 +196,11 @@ impl EndpointPool {
 
     pub(super) fn share(
         &self,
-        sender: http2::SendRequest<RequestBody>,
+        (sender, greeting): (http2::SendRequest<RequestBody>, Arc<Greeting>),
         until: Instant,
         epoch: u64,
     ) -> Stream {
-        let load = Arc::new(Load::new());
+        let load = Arc::new(Load::new(greeting));
         let stream = Stream::on(&load);
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch {

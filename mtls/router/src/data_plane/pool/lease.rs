@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cellway_core::registry::Scheme;
 use cellway_env::Env;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::bulkhead::{Bulkhead, ConnectionPermit, RequestPermit};
-use super::connect::{ConnectError, Opened, connect};
+use super::connect::{ConnectError, Opened, Versions, connect};
 use super::endpoint::{Aged, EndpointPool, Next, Protocol};
 use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
@@ -17,6 +18,11 @@ use crate::shares::LimitRefused;
 
 /// The largest part of the age by which connections are replaced early.
 const AGE_SPREAD: f64 = 0.2;
+
+/// The epoch of a lease whose connection isn't kept, because the pool's other connections speak
+/// HTTP/2.
+const NEVER_KEPT: u64 = u64::MAX;
+
 /// A connection lent to one request. [`Lease::done`] gives the connection back. If the lease is
 /// dropped without it, an HTTP/1.1 connection is closed, because bytes of the old exchange may
 /// still arrive on it.
@@ -116,6 +122,43 @@ impl EndpointPool {
         }
     }
 
+    /// Lends a connection on which the endpoint can be asked to switch protocols: this one, or a new
+    /// one over HTTP/1.1 if this one is HTTP/2 without extended CONNECT (RFC 8441).
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease). Also if the endpoint speaks only HTTP/2.
+    pub(crate) async fn lease_to_switch<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        active: &ActiveConfig,
+        permit: &RequestPermit,
+        lease: Lease,
+    ) -> Result<Lease, ConnectError> {
+        let Some(Stream(load)) = &lease.stream else {
+            return Ok(lease);
+        };
+        let upstream = &active.settings.upstream;
+        // The endpoint's settings may not have come yet.
+        let takes_connect = load.greeting.takes_connect();
+        if timeout(upstream.timeouts.connect, takes_connect).await == Ok(true) {
+            return Ok(lease);
+        }
+        drop(lease);
+        if self.endpoint.url.scheme() != Scheme::Https {
+            return Err(ConnectError::no_upgrade());
+        }
+        if let Some(full) = permit.exceeds(&upstream.limits) {
+            return Err(ConnectError::full(full));
+        }
+        match permit
+            .bulkhead()
+            .connection(upstream.limits.connections_max)
+        {
+            None => Err(ConnectError::full(LimitRefused::All)),
+            Some(permit) => self.connected(env, active, permit, Versions::Http1).await,
+        }
+    }
+
     /// Opens a connection. If it was to replace one that has reached its age and that fails (for
     /// example because the name can't be resolved), the old one keeps serving.
     async fn renew<E: Env>(
@@ -158,7 +201,7 @@ impl EndpointPool {
         let upstream = &active.settings.upstream;
         let result = match bulkhead.connection(upstream.limits.connections_max) {
             None => Err(ConnectError::full(LimitRefused::All)),
-            Some(permit) => self.connected(env, active, permit).await,
+            Some(permit) => self.connected(env, active, permit, Versions::Any).await,
         };
         if let Some(leading) = &mut leading {
             leading.outcome = Some(result.as_ref().err().cloned());
@@ -171,18 +214,23 @@ impl EndpointPool {
         env: &E,
         active: &ActiveConfig,
         permit: ConnectionPermit,
+        versions: Versions,
     ) -> Result<Lease, ConnectError> {
         let upstream = &active.settings.upstream;
         let tls = active.cell_tls.as_ref();
         let until = until(env, upstream.connection_age);
-        let opened = connect(env, &self.endpoint, tls, upstream, until, permit).await?;
+        let how = (until, versions);
+        let opened = connect(env, &self.endpoint, tls, upstream, how, permit).await?;
         let lease = match opened {
+            Opened::H1(http1) if versions == Versions::Http1 => {
+                self.lend(Sender::H1(http1), NEVER_KEPT, None)
+            }
             Opened::H1(http1) => {
                 lock_uncontended(&self.state).protocol = Protocol::Http1;
                 self.lend(Sender::H1(http1), active.epoch, None)
             }
-            Opened::H2(sender) => {
-                let stream = self.share(sender.clone(), until, active.epoch);
+            Opened::H2(sender, greeting) => {
+                let stream = self.share((sender.clone(), greeting), until, active.epoch);
                 self.lend(Sender::H2(sender), active.epoch, Some(stream))
             }
         };

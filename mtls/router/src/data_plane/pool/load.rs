@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
+use crate::data_plane::http2::Greeting;
 use crate::lock::lock_uncontended;
 
 /// A connection that a request can be written to.
@@ -46,11 +47,13 @@ pub(super) struct Load {
     /// The number of answers so far, as a sign of life. It may wrap.
     pub(super) answers: AtomicU32,
     idle_since: Mutex<Instant>,
+    pub(super) greeting: Arc<Greeting>,
 }
 
 impl Load {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(greeting: Arc<Greeting>) -> Self {
         Self {
+            greeting,
             streams: AtomicUsize::new(0),
             answers: AtomicU32::new(0),
             idle_since: Mutex::new(Instant::now()),

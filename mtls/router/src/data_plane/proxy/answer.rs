@@ -86,6 +86,14 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     if let Some(quota) = &report.quota {
         quota.write(&mut parts.headers);
     }
+    if let Some(switched) = answered.switched {
+        switched.write(&mut parts.status, &mut parts.headers);
+        report.answered(parts.status, Owner::Cell);
+        let stall = config.listener(report.connection.listener).timeouts.stall;
+        let held = (answered.lease, answered.permit);
+        switched.start(report, held, [answered.idle, stall]);
+        return Response::from_parts(parts, ResponseBody::none());
+    }
     let early = answered.progress.as_ref();
     if early.is_some_and(|progress| progress.turn() != Turn::Done) {
         report.connection.activity.leaves_unread();
@@ -144,7 +152,7 @@ pub(crate) fn from_router<E: Env, S: Sink>(
     }
     let ends = matches!(
         reason.class(),
-        Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout
+        Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout | Class::NotImplemented
     );
     if (ends || wants.closes) && wants.closable {
         // Either it isn't clear where this request ends, or its end is too far away to read up to

@@ -15,6 +15,7 @@ mod spare;
 mod trace;
 mod trailers;
 mod unread;
+mod upgrade;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -61,7 +62,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
     turns: Turns,
 ) -> impl Future<Output = Answer<E, S>> + Send {
     let (request_id, spread) = connection.worker.next_id();
-    let mut outgoing = Outgoing::new(request);
+    let mut outgoing = Outgoing::new(&connection.worker.env, request);
     let wants = Wants::of(&outgoing.parts);
     let mut report = Report::new(connection, request_id, turns);
     async move {
@@ -72,6 +73,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let accepted = report.connection.accepted(&view.config);
         let outdated = accepted.is_err();
         let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts));
+        let checked = checked.and_then(|()| outgoing.switches_at_a_cell());
         report.cors = Grant::of(&view.config, report.connection.listener, &outgoing.parts);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
             let config = view.config.clone();
@@ -169,7 +171,41 @@ fn prepare<E: Env, S: Sink>(
     );
     report.cell = Some(allow.cell.clone());
     report.allowed = Some(allow.reason);
-    stamped.map(|()| allow)
+    stamped?;
+    settle_upgrade(outgoing, view, &allow, report.connection.listener)?;
+    Ok(allow)
+}
+
+/// Chooses the protocol that the cell is asked to switch to, if the request asks for one.
+///
+/// # Errors
+/// It is an extended CONNECT for a protocol that isn't allowed. Other requests for such a protocol
+/// are forwarded without it (RFC 9110, section 7.8).
+fn settle_upgrade(
+    outgoing: &mut Outgoing,
+    view: &View,
+    allow: &Allow,
+    listener: usize,
+) -> Result<(), Refused> {
+    let Some(upgrade) = &mut outgoing.upgrade else {
+        return Ok(());
+    };
+    let traffic = view
+        .config
+        .traffic(listener, target::path_and_query(&outgoing.parts));
+    if upgrade.choose(&traffic.upgrades) {
+        if traffic.upgrades_end_with_token {
+            upgrade.ends_with(&allow.identity.proof.token);
+        }
+    } else if upgrade.is_from_http2() {
+        return Err(Refused::new(
+            Reason::UpgradeNotAllowed,
+            "the :protocol of this CONNECT is not in the list `upgrades` of the route's traffic",
+        ));
+    } else {
+        outgoing.upgrade = None;
+    }
+    Ok(())
 }
 
 /// Sets the forwarding fields for the cell as the listener's settings say.

@@ -72,6 +72,14 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
         Self::new(report, Source::Grpc(Some(message)))
     }
 
+    /// No body, and no end to report: a tunnel follows.
+    pub(super) fn none() -> Self {
+        Self(Box::new(Answering {
+            source: Source::Ended,
+            report: None,
+        }))
+    }
+
     pub(super) fn cell(report: Report<E, S>, body: CellBody) -> Self {
         let ended = body.is_over();
         let mut this = Self::new(report, Source::Cell(body));

@@ -43,7 +43,10 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<RequestRefused>> {
     well_formed(request)?;
     size(request)?;
     if request.method == Method::CONNECT {
-        return Err("this router does not serve CONNECT".into());
+        return Err(Box::new(RequestRefused {
+            reason: Reason::ConnectRefused,
+            detail: "this router does not serve CONNECT; send the request to the router itself",
+        }));
     }
     scheme(request)?;
     host(request)?;

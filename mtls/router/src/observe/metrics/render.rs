@@ -116,6 +116,7 @@ impl Page {
                         | Class::Unavailable
                         | Class::BadRequest
                         | Class::HeadersTooLarge
+                        | Class::NotImplemented
                         | Class::RequestTimeout
                         | Class::BodyTooLarge
                         | Class::TooManyRequests

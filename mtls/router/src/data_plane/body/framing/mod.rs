@@ -102,6 +102,19 @@ impl Framing {
         })
     }
 
+    /// The framing of an answer that switches the protocol: it has no body, and its connection is
+    /// not used for HTTP again.
+    pub(crate) fn none() -> Self {
+        Self {
+            left: Some(0),
+            by_length: false,
+            bodiless: true,
+            reusable: false,
+            http2: false,
+            limits: AnswerLimits::default(),
+        }
+    }
+
     /// Whether trailers may follow the body.
     pub(crate) fn may_have_trailers(&self) -> bool {
         !self.bodiless && (self.http2 || self.left.is_none())

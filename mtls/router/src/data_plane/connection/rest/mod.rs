@@ -33,16 +33,16 @@ pub(super) trait Apart<W>: Serving + Unpin {
     fn apart(self) -> Option<(W, Bytes)>;
 }
 
-impl<W, V, B> Apart<W> for http1::Connection<TokioIo<W>, V>
+impl<W, V, B> Apart<W> for http1::UpgradeableConnection<TokioIo<W>, V>
 where
-    W: AsyncRead + AsyncWrite + Unpin + 'static,
+    W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     V: HttpService<Incoming, ResBody = B> + Unpin,
     V::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     fn apart(self) -> Option<(W, Bytes)> {
-        let http1::Parts { io, read_buf, .. } = self.into_parts();
+        let http1::Parts { io, read_buf, .. } = self.into_parts()?;
         Some((io.into_inner(), read_buf))
     }
 }

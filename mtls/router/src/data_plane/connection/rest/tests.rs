@@ -66,10 +66,11 @@ impl World {
                 made.fetch_add(1, Relaxed);
                 let mut builder = http1::Builder::new();
                 builder.auto_date_header(false).half_close(true);
-                builder.serve_connection(TokioIo::new(io), service.clone())
+                let serving = builder.serve_connection(TokioIo::new(io), service.clone());
+                serving.with_upgrades()
             }
         };
-        let io = Guarded::new(io, Requests::new(Arc::default()));
+        let io = Guarded::new(io, Requests::new(Arc::default(), Arc::default()));
         let serving = Box::pin(Resting::new(io, activity.clone(), make));
         Self {
             serving,

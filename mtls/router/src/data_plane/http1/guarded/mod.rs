@@ -14,6 +14,11 @@ pub(crate) trait Side {
     fn guard(&self) -> Guard;
     /// Called when bytes came, to tell the guard what became known since its last check.
     fn prepare(&self, _guard: &mut Guard) {}
+    /// Called when the reader reads on after a request that asked to switch protocols. Tells the
+    /// guard whether the connection has switched.
+    fn settle(&self, guard: &mut Guard) {
+        guard.stays();
+    }
     /// What the reader gets instead of the malformed message. `rest` starts with that message.
     fn found(&self, found: Found, guard: &Guard, rest: &[u8]) -> Instead;
 }
@@ -104,12 +109,24 @@ impl<W, S: Side> Guarded<W, S> {
         } else {
             self.held.extend_from_slice(&buf.filled()[before..]);
             buf.set_filled(before);
-            let scanned = self.guard.scan(&self.held);
-            self.good = scanned.pass;
-            if let Some(found) = scanned.found {
-                let rest = self.held.split_off(scanned.pass);
-                self.ends(found, &rest);
-            }
+            self.look_at_held();
+        }
+    }
+
+    /// Reads on after a request that asked to switch protocols. Its reader reads on only once it
+    /// has been answered.
+    fn resume(&mut self) {
+        self.side.settle(&mut self.guard);
+        self.look_at_held();
+    }
+
+    /// Checks the held bytes.
+    fn look_at_held(&mut self) {
+        let scanned = self.guard.scan(&self.held[self.good..]);
+        self.good += scanned.pass;
+        if let Some(found) = scanned.found {
+            let rest = self.held.split_off(self.good);
+            self.ends(found, &rest);
         }
     }
 
@@ -134,6 +151,9 @@ impl<W: AsyncRead + Unpin, S: Side + Unpin> AsyncRead for Guarded<W, S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
+            if this.guard.asks_to_switch() {
+                this.resume();
+            }
             if this.hand_out(buf) {
                 return Poll::Ready(Ok(()));
             }

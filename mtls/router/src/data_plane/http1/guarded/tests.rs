@@ -42,7 +42,7 @@ async fn good_bytes_pass_unchanged_however_they_are_cut() {
     for cut in 1..twice.len() {
         let (head, tail) = twice.split_at(cut);
         let faults = Arc::new(Faults::default());
-        let (read, fault) = through(Requests::new(faults), &[head, tail]).await;
+        let (read, fault) = through(Requests::new(faults, Arc::default()), &[head, tail]).await;
         assert_eq!((read, fault), (twice.clone(), None), "cut at {cut}");
     }
 }
@@ -53,7 +53,7 @@ async fn a_malformed_request_is_replaced_and_its_place_noted() {
         let faults = Arc::new(Faults::default());
         let bytes = [GOOD, b"GET / HTTP/1.1\nhost: a\r\n\r\nGET /swallowed "].concat();
         let (head, tail) = bytes.split_at(GOOD.len() + cut.min(20));
-        let side = Requests::new(faults.clone());
+        let side = Requests::new(faults.clone(), Arc::default());
         let (read, fault) = through(side, &[head, tail]).await;
         let rest = read.strip_prefix(GOOD).expect("what came before");
         assert_eq!((rest, fault), (super::super::requests::GET, None));
@@ -67,7 +67,7 @@ async fn a_malformed_request_is_replaced_and_its_place_noted() {
 async fn a_fault_in_a_body_is_an_error_and_noted() {
     let faults = Arc::new(Faults::default());
     let good: &[u8] = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
-    let side = Requests::new(faults.clone());
+    let side = Requests::new(faults.clone(), Arc::default());
     let (read, fault) = through(side, &[good, b"0;", b"x\r\n\r\n"]).await;
     assert_eq!(read, good);
     assert_eq!(fault, Some(MessageError::ChunkExtension));
@@ -76,7 +76,7 @@ async fn a_fault_in_a_body_is_an_error_and_noted() {
 
 #[tokio::test]
 async fn a_cells_malformed_or_unasked_answer_is_an_error() {
-    let answers = Answers::new(AnswerLimits::default());
+    let answers = Answers::new(AnswerLimits::default(), ());
     answers.question().to(&http::Method::HEAD);
     let head: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
     let (read, fault) = through(answers, &[head, b"HTTP/1.1 "]).await;

@@ -6,12 +6,14 @@
 //! ends the connection, because later blocks can't be decoded without it.
 
 use std::io;
+use std::sync::Arc;
 
 use cellway_core::http1::HEAD_BYTES_MAX;
 use cellway_core::http2::{
     CONTINUATION, FRAME_HEADER_LEN, FrameHeader, Frames, HEADERS, PREFACE_LEN, PUSH_PROMISE,
 };
 
+use super::greeting::Greeting;
 use super::listening::Listen;
 use crate::settings::AnswerLimits;
 
@@ -40,6 +42,10 @@ pub(crate) struct Blocks {
     frames: Frames,
     /// The size of the current block.
     block_bytes: u32,
+    /// Told when the first frame came.
+    greeting: Option<Arc<Greeting>>,
+    /// How many frames have begun. Counts to 255.
+    begun: u8,
 }
 
 impl Listen for Blocks {
@@ -48,8 +54,11 @@ impl Listen for Blocks {
             block_bytes_max,
             frames,
             block_bytes,
+            greeting,
+            begun,
         } = self;
         frames.take(bytes, |FrameHeader { length, kind, .. }| {
+            *begun = begun.saturating_add(1);
             let bytes = length + FRAME_HEADER_LEN as u32;
             match kind {
                 HEADERS | PUSH_PROMISE => *block_bytes = bytes,
@@ -61,14 +70,22 @@ impl Listen for Blocks {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             Ok(())
-        })
+        })?;
+        let whole = *begun > 1 || *begun == 1 && frames.is_between();
+        if let Some(greeting) = greeting.take_if(|_| whole) {
+            greeting.comes();
+        }
+        Ok(())
     }
 }
 
 impl Blocks {
     /// For frames from a cell.
-    pub(crate) fn of_answers() -> Self {
-        Self::new(HEADER_LIST_MAX, 0)
+    pub(crate) fn of_answers(greeting: Arc<Greeting>) -> Self {
+        Self {
+            greeting: Some(greeting),
+            ..Self::new(HEADER_LIST_MAX, 0)
+        }
     }
 
     /// For frames from a client, which start after its preface.
@@ -81,6 +98,8 @@ impl Blocks {
             block_bytes_max: block_bytes_max(list_max),
             frames: Frames::after(preface_len),
             block_bytes: 0,
+            greeting: None,
+            begun: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Forwards an allowed request to its cell and returns the answer.
 
 mod rewrite;
+mod switch;
 mod timing;
 
 use std::pin::pin;
@@ -13,6 +14,7 @@ use cellway_env::Env;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
 
 use self::rewrite::{for_any_cell, for_http1, for_http2};
@@ -21,6 +23,7 @@ use super::again::{self, Resends};
 use super::candidates::Candidates;
 use super::report::Report;
 use super::spare::Spare;
+use super::upgrade::{Switched, Upgrade};
 use super::{Refused, health_report, share};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, Turn, words};
@@ -39,6 +42,8 @@ pub(in crate::data_plane::proxy) struct Answered {
     pub(in crate::data_plane::proxy) progress: Option<Arc<Progress>>,
     pub(in crate::data_plane::proxy) idle: Duration,
     pub(in crate::data_plane::proxy) total: Option<Instant>,
+    /// Set if the cell agreed to switch the protocol.
+    pub(in crate::data_plane::proxy) switched: Option<Box<Switched>>,
 }
 
 /// One request that is being forwarded.
@@ -55,6 +60,7 @@ struct Forwarding<'a, E: Env, S: Sink> {
     failover: Option<Instant>,
     resends: Resends,
     head: bool,
+    upgrade: Option<Box<Upgrade>>,
 }
 
 /// A request to send.
@@ -62,16 +68,20 @@ pub(in crate::data_plane::proxy) struct Outgoing {
     pub(in crate::data_plane::proxy) parts: Parts,
     pub(in crate::data_plane::proxy) body: RequestBody,
     pub(in crate::data_plane::proxy) progress: Option<Arc<Progress>>,
+    /// Set if the request asks to switch the protocol. Boxed, because few do.
+    pub(in crate::data_plane::proxy) upgrade: Option<Box<Upgrade>>,
 }
 
 impl Outgoing {
-    pub(in crate::data_plane::proxy) fn new(request: Request<Incoming>) -> Self {
-        let (parts, incoming) = request.into_parts();
+    pub(in crate::data_plane::proxy) fn new(env: &impl Env, request: Request<Incoming>) -> Self {
+        let (mut parts, incoming) = request.into_parts();
         let (body, progress) = RequestBody::new(incoming, parts.version);
+        let upgrade = Upgrade::take(env, &mut parts, progress.is_some());
         Self {
             parts,
             body,
             progress,
+            upgrade,
         }
     }
 }
@@ -85,12 +95,10 @@ impl Outgoing {
 }
 
 /// The result of one attempt.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are answered, and a box costs each of them"
-)]
 enum Attempt {
     Answered(Response<Incoming>, Framing, Lease),
+    /// The cell agreed to switch the protocol.
+    Switched(Response<Incoming>, OnUpgrade, Lease),
     /// Nothing of the request was sent.
     Unsent(ConnectError),
     /// It was sent, was not served, and may be sent again.
@@ -139,6 +147,7 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         resends: Resends::new(config.settings.upstream.retry_percent),
         config,
         head: outgoing.parts.method == Method::HEAD,
+        upgrade: outgoing.upgrade,
     };
     for_any_cell(&mut outgoing.parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
@@ -152,6 +161,9 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         match forwarding.try_endpoint(&pool, &mut slot).await {
             Attempt::Answered(response, framing, lease) => {
                 return Ok(forwarding.answered(response, framing, lease));
+            }
+            Attempt::Switched(response, cell, lease) => {
+                return Ok(forwarding.switched(response, cell, lease));
             }
             Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
             Attempt::Again => candidates.gave_back(at),
@@ -170,7 +182,12 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// The cell's answer, with what it holds until its body ends.
-    fn answered(self, response: Response<Incoming>, framing: Framing, lease: Lease) -> Answered {
+    pub(super) fn answered(
+        self,
+        response: Response<Incoming>,
+        framing: Framing,
+        lease: Lease,
+    ) -> Answered {
         let idle = self.timeouts().idle;
         Answered {
             response,
@@ -180,6 +197,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             progress: self.progress,
             idle,
             total: self.total,
+            switched: None,
         }
     }
 
@@ -226,7 +244,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     return Attempt::Unsent(error);
                 }
                 Attempt::Unsent(_) => fresh = true,
-                done @ (Attempt::Answered(..) | Attempt::Again | Attempt::Failed(..)) => {
+                done @ (Attempt::Answered(..)
+                | Attempt::Switched(..)
+                | Attempt::Again
+                | Attempt::Failed(..)) => {
                     return done;
                 }
             }
@@ -241,6 +262,13 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Some(until) => {
                 (timeout_at(until, leasing).await).unwrap_or_else(|_| Err(self.no_time_left()))?
             }
+        };
+        let lease = match (&self.upgrade, &lease.sender) {
+            (Some(_), Sender::H2(_)) => {
+                let (env, permit) = (&worker.env, &self.permit);
+                Box::pin(pool.lease_to_switch(env, self.config, permit, lease)).await?
+            }
+            (Some(_) | None, _) => lease,
         };
         self.report.ends(Phase::Connect);
         if let Some(record) = &self.report.record {
@@ -260,8 +288,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     async fn send(&mut self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
         let url = &lease.pool.endpoint.url;
         let prepared = slot.as_mut().and_then(|request| match &lease.sender {
-            Sender::H1(_) => for_http1(request, url),
-            Sender::H2(_) => for_http2(request, url),
+            Sender::H1(_) => for_http1(request, url, self.upgrade.as_deref()),
+            Sender::H2(_) => for_http2(request, url, self.upgrade.as_deref()),
         });
         if let (true, Some(total), Some(request)) = (self.has_deadline, self.total, slot.as_mut()) {
             let left = total.saturating_duration_since(Instant::now());
@@ -320,9 +348,24 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         lease.answered();
         let percent = self.config.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
+        let failing = &self.config.settings.upstream.failing_answers;
+        match self.agreed(&mut response, &lease) {
+            Ok(None) => {}
+            Ok(Some(cell)) => {
+                let outcome = health_report::outcome(failing, &response);
+                health_report::answered(self.report, &lease.pool, outcome);
+                return Attempt::Switched(response, cell, lease);
+            }
+            Err((reason, why)) => {
+                health_report::failed(self.report, &lease.pool, reason, why);
+                return Attempt::Failed(
+                    reason,
+                    "the cell does not switch protocols as it was asked",
+                );
+            }
+        }
         match self.fit(&mut response, &lease) {
             Ok(framing) => {
-                let failing = &self.config.settings.upstream.failing_answers;
                 let outcome = health_report::outcome(failing, &response);
                 health_report::answered(self.report, &lease.pool, outcome);
                 Attempt::Answered(response, framing, lease)

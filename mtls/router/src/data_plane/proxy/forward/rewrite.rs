@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Version};
 
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::proxy::trailers;
+use crate::data_plane::proxy::upgrade::Upgrade;
 use crate::data_plane::target;
 
 /// Prepares the header for every attempt.
@@ -21,7 +22,11 @@ pub(super) fn for_any_cell(parts: &mut Parts) {
 }
 
 /// Puts the request into origin form with a `Host` field. `None` if that isn't possible.
-pub(super) fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
+pub(super) fn for_http1(
+    request: &mut Request<RequestBody>,
+    endpoint: &EndpointUrl,
+    upgrade: Option<&Upgrade>,
+) -> Option<()> {
     *request.version_mut() = Version::HTTP_11;
     if !request.headers().contains_key(HOST) {
         let host = request
@@ -36,7 +41,10 @@ pub(super) fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointU
         *request.uri_mut() = Uri::from(path);
     }
     join_cookies(request);
-    trailers::prepare_request(request);
+    match upgrade {
+        Some(upgrade) => upgrade.ask_http1(request),
+        None => trailers::prepare_request(request),
+    }
     Some(())
 }
 
@@ -58,7 +66,14 @@ fn join_cookies(request: &mut Request<RequestBody>) {
 
 /// Puts the request into absolute form without a `Host` field. hyper makes the pseudo-header fields
 /// from that.
-pub(super) fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
+pub(super) fn for_http2(
+    request: &mut Request<RequestBody>,
+    endpoint: &EndpointUrl,
+    upgrade: Option<&Upgrade>,
+) -> Option<()> {
+    if let Some(upgrade) = upgrade {
+        upgrade.ask_http2(request);
+    }
     if request.version() != Version::HTTP_2 {
         // An earlier attempt used HTTP/1.1.
         *request.version_mut() = Version::HTTP_2;

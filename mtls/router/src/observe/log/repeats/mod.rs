@@ -178,6 +178,7 @@ fn is_outage(class: Class) -> bool {
         | Class::BadRequest
         | Class::HeadersTooLarge
         | Class::BodyTooLarge
+        | Class::NotImplemented
         | Class::RequestTimeout => false,
     }
 }

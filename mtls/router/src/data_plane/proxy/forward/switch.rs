@@ -1,0 +1,67 @@
+//! Forwarding of requests that ask to switch the protocol.
+
+use cellway_core::Reason;
+use cellway_env::Env;
+use http::Response;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::{Answered, Forwarding, Outgoing};
+use crate::data_plane::body::Framing;
+use crate::data_plane::pool::{Lease, Sender};
+use crate::data_plane::proxy::upgrade::{NotSwitched, Switched};
+use crate::data_plane::well_formed::RequestRefused;
+use crate::envelope;
+use crate::observe::event::Sink;
+
+impl Outgoing {
+    /// Checks that no page of the router's own is asked for with an extended CONNECT: it can only be
+    /// answered by switching.
+    pub(in crate::data_plane::proxy) fn switches_at_a_cell(
+        &self,
+    ) -> Result<(), Box<RequestRefused>> {
+        let is_connect = self.upgrade.as_ref().is_some_and(|it| it.is_from_http2());
+        match is_connect && envelope::is_asked(&self.parts.uri) {
+            true => Err(Box::new(RequestRefused {
+                reason: Reason::UpgradeNotAllowed,
+                detail: "this page is the router's own and has no other protocol",
+            })),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// The cell's agreement to switch the protocol.
+    pub(super) fn switched(
+        mut self,
+        response: Response<Incoming>,
+        cell: OnUpgrade,
+        lease: Lease,
+    ) -> Answered {
+        let http2 = matches!(lease.sender, Sender::H2(_));
+        let upgrade = self.upgrade.take();
+        Answered {
+            switched: upgrade.map(|upgrade| Box::new(Switched::new(upgrade, cell, http2))),
+            ..self.answered(response, Framing::none(), lease)
+        }
+    }
+
+    /// Whether the cell agrees to switch the protocol, if it was asked to.
+    pub(super) fn agreed(
+        &self,
+        response: &mut Response<Incoming>,
+        lease: &Lease,
+    ) -> Result<Option<OnUpgrade>, NotSwitched> {
+        let Some(upgrade) = &self.upgrade else {
+            return Ok(None);
+        };
+        let agreed = upgrade.agreed(response, matches!(lease.sender, Sender::H2(_)))?;
+        if agreed.is_some() {
+            let rules = self.config.header_rules();
+            Switched::sanitize(rules, response.headers_mut())
+                .map_err(|why| (Reason::CellProtocolError, why))?;
+        }
+        Ok(agreed)
+    }
+}

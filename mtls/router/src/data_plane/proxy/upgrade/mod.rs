@@ -1,0 +1,278 @@
+//! Requests that switch the protocol: `Upgrade` over HTTP/1.1 (RFC 9110, section 7.8) and extended
+//! CONNECT over HTTP/2 (RFC 8441), on either side.
+//!
+//! A request that asks to switch is decided like any other. An extended CONNECT is decided as `GET`,
+//! which it stands for. The router asks the cell in the form of the cell's version of HTTP, and
+//! answers the client in the form of the client's. After that, a [`Tunnel`] passes the bytes on.
+//!
+//! A request over HTTP/1.1 whose protocol is not allowed, or that has a body, is forwarded without
+//! its `Upgrade` field.
+
+mod flow;
+mod tunnel;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::headers::HeaderRules;
+use cellway_core::upgrade::{self, Upgrades, WEBSOCKET};
+use cellway_core::{Reason, TokenProof, Unix, headers, websocket};
+use cellway_env::Env;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::ext::Protocol;
+use hyper::upgrade::OnUpgrade;
+
+use self::tunnel::{Ends, Tunnel};
+use super::report::Report;
+use crate::data_plane::body::RequestBody;
+use crate::data_plane::pool::{Lease, RequestPermit};
+use crate::data_plane::switch::Switch;
+use crate::observe::event::Sink;
+
+/// A request to switch the protocol.
+pub(in crate::data_plane::proxy) struct Upgrade {
+    /// The `Upgrade` field, or `:protocol`.
+    asked: HeaderValue,
+    /// The one protocol that the cell is asked for.
+    protocol: HeaderValue,
+    /// The method of the request over HTTP/1.1.
+    method: Method,
+    /// Resolves to the client's bytes after the switch.
+    client: OnUpgrade,
+    /// When the tunnel ends, if it ends with the caller's token.
+    token: Option<Unix>,
+    /// The client's HTTP/1.1 connection; `None` over HTTP/2.
+    switch: Option<Arc<Switch>>,
+    /// The `Sec-WebSocket-Key` that an HTTP/1.1 cell gets: the client's, or the router's own if the
+    /// client uses HTTP/2, which has none.
+    key: Option<HeaderValue>,
+}
+
+/// A cell's agreement to switch.
+pub(in crate::data_plane::proxy) struct Switched {
+    pub(super) upgrade: Box<Upgrade>,
+    /// Resolves to the cell's bytes.
+    pub(super) cell: OnUpgrade,
+    /// Whether the cell uses HTTP/2.
+    http2: bool,
+}
+
+/// Why a cell's answer to a request to switch isn't forwarded.
+pub(super) type NotSwitched = (Reason, &'static str);
+
+impl Upgrade {
+    /// Takes the request to switch out of a request's header, and turns an extended CONNECT into
+    /// the `GET` that it stands for. `None` if the request doesn't ask to switch.
+    pub(super) fn take(env: &impl Env, parts: &mut Parts, has_body: bool) -> Option<Box<Self>> {
+        let client = parts.extensions.remove::<OnUpgrade>()?;
+        let switch = parts.extensions.remove::<Arc<Switch>>();
+        let (asked, key) = match switch {
+            None => {
+                let protocol = parts.extensions.remove::<Protocol>()?;
+                parts.method = Method::GET;
+                let mut random = [0; 16];
+                env.fill(&mut random);
+                let key = HeaderValue::try_from(websocket::key(random)).ok();
+                (HeaderValue::from_bytes(protocol.as_ref()).ok()?, key)
+            }
+            Some(_) if has_body || matches!(parts.method, Method::CONNECT | Method::HEAD) => {
+                return None;
+            }
+            Some(_) => {
+                let field = upgrade::field(&parts.headers)?;
+                (field, only(&parts.headers, &SEC_WEBSOCKET_KEY))
+            }
+        };
+        Some(Box::new(Self {
+            protocol: asked.clone(),
+            asked,
+            method: parts.method.clone(),
+            client,
+            token: None,
+            switch,
+            key,
+        }))
+    }
+
+    /// Whether the client uses HTTP/2.
+    pub(super) fn is_from_http2(&self) -> bool {
+        self.switch.is_none()
+    }
+
+    /// Chooses the protocol: the first one that the client names and the list has. `false` if there
+    /// is none.
+    pub(super) fn choose(&mut self, upgrades: &Upgrades) -> bool {
+        let chosen = match self.is_from_http2() {
+            true => (upgrades.allows(self.asked.as_bytes())).then(|| self.asked.clone()),
+            false => upgrades.first_of(&self.asked),
+        };
+        let Some(chosen) = chosen else {
+            return false;
+        };
+        self.protocol = chosen;
+        // Without these it is no handshake (RFC 6455, section 4.1), and one over HTTP/2 could not be
+        // made from it.
+        !self.is_websocket() || self.method == Method::GET && self.key.is_some()
+    }
+
+    /// Sets that the tunnel ends with the caller's token.
+    pub(super) fn ends_with(&mut self, token: &TokenProof) {
+        self.token = token.expires.map(Unix::from_secs);
+    }
+
+    fn is_websocket(&self) -> bool {
+        (self.protocol.as_bytes()).eq_ignore_ascii_case(WEBSOCKET.as_bytes())
+    }
+
+    /// Asks an HTTP/1.1 cell.
+    pub(super) fn ask_http1(&self, request: &mut Request<RequestBody>) {
+        *request.method_mut() = self.method.clone();
+        request.extensions_mut().remove::<Protocol>();
+        let headers = request.headers_mut();
+        // It would have to be listed in `Connection`, and a switch has no trailers.
+        headers.remove(TE);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, self.protocol.clone());
+        if let Some(key) = self.key.as_ref().filter(|_| self.is_websocket()) {
+            headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+        }
+    }
+
+    /// Asks an HTTP/2 cell.
+    pub(super) fn ask_http2(&self, request: &mut Request<RequestBody>) {
+        *request.method_mut() = Method::CONNECT;
+        let headers = request.headers_mut();
+        for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_KEY, CONTENT_LENGTH] {
+            headers.remove(name);
+        }
+        // A `:protocol` that isn't text can't be sent.
+        if let Ok(protocol) = self.protocol.to_str() {
+            request.extensions_mut().insert(Protocol::from(protocol));
+        }
+    }
+
+    /// Whether the cell agrees to switch.
+    ///
+    /// # Errors
+    /// Its answer can't be forwarded.
+    pub(super) fn agreed(
+        &self,
+        response: &mut Response<Incoming>,
+        http2: bool,
+    ) -> Result<Option<OnUpgrade>, NotSwitched> {
+        let broken = |why| Err((Reason::CellProtocolError, why));
+        let switches = match http2 {
+            true => response.status() == StatusCode::OK,
+            false => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+        };
+        if !switches {
+            let success = response.status().is_success();
+            return match success && (http2 || self.is_from_http2()) {
+                true => Err((
+                    Reason::CellNoUpgrade,
+                    "the cell answered the request to switch protocols with another success",
+                )),
+                false => Ok(None),
+            };
+        }
+        if !http2 {
+            let field = upgrade::field(response.headers());
+            let same = |it: HeaderValue| {
+                let protocol = self.protocol.as_bytes();
+                it.as_bytes().eq_ignore_ascii_case(protocol)
+            };
+            if !field.is_some_and(same) {
+                return broken("101 to another protocol than the router asked for");
+            }
+            if self.is_websocket() && self.is_from_http2() && !self.is_accepted(response.headers())
+            {
+                return broken("101 without the Sec-WebSocket-Accept for the router's key");
+            }
+        }
+        Ok(Some(hyper::upgrade::on(response)))
+    }
+
+    /// Whether the cell has accepted the router's own key.
+    fn is_accepted(&self, headers: &HeaderMap) -> bool {
+        let accept = only(headers, &SEC_WEBSOCKET_ACCEPT);
+        self.accept().is_some_and(|own| accept == Some(own))
+    }
+
+    fn accept(&self) -> Option<HeaderValue> {
+        let key = self.key.as_ref()?;
+        HeaderValue::try_from(websocket::accept(key.as_bytes())).ok()
+    }
+}
+
+impl Switched {
+    pub(super) fn new(upgrade: Box<Upgrade>, cell: OnUpgrade, http2: bool) -> Self {
+        Self {
+            upgrade,
+            cell,
+            http2,
+        }
+    }
+
+    /// Removes from the cell's agreement what must not be passed on.
+    pub(super) fn sanitize(
+        rules: &HeaderRules,
+        headers: &mut HeaderMap,
+    ) -> Result<(), &'static str> {
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+        headers::sanitize_response(rules, headers).map_err(|refused| refused.detail())
+    }
+
+    /// Puts the agreement into the form of the client's version of HTTP.
+    pub(super) fn write(&self, status: &mut StatusCode, headers: &mut HeaderMap) {
+        let upgrade = &self.upgrade;
+        if upgrade.is_from_http2() {
+            *status = StatusCode::OK;
+            headers.remove(SEC_WEBSOCKET_ACCEPT);
+            return;
+        }
+        *status = StatusCode::SWITCHING_PROTOCOLS;
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrade.protocol.clone());
+        if let Some(accept) = upgrade
+            .accept()
+            .filter(|_| self.http2 && upgrade.is_websocket())
+        {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+    }
+
+    /// Starts the tunnel: in the place of the client's HTTP/1.1 connection, or in a task of its own.
+    pub(super) fn start<E: Env, S: Sink>(
+        self,
+        report: Report<E, S>,
+        held: (Lease, RequestPermit),
+        [idle, stall]: [Duration; 2],
+    ) {
+        let env = report.connection.worker.env.clone();
+        let upgrade = self.upgrade;
+        let token = upgrade.token;
+        let ends = Ends { idle, stall, token };
+        let tunnel = Tunnel::new(report, held, ends, upgrade.is_websocket());
+        let tunnel = tunnel.run(upgrade.client, self.cell);
+        match upgrade.switch {
+            Some(switch) => switch.switches(Box::pin(tunnel)),
+            None => env.spawn(tunnel),
+        }
+    }
+}
+
+/// The value of a field that may come only once.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.clone()),
+        _ => None,
+    }
+}

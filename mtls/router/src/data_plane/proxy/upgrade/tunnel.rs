@@ -1,0 +1,272 @@
+//! A connection after a switch of protocols: bytes pass between client and cell until one of them
+//! closes, or the caller's right to it ends.
+//!
+//! A tunnel has the same rules as a request. It holds its place at the cell and in its holders'
+//! shares, and it is an open stream: it ends when its tenant is suspended, and when its certificate
+//! is revoked or expires; by a setting also when its token expires. In a drain it is told to close.
+//!
+//! The end of a WebSocket is said with a Close frame to both sides: 1008 to a client whose right has
+//! ended, otherwise 1001. Both then have [`CLOSE_WITHIN`] to answer. Other protocols have no such
+//! message, so they are cut; in a drain they may last until its deadline.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cellway_core::websocket::{CloseCode, close_frame};
+use cellway_core::{Reason, Unix};
+use cellway_env::Env;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::flow::{Broken, Flow};
+use crate::data_plane::pool::{Lease, RequestPermit};
+use crate::data_plane::proxy::health_report;
+use crate::data_plane::proxy::report::Report;
+use crate::data_plane::streams::Side;
+use crate::observe::event::{Closed, Sink};
+
+/// How long both ends of a WebSocket may take to close after they were told to. Less than
+/// [`STREAMS_CLOSED_WITHIN`](crate::data_plane::streams::STREAMS_CLOSED_WITHIN).
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// When a tunnel ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::data_plane::proxy) struct Ends {
+    /// How long no bytes may move.
+    pub(in crate::data_plane::proxy) idle: Duration,
+    /// How long the client may read nothing although bytes wait for it.
+    pub(in crate::data_plane::proxy) stall: Duration,
+    /// When the caller's token expires, if the tunnel ends with it.
+    pub(in crate::data_plane::proxy) token: Option<Unix>,
+}
+
+/// The bytes of one end.
+type End = TokioIo<Upgraded>;
+
+/// A connection after a switch.
+pub(in crate::data_plane::proxy) struct Tunnel<E: Env, S: Sink> {
+    report: Report<E, S>,
+    lease: Lease,
+    _permit: RequestPermit,
+    ends: Ends,
+    /// From the client to the cell.
+    up: Flow,
+    /// From the cell to the client.
+    down: Flow,
+    /// Whether the connection's end was noticed.
+    told: bool,
+    /// Until when both ends may close. Set when the tunnel ends.
+    closing: Option<Instant>,
+}
+
+impl<E: Env, S: Sink> Tunnel<E, S> {
+    pub(in crate::data_plane::proxy) fn new(
+        report: Report<E, S>,
+        (lease, permit): (Lease, RequestPermit),
+        ends: Ends,
+        websocket: bool,
+    ) -> Self {
+        Self {
+            report,
+            lease,
+            _permit: permit,
+            ends,
+            up: Flow::new(websocket),
+            down: Flow::new(websocket),
+            told: false,
+            closing: None,
+        }
+    }
+
+    /// Passes bytes until the tunnel ends.
+    pub(in crate::data_plane::proxy) async fn run(mut self, client: OnUpgrade, cell: OnUpgrade) {
+        // The client is gone before it got the answer.
+        let Ok(client) = client.await else {
+            return;
+        };
+        match cell.await {
+            Ok(cell) => self.pass(TokioIo::new(client), TokioIo::new(cell)).await,
+            Err(error) => self.cell_broke(&error.to_string()),
+        }
+        self.report.bytes = self.down.bytes();
+    }
+
+    async fn pass(&mut self, mut client: End, mut cell: End) {
+        let connection = self.report.connection.clone();
+        let mut ending = pin!(connection.ending.begun());
+        let mut timer = pin!(sleep_until(self.next(Instant::now())));
+        poll_fn(|cx| {
+            self.poll_right(cx);
+            if !self.told
+                && let Poll::Ready(why) = ending.as_mut().poll(cx)
+            {
+                self.told = true;
+                self.connection_ends(why);
+                // The reason may be that of the stream.
+                self.poll_right(cx);
+            }
+            if self.poll_bytes(cx, &mut client, &mut cell).is_ready() {
+                return Poll::Ready(());
+            }
+            self.poll_timer(cx, timer.as_mut())
+        })
+        .await;
+    }
+
+    /// Ends the tunnel if its caller has no right to it any more.
+    fn poll_right(&mut self, cx: &Context<'_>) {
+        let stream = self.report.stream.as_ref();
+        if let (Some(stream), None) = (stream, self.closing)
+            && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
+        {
+            self.close(CloseCode::PolicyViolation, Some(reason));
+        }
+    }
+
+    /// The client's connection is about to close.
+    fn connection_ends(&mut self, why: Closed) {
+        if why == Closed::CertificateExpired {
+            self.refuse(Reason::CertificateExpired);
+        } else if self.up.is_websocket() {
+            self.close(CloseCode::GoingAway, None);
+        }
+        // Another protocol can't be told, so it may last until the connection is cut.
+    }
+
+    /// Ends the tunnel because the right to it has ended.
+    fn refuse(&mut self, reason: Reason) {
+        match &self.report.stream {
+            Some(stream) => stream.close(&self.report.connection.worker.reporter, reason),
+            None => self.close(CloseCode::PolicyViolation, Some(reason)),
+        }
+    }
+
+    /// Starts to close both ends. Only the first reason counts.
+    fn close(&mut self, to_client: CloseCode, reason: Option<Reason>) {
+        if self.closing.is_some() {
+            return;
+        }
+        let mut mask = [0; 4];
+        self.report.connection.worker.env.fill(&mut mask);
+        let down = self.down.close(close_frame(to_client, None));
+        let up = self.up.close(close_frame(CloseCode::GoingAway, Some(mask)));
+        self.report.reason = reason;
+        let within = if up && down {
+            CLOSE_WITHIN
+        } else {
+            Duration::ZERO
+        };
+        self.closing = Some(Instant::now() + within);
+    }
+
+    /// Ends the tunnel at once, because one end doesn't read.
+    fn cut(&mut self, reason: Reason) {
+        self.report.reason = Some(reason);
+        self.closing = Some(Instant::now());
+    }
+
+    /// Passes bytes both ways. Ready when the tunnel is over.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, client: &mut End, cell: &mut End) -> Poll<()> {
+        let up = self
+            .up
+            .poll(cx, Pin::new(&mut *client), Pin::new(&mut *cell));
+        let down = self.down.poll(cx, Pin::new(cell), Pin::new(client));
+        match (up, down) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                self.report.complete = true;
+                Poll::Ready(())
+            }
+            (Poll::Ready(Err(Broken::To(error))), _)
+            | (_, Poll::Ready(Err(Broken::From(error)))) => {
+                self.cell_broke(&error.to_string());
+                Poll::Ready(())
+            }
+            // The client is gone.
+            (Poll::Ready(Err(Broken::From(_))), _) | (_, Poll::Ready(Err(Broken::To(_)))) => {
+                Poll::Ready(())
+            }
+            (Poll::Pending | Poll::Ready(Ok(())), Poll::Pending)
+            | (Poll::Pending, Poll::Ready(Ok(()))) => Poll::Pending,
+        }
+    }
+
+    fn cell_broke(&mut self, error: &str) {
+        if self.closing.is_none() {
+            let reason = Reason::CellReset;
+            health_report::failed(&self.report, &self.lease.pool, reason, error);
+            self.report.reason = Some(reason);
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+        if self.closing.is_some() || self.is_half_closed() {
+            let next = self.next(Instant::now());
+            if next < timer.deadline() {
+                timer.as_mut().reset(next);
+            }
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if self.closing.is_some_and(|until| until <= now) {
+                return Poll::Ready(());
+            }
+            if self.closing.is_none() {
+                self.check_limits(now);
+                // What was begun goes on at once.
+                cx.waker().wake_by_ref();
+            }
+            timer.as_mut().reset(self.next(now));
+        }
+        Poll::Pending
+    }
+
+    /// Ends the tunnel if one of its limits is reached.
+    fn check_limits(&mut self, now: Instant) {
+        let Ends { idle, stall, token } = self.ends;
+        let unix = self.report.connection.worker.env.unix_now();
+        let moved = self.moved();
+        if self.is_half_closed() && moved + CLOSE_WITHIN <= now {
+            self.report.complete = self.up.has_closed() && self.down.has_closed();
+            self.closing = Some(now);
+        } else if token.is_some_and(|expires| expires <= unix) {
+            self.refuse(Reason::ExpiredToken);
+        } else if self.down.is_blocked() && self.down.moved() + stall <= now {
+            self.cut(Reason::ClientStalled);
+        } else if self.up.is_blocked() && self.up.moved() + idle <= now {
+            self.cut(Reason::CellTimeoutIdle);
+        } else if moved + idle <= now {
+            self.close(CloseCode::GoingAway, Some(Reason::CellTimeoutIdle));
+        }
+    }
+
+    /// Whether one side of a WebSocket has ended. The other one ends then too: WebSocket has no
+    /// half-closed connections (RFC 6455, section 7.1.1).
+    fn is_half_closed(&self) -> bool {
+        self.up.is_websocket() && (self.up.is_done() || self.down.is_done())
+    }
+
+    fn moved(&self) -> Instant {
+        self.up.moved().max(self.down.moved())
+    }
+
+    /// When to check the limits again. No limit that begins meanwhile is nearer than the shortest.
+    fn next(&self, now: Instant) -> Instant {
+        if let Some(until) = self.closing {
+            return until;
+        }
+        let Ends { idle, stall, token } = self.ends;
+        let moved = self.moved();
+        let look = match self.is_half_closed() {
+            true => moved + CLOSE_WITHIN,
+            false => (moved + idle).min(now + idle.min(stall)),
+        };
+        let unix = self.report.connection.worker.env.unix_now();
+        match token {
+            Some(expires) => look.min(now + expires.since(unix)),
+            None => look,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Server-sent events: an answer that goes on for hours, with long pauses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_testbed::Protocol;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::cells::{played, receive, until_closed};
+use crate::suspension::soon;
+use crate::world::{World, plain, plain_endpoint, registry, start};
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+    cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// Longer than the time limit for the header of an answer in this test.
+const PAUSE: Duration = Duration::from_millis(400);
+
+type Answer = http::Response<hyper::body::Incoming>;
+
+async fn get(world: &World, protocol: Protocol) -> Answer {
+    let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let io = TokioIo::new(stream);
+    let request = http::Request::get("http://localhost/events");
+    let request = request.header("host", "localhost");
+    let request = request.header("accept", "text/event-stream");
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    match protocol {
+        Protocol::Http1 => {
+            let (mut sender, connection) = http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            soon(sender.send_request(request)).await.unwrap()
+        }
+        Protocol::Http2 => {
+            let opened = http2::handshake(TokioExecutor::new(), io).await;
+            let (mut sender, connection) = opened.unwrap();
+            tokio::spawn(connection);
+            let answer = soon(sender.send_request(request)).await.unwrap();
+            // The connection must outlive the request.
+            tokio::spawn(async move {
+                let _sender = sender;
+                std::future::pending::<()>().await;
+            });
+            answer
+        }
+    }
+}
+
+async fn next(answer: &mut Answer) -> Option<Bytes> {
+    let frame = soon(answer.body_mut().frame()).await?;
+    Some(frame.ok()?.into_data().unwrap())
+}
+
+/// Catches: a router that collects events, or takes the pauses between them for a slow header.
+#[tokio::test]
+async fn each_event_arrives_before_the_next_is_sent() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let more = Arc::new(Notify::new());
+        let asked = more.clone();
+        let port = played(move |mut stream| {
+            let more = asked.clone();
+            async move {
+                receive(&mut stream).await;
+                let _ = stream.write_all(HEAD).await;
+                for event in [&b"9\r\ndata: 1\n\n\r\n"[..], b"9\r\ndata: 2\n\n\r\n"] {
+                    more.notified().await;
+                    tokio::time::sleep(PAUSE).await;
+                    let _ = stream.write_all(event).await;
+                }
+                until_closed(&mut stream).await;
+            }
+        });
+        let mut settings = plain(registry(plain_endpoint("http", port.await)));
+        settings.upstream.timeouts.header = PAUSE / 2;
+        settings.upstream.timeouts.idle = PAUSE * 4;
+        let world = start(settings).await;
+        // The head comes before any event.
+        let mut answer = get(&world, protocol).await;
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        for event in ["data: 1\n\n", "data: 2\n\n"] {
+            more.notify_one();
+            assert_eq!(next(&mut answer).await.unwrap(), event, "{protocol:?}");
+        }
+        // Only silence ends it.
+        assert_eq!(next(&mut answer).await, None);
+        let cut = "responded 200 cell cell_timeout_idle cut";
+        world.events.line(cut).await;
+    }
+}

@@ -1,0 +1,287 @@
+//! A tunnel has the rights of its caller, and the limits of a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_env::Env;
+use cellway_env::tokio::TokioEnv;
+use cellway_router::settings::{RegistryLocation, RouterSettings, Sources, TrafficSettings};
+use cellway_testbed::{IdentityProvider, Message, Protocol, Request, ServerTls, WebSocket};
+use http::StatusCode;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::opened::{echoes, open};
+use crate::cells::{played, receive};
+use crate::suspension::{Published, soon};
+use crate::world::{
+    World, ca, cell, issue_until, now, plain, plain_endpoint, registry, secure, start, uri,
+};
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
+
+async fn with(scheme: &str, change: impl FnOnce(&mut RouterSettings)) -> World {
+    let tls = match scheme {
+        "h2c" => ServerTls::plain_h2(),
+        _ => ServerTls::plain(),
+    };
+    let (_cell, port) = cell("a", tls).await;
+    let mut settings = plain(registry(plain_endpoint(scheme, port)));
+    change(&mut settings);
+    start(settings).await
+}
+
+/// Sees that the router closes the socket with this code, and then ends it.
+async fn told(socket: &mut WebSocket, code: u16) {
+    assert_eq!(soon(socket.next()).await.unwrap(), Message::Close(code));
+    socket.close(code).await.unwrap();
+    assert_eq!(soon(socket.next()).await.unwrap(), Message::End);
+}
+
+#[tokio::test]
+async fn a_suspension_closes_the_tenants_tunnels() {
+    for protocol in PROTOCOLS {
+        let (_cell, port) = cell("a", ServerTls::plain()).await;
+        let published = Published::new(port);
+        let mut settings = plain(registry(json!([])));
+        settings.sources = Sources::new(RegistryLocation::File(published.path()));
+        let world = start(settings).await;
+        let mut socket = open(&world, protocol).await;
+        published.suspend_acme(&world).await;
+        told(&mut socket, 1008).await;
+        let status = if protocol == Protocol::Http1 {
+            101
+        } else {
+            200
+        };
+        let line = format!("responded {status} cell tenant_suspended whole");
+        for line in ["stream closed tenant_suspended", &line] {
+            world.events.line(line).await;
+        }
+    }
+}
+
+/// Catches: a suspended tenant that keeps its tunnel by answering nothing.
+#[tokio::test]
+async fn a_client_that_ignores_the_close_frame_is_cut() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let published = Published::new(port);
+    let mut settings = plain(registry(json!([])));
+    settings.sources = Sources::new(RegistryLocation::File(published.path()));
+    let world = start(settings).await;
+    let mut socket = open(&world, Protocol::Http1).await;
+    published.suspend_acme(&world).await;
+    assert_eq!(soon(socket.next()).await.unwrap(), Message::Close(1008));
+    assert_eq!(soon(socket.next()).await.unwrap(), Message::End);
+    world
+        .events
+        .line("responded 101 cell tenant_suspended cut")
+        .await;
+}
+
+#[tokio::test]
+async fn a_drain_tells_both_sides_and_abandons_nothing() {
+    for protocol in PROTOCOLS {
+        for scheme in ["http", "h2c"] {
+            let world = with(scheme, |_| ()).await;
+            let mut socket = open(&world, protocol).await;
+            let handle = &world.handle;
+            let draining = handle.drain(Duration::from_secs(20));
+            let (drained, ()) = tokio::join!(draining, told(&mut socket, 1001));
+            assert_eq!(drained.abandoned, 0, "{protocol:?} to {scheme}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_with_its_certificate() {
+    let (clients, cells) = (ca(1), ca(2));
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    for protocol in PROTOCOLS {
+        let endpoints = plain_endpoint("http", port);
+        let world = start(secure(registry(endpoints), &clients, &cells)).await;
+        let until = now().after(Duration::from_secs(7));
+        let name = uri("spiffe://corp.example/tenant/acme");
+        let credential = issue_until(&clients, name, until);
+        let client = world.secure_client(protocol, &clients, Some(&credential));
+        let mut connection = client.connect().await.unwrap();
+        let (_, mut socket) = connection.websocket(Request::get("/")).await.unwrap();
+        echoes(&mut socket, b"hello").await;
+        told(&mut socket, 1008).await;
+        assert!(now() <= until, "told too late");
+        world.events.line("stream closed certificate_expired").await;
+        world.events.line("closed certificate_expired").await;
+    }
+}
+
+fn of_tokens(settings: &mut RouterSettings, provider: &IdentityProvider) {
+    let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
+                        "jwks_uri": provider.jwks_uri()});
+    let policy = json!({"name": "default", "any_of": ["jwt"]});
+    let specs = PolicySpecs {
+        issuer: vec![serde_json::from_value(issuer).unwrap()],
+        policy: vec![serde_json::from_value(policy).unwrap()],
+        ..PolicySpecs::default()
+    };
+    settings.policy = Arc::new(Policy::build(&specs).unwrap());
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+}
+
+/// Opens a WebSocket with a token that expires then.
+async fn open_until(world: &World, provider: &IdentityProvider, until: Unix) -> WebSocket {
+    let claims = provider.claims(&TokioEnv::new(), "acme");
+    let token = provider.sign(&claims.with("exp", until.as_secs())).unwrap();
+    let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
+    let opened = connection.websocket(Request::get("/").bearer(&token)).await;
+    let (_, mut socket) = opened.unwrap();
+    echoes(&mut socket, b"hello").await;
+    socket
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_with_its_token_if_a_setting_says_so() {
+    let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
+    for ends in [true, false] {
+        let world = with("http", |settings| {
+            of_tokens(settings, &provider);
+            settings.listeners[0].traffic = Arc::new(TrafficSettings {
+                upgrades_end_with_token: ends,
+                // What ends the other one.
+                idle_timeout: Some(Duration::from_secs(4)),
+                ..TrafficSettings::default()
+            });
+        })
+        .await;
+        let until = TokioEnv::new().unix_now().after(Duration::from_secs(3));
+        let mut socket = open_until(&world, &provider, until).await;
+        match ends {
+            true => {
+                told(&mut socket, 1008).await;
+                world.events.line("stream closed expired_token").await;
+            }
+            false => {
+                told(&mut socket, 1001).await;
+                world
+                    .events
+                    .line("responded 101 cell cell_timeout_idle whole")
+                    .await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_switch_needs_its_credentials() {
+    let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
+    let world = with("http", |settings| of_tokens(settings, &provider)).await;
+    for protocol in PROTOCOLS {
+        let mut connection = world.client(protocol).connect().await.unwrap();
+        let refused = connection.websocket(Request::get("/")).await.unwrap_err();
+        let cellway_testbed::Refused::Answer(head, _) = *refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(head.status, StatusCode::UNAUTHORIZED, "{protocol:?}");
+        assert_eq!(head.headers["x-cellway-reason"], "missing_token");
+        // The connection goes on.
+        let token = provider.token(&TokioEnv::new(), "acme").unwrap();
+        let answer = connection.send(Request::get("/").bearer(&token)).await;
+        assert_eq!(answer.unwrap().status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_holds_its_place_at_the_cell() {
+    let world = with("http", |settings| {
+        settings.upstream.limits.requests_max = 1;
+    })
+    .await;
+    let mut socket = open(&world, Protocol::Http1).await;
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.headers["x-cellway-reason"], "overloaded");
+    socket.close(1000).await.unwrap();
+    world.events.line("responded 101 cell - whole").await;
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+/// Catches: a cell's connection that isn't counted once it carries a tunnel.
+#[tokio::test]
+async fn a_tunnel_holds_its_connection_to_the_cell() {
+    let world = with("http", |settings| {
+        settings.upstream.limits.connections_max = 1;
+    })
+    .await;
+    let mut socket = open(&world, Protocol::Http1).await;
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.headers["x-cellway-reason"], "overloaded");
+    socket.close(1000).await.unwrap();
+    world.events.line("responded 101 cell - whole").await;
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+const AGREEMENT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+    upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let _ = stream.write_all(AGREEMENT).await;
+        while stream.write_all(&[0x82; 1 << 16]).await.is_ok() {}
+    });
+    let port = port.await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.listeners[0].timeouts.stall = Duration::from_millis(300);
+    let world = start(settings).await;
+    let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    client.write_all(ASK).await.unwrap();
+    world
+        .events
+        .line("responded 101 cell client_stalled cut")
+        .await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_cell_that_breaks_off_is_blamed_and_a_client_that_does_is_not() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let _ = stream.write_all(AGREEMENT).await;
+        let mut byte = [0];
+        let _ = stream.read_exact(&mut byte).await;
+        if byte == [1] {
+            // The end of a socket with unread bytes is a reset.
+            stream.set_zero_linger().unwrap();
+            return;
+        }
+        while receive(&mut stream).await > 0 {}
+    });
+    let port = port.await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    for (byte, line) in [
+        (1, "responded 101 cell cell_reset cut"),
+        (2, "responded 101 cell - cut"),
+    ] {
+        let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        client.write_all(ASK).await.unwrap();
+        let mut head = vec![0; AGREEMENT.len()];
+        soon(client.read_exact(&mut head)).await.unwrap();
+        client.write_all(&[byte]).await.unwrap();
+        if byte == 2 {
+            client.set_zero_linger().unwrap();
+            drop(client);
+        } else {
+            while soon(client.read(&mut head)).await.is_ok_and(|n| n > 0) {}
+        }
+        world.events.line(line).await;
+    }
+}
