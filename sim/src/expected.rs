@@ -156,7 +156,7 @@ fn cells<'a>(
     }
     let by_cells = answered.iter().filter(|(_, answer)| match answer {
         Answer::Ok | Answer::Cell(_) => true,
-        Answer::Router(_) | Answer::Refused | Answer::None => false,
+        Answer::Router(_) | Answer::Refused | Answer::Closed(_) | Answer::None => false,
     });
     let by_cells: Vec<&'a Request> = by_cells.map(|(request, _)| *request).collect();
     let names = expected.cells.join(", ");

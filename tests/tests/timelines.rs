@@ -88,6 +88,11 @@ fn suspension() {
 }
 
 #[test]
+fn websockets() {
+    matches_snapshot("websockets");
+}
+
+#[test]
 fn suspended_streams() {
     matches_snapshot("suspended_streams");
 }

@@ -58,6 +58,8 @@ pub struct Sent {
     pub via: Option<String>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
+    /// It asks for a WebSocket.
+    pub websocket: bool,
 }
 
 /// A token's claims.
@@ -124,6 +126,8 @@ pub enum Answer {
     Cell(u16),
     /// No connection.
     Refused,
+    /// A WebSocket was opened, and closed by the other side with this code.
+    Closed(u16),
     /// No complete answer in time.
     None,
 }
@@ -135,6 +139,7 @@ impl fmt::Display for Answer {
             Self::Router(reason) => f.write_str(reason),
             Self::Cell(status) => write!(f, "cell_status_{status}"),
             Self::Refused => f.write_str("refused"),
+            Self::Closed(code) => write!(f, "closed_{code}"),
             Self::None => f.write_str("no_answer"),
         }
     }

@@ -44,6 +44,7 @@ mod stamps;
 mod steady;
 mod suspended;
 mod true_client;
+mod tunnels;
 mod verified;
 mod waits;
 mod withdrawn;
@@ -89,6 +90,7 @@ pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
 pub use true_client::TrueClient;
+pub use tunnels::Tunnels;
 pub use verified::OnlyVerified;
 pub use waits::CellWaits;
 pub use withdrawn::WithdrawnKeys;
@@ -138,6 +140,8 @@ pub struct Bounds {
     pub withdrawn: Vec<Withdrawn>,
     /// How long a router may leave streams of a tenant open that it no longer serves.
     pub streams_within: Duration,
+    /// Whether all routers end WebSockets with the tokens that opened them.
+    pub websockets_end_with_token: bool,
     /// How long messages from routers to clients may take, faults included.
     pub delivery_max: Duration,
     /// Issuers, and the tenants that they may speak for.
@@ -204,6 +208,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(KeyAge::new(prefix, &bounds.key_outages)),
         Box::new(Drained::new(bounds)),
         Box::new(Suspended::new(bounds)),
+        Box::new(Tunnels::new(bounds)),
         Box::new(Revoked::new(bounds)),
         Box::new(CellBoundCalls::new(bounds)),
         Box::new(EnvoyObeys::new(prefix)),

@@ -141,6 +141,7 @@ pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent))
         to: "router-1".to_owned(),
         via: None,
         once: true,
+        websocket: false,
     };
     change(&mut sent);
     Fact::Sent(sent)

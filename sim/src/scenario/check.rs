@@ -308,6 +308,10 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
         errors.add(spec.signer.span(), "workload.client.signer", problem);
     }
+    if spec.websocket && spec.stream.is_none() {
+        let problem = "needs `stream`, which says how long it lasts";
+        errors.add(spec.name.span(), "workload.client.websocket", problem);
+    }
     client_times(spec, errors);
     Client {
         name: spec.name.get_ref().clone(),
@@ -330,6 +334,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         through: through(spec, names, errors),
         spoofs: spec.spoofs,
         stream: time(&spec.stream),
+        websocket: spec.websocket,
         unfinished: spec.unfinished,
         timeout: spec.timeout.get_ref().0,
     }

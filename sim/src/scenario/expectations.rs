@@ -145,9 +145,12 @@ fn outcome(name: &Name, field: &str, errors: &mut Errors<'_>) -> String {
     let is_reason = Reason::ALL.iter().any(|reason| reason.as_str() == text);
     let status = text.strip_prefix("cell_status_");
     let is_status = status.is_some_and(|s| s.len() == 3 && s.parse::<u16>().is_ok());
-    if !is_reason && !is_status && !["ok", "no_answer", "refused"].contains(&text.as_str()) {
+    let code = text.strip_prefix("closed_");
+    let is_code = code.is_some_and(|code| code.len() == 4 && code.parse::<u16>().is_ok());
+    let is_named = ["ok", "no_answer", "refused"].contains(&text.as_str());
+    if !is_reason && !is_status && !is_code && !is_named {
         let problem = "must be `ok`, a reason such as `expired_token`, `cell_status_503`, \
-             `refused` (no connection) or `no_answer`";
+             `refused` (no connection), `closed_1001` (a WebSocket) or `no_answer`";
         errors.add(name.span(), field, problem);
     }
     text.clone()

@@ -206,6 +206,9 @@ pub(super) struct Client {
     pub spoofs: bool,
     /// How long each answer lasts; by default a short echo.
     pub stream: Option<Spanned<Span>>,
+    /// Whether the stream is a WebSocket, over which the client and the cell talk.
+    #[serde(default)]
+    pub websocket: bool,
     /// Whether every request is a `POST` whose body stops halfway.
     #[serde(default)]
     pub unfinished: bool,

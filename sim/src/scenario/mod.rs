@@ -233,6 +233,8 @@ pub struct Client {
     pub spoofs: bool,
     /// How long each answer lasts; `None` for a short echo.
     pub stream: Option<Duration>,
+    /// Whether the stream is a WebSocket.
+    pub websocket: bool,
     /// Whether every request is a `POST` whose body stops halfway.
     pub unfinished: bool,
     /// How long it waits for an answer.

@@ -91,7 +91,9 @@ impl Retried {
                     "cell_refused" | "cell_reset" | "cell_unreachable"
                 )
             }
-            Answer::Ok | Answer::Cell(_) | Answer::Refused | Answer::None => false,
+            Answer::Ok | Answer::Cell(_) | Answer::Refused | Answer::Closed(_) | Answer::None => {
+                false
+            }
         };
         let percent = percent_least(&self.settings, &open.to, [open.sent, at]);
         let due = percent > 0 && open.disclaimed <= u32::from(RESENDS_MAX);

@@ -47,6 +47,8 @@ pub struct RouterSettings {
     pub places: usize,
     /// The percentage of these that one tenant may have if all are free.
     pub tenant_share: usize,
+    /// Whether WebSockets end with the tokens that opened them.
+    pub upgrades_end_with_token: bool,
 }
 
 /// The settings of all routers over time. A change may be in force as soon as it is written. The

@@ -39,6 +39,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
     let timeout = scenario.clients.iter().map(|client| client.timeout).max();
     let settings = settings::of(scenario);
     let room_for_quiet = settings.all().all(|it| room_for_quiet(scenario, it));
+    let websockets_end_with_token = settings.all().all(|it| it.upgrades_end_with_token);
     Bounds {
         header_prefix: HEADER_PREFIX.to_owned(),
         calm_from: scenario.calm_from(),
@@ -48,6 +49,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         errors: scenario.expect.errors.clone(),
         withdrawn: keys::withdrawn(scenario, &settings),
         streams_within: STREAMS_CLOSED_WITHIN,
+        websockets_end_with_token,
         delivery_max: delivery_max(scenario),
         issuer_tenants: issuer_tenants(scenario),
         key_outages: keys::key_outages(scenario, &settings),

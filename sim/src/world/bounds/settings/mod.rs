@@ -106,6 +106,10 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .requests_max
             .min(upstream.limits.connections_max),
         tenant_share: usize::from(upstream.limits.shares.tenant),
+        upgrades_end_with_token: router
+            .listeners
+            .iter()
+            .all(|listener| listener.traffic.upgrades_end_with_token),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Clients: hosts that send requests at a rate, each with forged headers.
 
+mod talk;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use cellway_testbed::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use self::talk::Talked;
 use super::authorization;
 use super::balancer;
 use super::credentials::RequestCredentials;
@@ -74,7 +77,7 @@ pub(super) async fn run(
                 world: world.clone(),
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
-                once: random.below(2) == 0 || spec.unfinished,
+                once: (random.below(2) == 0 || spec.unfinished) && !spec.websocket,
                 wallet: wallet.clone(),
                 keys,
             };
@@ -145,6 +148,7 @@ impl Exchange {
             to: self.pool.router.clone(),
             via: spec.via.clone(),
             once: self.once,
+            websocket: spec.websocket,
         };
         self.world.tell(&self.env, &Fact::Sent(sent));
         let streamed = || {
@@ -156,11 +160,22 @@ impl Exchange {
         if proof.is_some() {
             self.show_key(spec, elapsed, &mut request);
         }
-        let answer = match self.pool.send(&self.tag, request, streamed).await {
-            Ok(response) => {
+        let answered = match (spec.websocket, spec.stream) {
+            (true, Some(lasts)) => {
+                let talking = talk::run(&self.pool, &self.tag, request, lasts, streamed);
+                talking.await
+            }
+            _ => {
+                let sending = self.pool.send(&self.tag, request, streamed);
+                sending.await.map(Box::new).map(Talked::Answered)
+            }
+        };
+        let answer = match answered {
+            Ok(Talked::Answered(response)) => {
                 self.look_for_forgeries(spec, &response);
                 classify(&response)
             }
+            Ok(Talked::Ended(answer)) => answer,
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
         };
@@ -186,6 +201,7 @@ impl Exchange {
 
     fn request(&self, spec: &scenario::Client, credentials: &RequestCredentials) -> Request {
         let mut request = match spec.stream {
+            Some(_) if spec.websocket => Request::get("/chat"),
             Some(stream) => Request::get(&format!("/stream/{}", stream.as_secs())),
             None => Request::get(&spec.path),
         };
@@ -360,7 +376,18 @@ impl Pool {
             }
         }
         let certificate_expires = certified.certificate_expires;
-        self.presents(tag, certificate_expires);
+        let mut connection = self.connect(tag, certified).await?;
+        let response = connection.send_and_watch(request, streamed).await?;
+        self.checkin(Idle {
+            connection,
+            certificate_expires,
+        });
+        Ok(response)
+    }
+
+    /// Opens a connection for the request with this tag.
+    async fn connect(&self, tag: &str, certified: Certified) -> Result<Connection, ClientError> {
+        self.presents(tag, certified.certificate_expires);
         let mut client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
         if let Some(balancer) = &self.spec.through {
             client = client.through(balancer);
@@ -368,19 +395,14 @@ impl Pool {
         if self.spec.spoofs {
             client = client.saying_first(balancer::spoofed_header());
         }
-        let mut connection = client.connect().await?;
+        let connection = client.connect().await?;
         let connected = Fact::Connected {
             client: self.spec.name.clone(),
             to: self.router.clone(),
             leaf: connection.leaf().to_vec(),
         };
         self.world.tell(&self.env, &connected);
-        let response = connection.send_and_watch(request, streamed).await?;
-        self.checkin(Idle {
-            connection,
-            certificate_expires,
-        });
-        Ok(response)
+        Ok(connection)
     }
 
     fn presents(&self, tag: &str, certificate_expires: Option<Duration>) {
