@@ -20,6 +20,8 @@ pub struct Drained {
     unfinished: BTreeSet<String>,
     /// When each router started.
     started: BTreeMap<String, Duration>,
+    /// Routers that have taken a connection since they started.
+    listened: BTreeSet<String>,
     /// When each draining router said so.
     announced: BTreeMap<Life, Duration>,
     /// When each draining router closed its listeners.
@@ -43,6 +45,7 @@ impl Drained {
             troubles: bounds.troubles.clone(),
             unfinished: bounds.unfinished.clone(),
             started: BTreeMap::new(),
+            listened: BTreeSet::new(),
             announced: BTreeMap::new(),
             closed: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -56,6 +59,19 @@ impl Drained {
         let started = self.started.get(&life.router).copied();
         let started = started.unwrap_or_default();
         self.settings.at_start(&life.router, started, setting)
+    }
+
+    fn closes(&self, at: Duration, life: &Life) -> Result<(), String> {
+        let announced = self.announced.get(life).copied().unwrap_or_default();
+        let early = at < announced + self.time(life, |it| it.drain_delay);
+        // A router whose listeners have not opened yet doesn't wait.
+        match early && self.listened.contains(&life.router) {
+            true => Err(format!(
+                "{} closed its listeners at {at:?}, before the delay since {announced:?} was over",
+                life.router
+            )),
+            false => Ok(()),
+        }
     }
 
     fn connected(&self, at: Duration, client: &str, to: &str) -> Result<(), String> {
@@ -164,10 +180,12 @@ impl Invariant for Drained {
             }
             Fact::Noted(life, note) if note.kind == "listeners_closed" => {
                 self.closed.insert(life.clone(), at);
+                return self.closes(at, life);
             }
             Fact::Noted(life, note) if note.kind == "drained" => return self.drained(at, life),
             Fact::Started(life) => {
                 self.started.insert(life.router.clone(), at);
+                self.listened.remove(&life.router);
                 self.announced.retain(|of, _| of.router != life.router);
                 self.closed.retain(|of, _| of.router != life.router);
             }
@@ -180,7 +198,10 @@ impl Invariant for Drained {
                 let key = (responded.life.clone(), responded.request_id.clone());
                 self.open.remove(&key);
             }
-            Fact::Connected { client, to, .. } => return self.connected(at, client, to),
+            Fact::Connected { client, to, .. } => {
+                self.listened.insert(to.clone());
+                return self.connected(at, client, to);
+            }
             Fact::Answered { tag, answer } => return self.answered(at, tag, answer),
             _ => {}
         }

@@ -30,6 +30,8 @@ fn fed(more: &[Fact]) -> Result<(), String> {
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
         noted("draining"),
+        noted("x"),
+        noted("x"),
         noted("listeners_closed"),
     ];
     facts.extend_from_slice(more);
@@ -53,6 +55,16 @@ fn notices_what_is_refused_before_the_listeners_close() {
         fed(&[sent("u", "acme"), answered("u", Answer::Refused)]),
         Ok(())
     );
+}
+
+#[test]
+fn notices_listeners_that_close_before_the_delay_is_over() {
+    let early = [noted("draining"), noted("x"), noted("listeners_closed")];
+    // It has not listened yet.
+    assert_eq!(feed(&mut Drained::new(&bounds()), &early), Ok(()));
+    let open = [&[connected()], &early[..]].concat();
+    let why = feed(&mut Drained::new(&bounds()), &open).unwrap_err();
+    assert!(why.contains("before the delay"), "{why}");
 }
 
 /// Catches: a connection that is closed while its first or next request is on its way.
@@ -94,7 +106,7 @@ fn notices_what_is_cut_off_or_left_open() {
 #[test]
 fn notices_a_drain_without_end() {
     let mut facts = vec![responded("r")];
-    facts.extend((0..9).map(|n| answered(&n.to_string(), Answer::Ok)));
+    facts.extend((0..7).map(|n| answered(&n.to_string(), Answer::Ok)));
     facts.push(noted("drained"));
     assert!(fed(&facts).unwrap_err().contains("longer than"));
 }
