@@ -26,7 +26,9 @@ pub mod shares;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod to_cell;
 mod view;
+mod wire;
 
 pub use control_plane::{check, reload};
 pub use data_plane::pool::RETRIES_RESERVE;

@@ -28,6 +28,5 @@ mod switch;
 mod target;
 mod turns;
 mod well_formed;
-mod wire;
 pub(crate) mod worker;
 mod worker_state;

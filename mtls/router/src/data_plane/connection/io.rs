@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::linger::Linger;
 use crate::data_plane::activity::Activity;
-use crate::data_plane::wire::Wire;
+use crate::wire::Wire;
 
 /// The most bytes that are read ahead: a part of the next request that was sent early.
 const AHEAD_MAX: usize = 1024;

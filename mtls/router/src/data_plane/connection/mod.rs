@@ -50,11 +50,11 @@ use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::switch::Switch;
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed::RequestRefused;
-use crate::data_plane::wire::Wire;
 use crate::data_plane::worker_state::WorkerState;
 use crate::observe::event::{Closed, Event, HandshakeError, Sink};
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
 use crate::tls::ServerTls;
+use crate::wire::Wire;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
 /// A client that sends this line expects no HTTP/1.1 answer: if the rest of the preface is wrong,

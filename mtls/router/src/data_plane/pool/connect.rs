@@ -1,27 +1,27 @@
 //! Opens one connection to an endpoint.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Reason;
-use cellway_core::registry::{Endpoint, Scheme};
-use cellway_env::{Env, handshake_failure};
+use cellway_core::registry::Endpoint;
+use cellway_env::Env;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio::time::{Instant, sleep};
 
 use super::bulkhead::ConnectionPermit;
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::{Answers, Guarded, HYPER_FIELDS_MAX, Http1Sender};
-use crate::data_plane::http2::{Blocks, Greeting, HEADER_LIST_MAX, Listening, Spawner};
-use crate::data_plane::wire::Wire;
-use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
+use crate::data_plane::http2::{Blocks, Greeting, HEADER_LIST_MAX, Listening};
+use crate::settings::{AnswerLimits, UpstreamSettings};
 use crate::shares::LimitRefused;
 use crate::tls::CellTls;
+pub(super) use crate::to_cell::Versions;
+use crate::to_cell::{NotReached, Spawner, reach, speaks_http2};
+use crate::wire::Wire;
 
 /// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -40,15 +40,6 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 pub(super) enum Opened {
     H1(Box<Http1Sender>),
     H2(http2::SendRequest<RequestBody>, Arc<Greeting>),
-}
-
-/// Which versions of HTTP a new connection may speak.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Versions {
-    /// The one that the endpoint prefers.
-    Any,
-    /// Only HTTP/1.1, for a request to switch protocols that HTTP/2 can't carry.
-    Http1,
 }
 
 /// Why a connection could not be made. Nothing of a request was sent.
@@ -102,6 +93,12 @@ impl ConnectError {
     }
 }
 
+impl From<NotReached> for ConnectError {
+    fn from(NotReached { reason, error }: NotReached) -> Self {
+        Self::new(reason, error)
+    }
+}
+
 /// Connects, does the handshakes, and runs the connection in its own task, which holds the permit.
 /// The connection should be replaced from `until` on.
 pub(super) async fn connect<E: Env>(
@@ -112,27 +109,8 @@ pub(super) async fn connect<E: Env>(
     (until, versions): (Instant, Versions),
     permit: ConnectionPermit,
 ) -> Result<Opened, ConnectError> {
-    let timeouts = &upstream.timeouts;
-    let connecting = env.connect(endpoint.url.host(), endpoint.url.port());
-    let stream = match timeout(timeouts.connect, connecting).await {
-        Err(_) => {
-            return Err(ConnectError::new(
-                Reason::CellTimeoutConnect,
-                "connecting took too long",
-            ));
-        }
-        Ok(Err(error)) => return Err(ConnectError::new(Reason::CellUnreachable, error)),
-        Ok(Ok(stream)) => stream,
-    };
-    let (wire, http2) = match endpoint.url.scheme() {
-        Scheme::Http => (Wire::Plain(stream), false),
-        Scheme::H2c => (Wire::Plain(stream), true),
-        Scheme::Https => {
-            let wire = secure(endpoint, tls, timeouts, versions, stream).await?;
-            let http2 = wire.alpn() == Some(b"h2");
-            (wire, http2)
-        }
-    };
+    let wire = reach(env, endpoint, tls, &upstream.timeouts, versions).await?;
+    let http2 = speaks_http2(endpoint, &wire);
     if http2 && versions == Versions::Http1 {
         return Err(ConnectError::no_upgrade());
     }
@@ -141,49 +119,6 @@ pub(super) async fn connect<E: Env>(
         false => speak_http1(env, wire, upstream.answers, until, permit).await,
     };
     opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
-}
-
-async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
-    endpoint: &Endpoint,
-    tls: Option<&CellTls>,
-    timeouts: &CellTimeouts,
-    versions: Versions,
-    stream: S,
-) -> Result<Wire<S>, ConnectError> {
-    let untrusted =
-        |error: &dyn ToString| ConnectError::new(Reason::CellUntrusted, error.to_string());
-    let Some(tls) = tls else {
-        return Err(untrusted(
-            &"upstream.bundle is not set, so no cell's certificate is trusted",
-        ));
-    };
-    let (mut config, name) = tls.endpoint(endpoint).map_err(|error| untrusted(&error))?;
-    if versions == Versions::Http1 {
-        Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
-    }
-    let shaking = TlsConnector::from(config).connect(name, stream);
-    match timeout(timeouts.tls, shaking).await {
-        Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(TlsStream::Client(stream)))),
-        Ok(Err(error)) => Err(ConnectError::new(
-            tls_reason(&error),
-            handshake_failure(&error),
-        )),
-        Err(_) => Err(ConnectError::new(
-            Reason::CellTimeoutTls,
-            "the TLS handshake took too long",
-        )),
-    }
-}
-
-/// Tells a bad certificate from a connection that breaks during the handshake.
-fn tls_reason(error: &io::Error) -> Reason {
-    let tls = error
-        .get_ref()
-        .and_then(|error| error.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::InvalidCertificate(_)) => Reason::CellUntrusted,
-        Some(_) | None => Reason::CellUnreachable,
-    }
 }
 
 async fn speak_http1<E: Env>(

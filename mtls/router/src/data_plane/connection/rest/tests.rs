@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::data_plane::connection::io::ClientIo;
-use crate::data_plane::wire::Wire;
+use crate::wire::Wire;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const REQUEST: &[u8] = b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\n";
