@@ -123,6 +123,7 @@ impl Core {
                     | Output::SaveRegistry { .. }
                     | Output::ConfirmRegistry { .. }
                     | Output::Free(_)
+                    | Output::Probe(_)
                     | Output::Notice(_),
                 ) => {}
                 None => return,

@@ -18,7 +18,7 @@ use bytes::Bytes;
 pub use self::output::{KeySourceId, Notice, Output, Wake};
 pub use self::retired::Retired;
 use self::retired::RetiredRegistries;
-use crate::health::{HealthControl, HealthSettings, Outcome};
+use crate::health::{HealthAction, HealthControl, HealthSettings, Outcome, ProbeFailure, ProbeId};
 use crate::ids::IssuerId;
 use crate::keys::{JwksFetchError, KeyAction, KeySource, KeyTable, RestoreError};
 use crate::policy::{Issuer, Policy};
@@ -70,7 +70,7 @@ impl Control {
     /// what was kept from an earlier run. `seed` spreads refreshes, so that a fleet doesn't fetch
     /// at the same time. It influences no decision.
     pub fn new(policy: Arc<Policy>, settings: ControlSettings, now: Now, seed: u64) -> Self {
-        let health = HealthControl::new(settings.health);
+        let health = HealthControl::new(settings.health, seed);
         let snapshot = Snapshot {
             epoch: 0,
             policy: Arc::clone(&policy),
@@ -189,6 +189,12 @@ impl Control {
         self.settle(now);
     }
 
+    /// The result of [`Output::Probe`].
+    pub fn handle_probed(&mut self, now: Now, id: ProbeId, result: Result<(), ProbeFailure>) {
+        self.health.handle_probed(now, id, result);
+        self.settle(now);
+    }
+
     /// A new policy, from a reload. Issuers that have not changed keep their keys. Issuers whose
     /// keys have a new source keep them until the first good set comes from there. One with another
     /// `iss` is another issuer. `keys` are the key sets of issuers with keys in files. They were
@@ -303,9 +309,11 @@ impl Control {
         );
         let keys_changed = self.drain_keys();
         self.drain_registry(now);
-        while let Some(notice) = self.health.poll_output() {
-            self.outputs
-                .push_back(Output::Notice(Notice::Health(notice)));
+        while let Some(action) = self.health.poll_output() {
+            self.outputs.push_back(match action {
+                HealthAction::Probe(probe) => Output::Probe(probe),
+                HealthAction::Notice(notice) => Output::Notice(Notice::Health(notice)),
+            });
         }
         self.publish(keys_changed);
         self.retired.handle_timeout(now.mono);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Retired;
-use crate::health::{HealthNotice, HealthWake};
+use crate::health::{HealthNotice, HealthWake, Probe};
 use crate::ids::IssuerId;
 use crate::keys::{JwksError, KeyNotice, KeyWake};
 use crate::registry::{RegistryNotice, RegistryWake};
@@ -72,6 +72,9 @@ pub enum Output {
         /// When the source confirmed it.
         fetched_at: Unix,
     },
+    /// Check the health of this endpoint, then call [`handle_probed`](super::Control::handle_probed)
+    /// with the result. It must have one, also if the driver gives up.
+    Probe(Probe),
     /// Drop this where that blocks no request: freeing a million tenants takes milliseconds.
     Free(Retired),
     /// Report this to logs, metrics and invariants.

@@ -1,4 +1,4 @@
-//! The health of endpoints: outlier detection and slow start.
+//! The health of endpoints: outlier detection, active checks and slow start.
 //!
 //! **Outlier detection** is passive: workers report how exchanges went. An endpoint is ejected after
 //! [`OutlierSettings::connection_failures`] or [`OutlierSettings::answer_failures`] failures of that
@@ -11,6 +11,11 @@
 //! not get all the load. So by default a cell with one endpoint never loses it. If a cell has too few
 //! usable endpoints all the same, [`WhenAllEjected`] decides. No request ever moves to another cell.
 //!
+//! **Active checks** probe endpoints at intervals, if [`HealthSettings::checks`] has any. An endpoint
+//! is usable if it isn't ejected and its checks don't fail. Before its first check it counts as
+//! usable, unless it was added to a cell that has other usable endpoints. A good check doesn't end an
+//! ejection: requests have failed where the check succeeds.
+//!
 //! **Slow start**: an endpoint that comes back, or that a new registry adds to a cell, begins with a
 //! small share of the cell's requests, which grows over [`HealthSettings::slow_start`].
 //!
@@ -18,17 +23,20 @@
 //! same.
 
 mod answers;
+mod checks;
 mod outlier;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::answers::FailingAnswers;
+use self::checks::{Changed, Checks, Verdict};
+pub use self::checks::{CheckKind, CheckSettings, PROBES_MAX, Probe, ProbeFailure, ProbeId};
 use self::outlier::Record;
 pub use self::settings::{HealthSettings, OutlierSettings, WhenAllEjected};
 pub use self::view::Health;
@@ -121,6 +129,35 @@ pub enum HealthNotice {
         /// Its URL.
         url: Box<str>,
     },
+    /// Its checks fail.
+    Unhealthy {
+        /// Its cell.
+        cell: Text,
+        /// The endpoint's ID in this process.
+        endpoint: EndpointId,
+        /// Its URL.
+        url: Box<str>,
+        /// How the last one failed.
+        why: ProbeFailure,
+    },
+    /// Its checks succeed again.
+    Healthy {
+        /// Its cell.
+        cell: Text,
+        /// The endpoint's ID in this process.
+        endpoint: EndpointId,
+        /// Its URL.
+        url: Box<str>,
+    },
+}
+
+/// What the driver of [`HealthControl`] has to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HealthAction {
+    /// Make this probe and call [`HealthControl::handle_probed`] with the result.
+    Probe(Probe),
+    /// Report this.
+    Notice(HealthNotice),
 }
 
 /// Why the state machine wants to be woken.
@@ -130,6 +167,8 @@ pub enum HealthWake {
     Return,
     /// An endpoint's slow start is over.
     Warm,
+    /// An endpoint's next check is due.
+    Probe,
 }
 
 /// The state machine behind [`Health`].
@@ -141,6 +180,7 @@ pub struct HealthControl {
     registry: Option<Arc<Registry>>,
     /// At most one for each endpoint of the registry.
     records: BTreeMap<EndpointId, Record>,
+    checks: Checks,
     /// Endpoints in their slow start, and when it began.
     warming: BTreeMap<EndpointId, Mono>,
     view: Arc<Health>,
@@ -149,12 +189,13 @@ pub struct HealthControl {
 }
 
 impl HealthControl {
-    /// Starts with no failures.
-    pub fn new(settings: HealthSettings) -> Self {
+    /// Starts with no failures. `seed` spreads the probes of several routers.
+    pub fn new(settings: HealthSettings, seed: u64) -> Self {
         let mut control = Self {
             settings,
             registry: None,
             records: BTreeMap::new(),
+            checks: Checks::new(seed),
             warming: BTreeMap::new(),
             view: Arc::default(),
             notices: VecDeque::new(),
@@ -163,11 +204,16 @@ impl HealthControl {
         control
     }
 
-    /// Takes new settings. Failures and ejections so far stay.
+    /// Takes new settings. Failures and ejections so far stay, and so does what is known from checks
+    /// that have not changed.
     pub fn handle_settings(&mut self, now: Now, settings: HealthSettings) {
         if self.settings != settings {
             self.settings = settings;
             self.return_excess(now);
+            if let Some(registry) = self.registry.clone() {
+                let checks = &self.settings.checks;
+                (self.checks).handle_endpoints(now.mono, &registry, checks, |_| false);
+            }
             self.refresh_view(now.mono);
         }
     }
@@ -183,9 +229,10 @@ impl HealthControl {
         self.records.retain(|id, _| is_known(id));
         self.warming.retain(|id, _| is_known(id));
         let before = self.registry.replace(Arc::clone(registry));
-        if let Some(before) = before {
-            self.warm_added(now.mono, &before, registry);
-        }
+        let added = before.map_or_else(BTreeSet::new, |before| added(&before, registry));
+        self.warming.extend(added.iter().map(|id| (*id, now.mono)));
+        let checks = &self.settings.checks;
+        (self.checks).handle_endpoints(now.mono, registry, checks, |id| added.contains(&id));
         self.return_excess(now);
         self.refresh_view(now.mono);
     }
@@ -205,7 +252,16 @@ impl HealthControl {
         }
     }
 
-    /// Returns the endpoints whose time has come.
+    /// Takes the result of [`HealthAction::Probe`]. Each probe has one, also if its endpoint is gone
+    /// by now.
+    pub fn handle_probed(&mut self, now: Now, id: ProbeId, result: Result<(), ProbeFailure>) {
+        if let Some(changed) = self.checks.handle_probed(now.mono, id, result) {
+            self.checked(changed);
+            self.refresh_view(now.mono);
+        }
+    }
+
+    /// Returns the endpoints whose time has come, and starts the probes that are due.
     pub fn handle_timeout(&mut self, now: Now) {
         let due = |record: &Record| {
             record
@@ -219,12 +275,16 @@ impl HealthControl {
         for &id in &due {
             self.return_to_traffic(now, id);
         }
+        self.checks.handle_timeout(now.mono);
         self.refresh_view(now.mono);
     }
 
-    /// The next notice. If there is one, the view has changed.
-    pub fn poll_output(&mut self) -> Option<HealthNotice> {
-        self.notices.pop_front()
+    /// The next thing to do or to report.
+    pub fn poll_output(&mut self) -> Option<HealthAction> {
+        if let Some(notice) = self.notices.pop_front() {
+            return Some(HealthAction::Notice(notice));
+        }
+        self.checks.poll_output().map(HealthAction::Probe)
     }
 
     /// When to call [`HealthControl::handle_timeout`], and why.
@@ -233,7 +293,8 @@ impl HealthControl {
         let returns = until.map(|at| (at, HealthWake::Return));
         let warm = self.warming.values();
         let warm = warm.map(|since| (since.after(self.settings.slow_start), HealthWake::Warm));
-        returns.chain(warm).min_by_key(|(at, _)| *at)
+        let probe = self.checks.poll_timeout().map(|at| (at, HealthWake::Probe));
+        returns.chain(warm).chain(probe).min_by_key(|(at, _)| *at)
     }
 
     /// The view for decisions.
@@ -298,6 +359,36 @@ impl HealthControl {
         }
     }
 
+    /// Reports that checks have changed what is known of an endpoint.
+    fn checked(&mut self, changed: Changed) {
+        let Changed {
+            endpoint,
+            failure,
+            is_news,
+        } = changed;
+        if !is_news {
+            return;
+        }
+        let registry = self.registry.as_ref();
+        let Some((cell, it)) = registry.and_then(|registry| registry.endpoint(endpoint)) else {
+            return;
+        };
+        let (cell, url) = (cell.id.clone(), it.url.as_str().into());
+        self.notices.push_back(match failure {
+            Some(why) => HealthNotice::Unhealthy {
+                cell,
+                endpoint,
+                url,
+                why,
+            },
+            None => HealthNotice::Healthy {
+                cell,
+                endpoint,
+                url,
+            },
+        });
+    }
+
     /// Returns the endpoints that are ejected beyond what their cell allows.
     fn return_excess(&mut self, now: Now) {
         let Some(registry) = self.registry.clone() else {
@@ -324,17 +415,20 @@ impl HealthControl {
         cell.endpoints.len() * percent / 100
     }
 
-    /// Begins the slow start of endpoints that were added to a cell. In a new cell no endpoint has
-    /// to wait for another.
-    fn warm_added(&mut self, now: Mono, before: &Registry, registry: &Registry) {
-        for cell in registry.cells() {
-            let ids = || cell.endpoints.iter().map(|endpoint| endpoint.id);
-            let is_old = |id: &EndpointId| before.endpoint(*id).is_some();
-            if ids().any(|id| is_old(&id)) {
-                let added = ids().filter(|id| !is_old(id)).map(|id| (id, now));
-                self.warming.extend(added);
-            }
-        }
+    /// The endpoints that were added to a cell and have not been checked yet, if the cell has others
+    /// that are usable.
+    fn pending(&self, unusable: &BTreeSet<EndpointId>) -> Vec<EndpointId> {
+        let is_usable = |id: EndpointId| {
+            !unusable.contains(&id) && self.checks.verdict(id) != Some(Verdict::Pending)
+        };
+        let has_others = |cell: &Text| {
+            let registry = self.registry.as_ref();
+            let cell = registry.and_then(|registry| registry.cell(cell.as_str()));
+            cell.is_some_and(|cell| cell.endpoints.iter().any(|it| is_usable(it.id)))
+        };
+        let pending = self.checks.with(Verdict::Pending);
+        let pending = pending.filter(|(_, cell)| has_others(cell));
+        pending.map(|(id, _)| id).collect()
     }
 
     /// Makes the view that follows from the state. Endpoints that were not usable and are again
@@ -344,19 +438,22 @@ impl HealthControl {
         let is_ejected = |(_, record): &(_, &Record)| record.ejected_until().is_some();
         let ejected = self.records.iter().filter(is_ejected);
         let ejected: Vec<_> = ejected.map(|(id, _)| *id).collect();
-        let has = |id: &EndpointId| {
-            let registry = self.registry.as_ref();
-            registry.is_some_and(|registry| registry.endpoint(*id).is_some())
-        };
-        let back = self.view.ejected.iter().copied();
-        let back = back.filter(|id| has(id) && ejected.binary_search(id).is_err());
+        let unhealthy = self.checks.with(Verdict::Unhealthy);
+        let unhealthy: Vec<_> = unhealthy.map(|(id, _)| id).collect();
+        let mut unusable: BTreeSet<_> = ejected.iter().chain(&unhealthy).copied().collect();
+        unusable.extend(self.pending(&unusable));
+        let registry = self.registry.as_ref();
+        let is_known = |id| registry.is_some_and(|it| it.endpoint(id).is_some());
+        let back = self.view.unusable.iter().copied();
+        let back = back.filter(|id| is_known(*id) && !unusable.contains(id));
         self.warming.extend(back.map(|id| (id, now)));
-        self.warming.retain(|id, since| {
-            ejected.binary_search(id).is_err() && now.since(*since) < slow_start
-        });
+        self.warming
+            .retain(|id, since| !unusable.contains(id) && now.since(*since) < slow_start);
         let view = Health {
             epoch: self.view.epoch,
             ejected,
+            unhealthy,
+            unusable: unusable.into_iter().collect(),
             warming: self.warming.iter().map(|(id, at)| (*id, *at)).collect(),
             slow_start,
             when_all_ejected: self.settings.when_all_ejected,
@@ -366,4 +463,14 @@ impl HealthControl {
             self.view = Arc::new(Health { epoch, ..view });
         }
     }
+}
+
+/// The endpoints that a registry adds to cells with other endpoints. In a new cell no endpoint has to
+/// wait for another.
+fn added(before: &Registry, registry: &Registry) -> BTreeSet<EndpointId> {
+    let is_old = |id: EndpointId| before.endpoint(id).is_some();
+    let grown = (registry.cells().iter())
+        .filter(|cell| cell.endpoints.iter().any(|endpoint| is_old(endpoint.id)));
+    let ids = grown.flat_map(|cell| cell.endpoints.iter().map(|endpoint| endpoint.id));
+    ids.filter(|id| !is_old(*id)).collect()
 }

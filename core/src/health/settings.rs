@@ -1,6 +1,9 @@
 //! When endpoints are ejected, when they return, and what happens if a cell has none left.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::CheckSettings;
 
 /// The settings of [`HealthControl`](super::HealthControl).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -12,6 +15,9 @@ pub struct HealthSettings {
     /// How long the share of an endpoint grows after it has come back. Zero: it gets its whole share
     /// at once.
     pub slow_start: Duration,
+    /// How endpoints are probed. For each cell the first check that names it counts. None: endpoints
+    /// aren't probed.
+    pub checks: Vec<Arc<CheckSettings>>,
 }
 
 /// When endpoints are ejected, and for how long.

@@ -18,6 +18,11 @@ pub struct Health {
     pub(super) epoch: u64,
     /// In order.
     pub(super) ejected: Vec<EndpointId>,
+    /// Endpoints whose checks fail, in order.
+    pub(super) unhealthy: Vec<EndpointId>,
+    /// Ejected, unhealthy, or added to a cell that doesn't need them before their first check; in
+    /// order.
+    pub(super) unusable: Vec<EndpointId>,
     /// Endpoints in their slow start, in order, and when it began.
     pub(super) warming: Vec<(EndpointId, Mono)>,
     pub(super) slow_start: Duration,
@@ -40,15 +45,20 @@ impl Health {
         &self.ejected
     }
 
+    /// All endpoints whose checks fail, in order.
+    pub fn unhealthy(&self) -> &[EndpointId] {
+        &self.unhealthy
+    }
+
     /// Whether requests may go to the endpoint while its cell has enough others.
     pub fn is_usable(&self, endpoint: EndpointId) -> bool {
-        !self.is_ejected(endpoint)
+        self.unusable.binary_search(&endpoint).is_err()
     }
 
     /// The order in which a request tries the endpoints of its cell. `spread` picks the first one.
     pub fn rank(&self, cell: &Cell, now: Mono, spread: u64) -> Ranked {
         let count = cell.endpoints.len();
-        if self.ejected.is_empty() && self.warming.is_empty() {
+        if self.unusable.is_empty() && self.warming.is_empty() {
             return Ranked::all(count, spread);
         }
         let id = |at: usize| cell.endpoints[at].id;

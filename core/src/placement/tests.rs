@@ -160,7 +160,7 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
         "placements": [{"id": "p", "tier": "t", "cells": ["c", "d"], "stateless": true}],
         "tenants": [{"id": "t", "cell": "c"}],
     })));
-    let mut control = HealthControl::new(HealthSettings::default());
+    let mut control = HealthControl::new(HealthSettings::default(), 0);
     control.handle_registry(Now::default(), &registry);
     let sick = registry.cell("c").unwrap().endpoints[1].id;
     for _ in 0..5 {

@@ -282,6 +282,12 @@ fn describe(event: &Event<'_>) -> Option<String> {
             }
             Notice::Health(HealthNotice::Ejected { url, .. }) => Some(format!("ejects {url}")),
             Notice::Health(HealthNotice::Returned { url, .. }) => Some(format!("returns {url}")),
+            Notice::Health(HealthNotice::Unhealthy { url, why, .. }) => {
+                Some(format!("checks of {url} fail: {}", why.as_str()))
+            }
+            Notice::Health(HealthNotice::Healthy { url, .. }) => {
+                Some(format!("checks of {url} succeed"))
+            }
         },
         _ => None,
     }

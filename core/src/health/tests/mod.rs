@@ -1,4 +1,5 @@
 mod answers;
+mod checks;
 mod model;
 mod view;
 
@@ -10,9 +11,19 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// One cell with this many endpoints.
 fn registry(version: u64, endpoints: u16, previous: Option<&Registry>) -> Arc<Registry> {
+    registry_at(version, 8000, endpoints, previous)
+}
+
+/// The same, with ports from `port` on.
+fn registry_at(
+    version: u64,
+    port: u16,
+    endpoints: u16,
+    previous: Option<&Registry>,
+) -> Arc<Registry> {
     use crate::registry::{Parsed, RegistryFormat, RegistryLimits};
     let urls: Vec<_> = (0..endpoints)
-        .map(|n| format!(r#"{{"url":"http://10.0.0.1:{}"}}"#, 8000 + n))
+        .map(|n| format!(r#"{{"url":"http://10.0.0.1:{}"}}"#, port + n))
         .collect();
     let body = format!(
         r#"{{"version":{version},"cells":[{{"id":"c","tier":"t","region":"r","state":"active","endpoints":[{}]}}]}}"#,
@@ -30,7 +41,7 @@ fn control(registry: &Arc<Registry>) -> HealthControl {
 }
 
 fn control_with(registry: &Arc<Registry>, settings: HealthSettings) -> HealthControl {
-    let mut control = HealthControl::new(settings);
+    let mut control = HealthControl::new(settings, 0);
     control.handle_registry(at(0), registry);
     control
 }
@@ -78,11 +89,11 @@ fn every_failure_counts_and_a_success_between_clears() {
         control.handle_outcome(at(0), EndpointId(1), outcome);
         assert_eq!(rests(&control), [1], "{outcome:?}");
         assert!(control.view().is_ejected(EndpointId(1)));
-        let Some(HealthNotice::Ejected {
+        let Some(HealthAction::Notice(HealthNotice::Ejected {
             duration: rest,
             last,
             ..
-        }) = control.poll_output()
+        })) = control.poll_output()
         else {
             panic!("no notice of {outcome:?}");
         };
@@ -246,14 +257,14 @@ fn a_cell_that_shrinks_gets_back_its_latest_ejections() {
     control.handle_registry(at(11), &registry(2, 5, Some(&first)));
     assert_eq!(rests(&control), [0, 1]);
     let returned = std::iter::from_fn(|| control.poll_output()).filter(
-        |notice| matches!(notice, HealthNotice::Returned { endpoint, .. } if endpoint.0 == 2),
+        |it| matches!(it, HealthAction::Notice(HealthNotice::Returned { endpoint, .. }) if endpoint.0 == 2),
     );
     assert_eq!(returned.count(), 1);
 }
 
 #[test]
 fn knows_nothing_without_a_registry() {
-    let mut control = HealthControl::new(HealthSettings::default());
+    let mut control = HealthControl::new(HealthSettings::default(), 0);
     fail(&mut control, at(0), 0, 99);
     assert_eq!(rests(&control), NONE);
 }

@@ -81,7 +81,7 @@ proptest! {
             let expected = due && !was_ejected && ejected < 2;
             let notice = control.poll_output();
             prop_assert_eq!(notice.is_some(), expected, "{:?} at {}", it, now);
-            if let Some(HealthNotice::Ejected { duration, .. }) = notice {
+            if let Some(HealthAction::Notice(HealthNotice::Ejected { duration, .. })) = notice {
                 let duration = duration.as_secs();
                 let last = it.ejections.last().map(|(from, until)| (until - from, now - until));
                 if let Some((last, healthy)) = last && healthy < last {

@@ -1,17 +1,32 @@
-//! `[upstream.outlier]` and the other settings for the health of endpoints.
+//! `[upstream.outlier]`, `[[upstream.health_check]]` and the other settings for the health of endpoints.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
 
-use cellway_core::health::{FailingAnswers, HealthSettings, OutlierSettings, WhenAllEjected};
+use cellway_core::Text;
+use cellway_core::health::{
+    CheckKind, CheckSettings, FailingAnswers, HealthSettings, OutlierSettings, WhenAllEjected,
+};
+use http::uri::{Authority, PathAndQuery};
 
 use super::error::ConfigError;
 use super::report::Reporter;
-use super::schema::{OutlierTable, UpstreamTable, WhenAllEjectedWord};
+use super::schema::{CheckWord, HealthCheckTable, OutlierTable, UpstreamTable, WhenAllEjectedWord};
 use crate::settings::UpstreamSettings;
 
 /// The largest `ejection_factor`.
 const EJECTION_FACTOR_MAX: u32 = 10;
+
+/// The shortest time between two checks of an endpoint.
+const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// The most results in a row that a verdict may need.
+const CHECK_THRESHOLD_MAX: u32 = 1_000;
+
+/// The longest name of a gRPC service.
+const CHECK_SERVICE_LEN_MAX: usize = 1_024;
 
 /// The most failures in a row that a setting may ask for.
 const FAILURES_MAX: u32 = 1_000_000;
@@ -31,7 +46,157 @@ pub(super) fn health<F: FnMut(ConfigError)>(
             0,
             default.slow_start.as_secs(),
         ),
+        checks: (table.health_check.iter().enumerate())
+            .map(|(at, table)| Arc::new(check(at, table, report)))
+            .collect(),
     }
+}
+
+fn check<F: FnMut(ConfigError)>(
+    at: usize,
+    table: &HealthCheckTable,
+    report: &mut Reporter<F>,
+) -> CheckSettings {
+    let default = CheckSettings::default();
+    let name = |key: &str| format!("upstream.health_check[{at}].{key}");
+    let interval = report.ms(name("interval_ms"), table.interval_ms, default.interval);
+    let timeout = report.ms(name("timeout_ms"), table.timeout_ms, default.timeout);
+    if interval < CHECK_INTERVAL_MIN {
+        let least = CHECK_INTERVAL_MIN.as_millis();
+        let problem = format!("is {} milliseconds", interval.as_millis());
+        report.mistake(
+            name("interval_ms"),
+            problem,
+            format!("give at least {least}"),
+        );
+    }
+    let mut threshold = |key: &str, given, default| {
+        within(&name(key), given, 1..=CHECK_THRESHOLD_MAX, default, report)
+    };
+    CheckSettings {
+        healthy_threshold: threshold(
+            "healthy_threshold",
+            table.healthy_threshold,
+            default.healthy_threshold,
+        ),
+        unhealthy_threshold: threshold(
+            "unhealthy_threshold",
+            table.unhealthy_threshold,
+            default.unhealthy_threshold,
+        ),
+        jitter_percent: within(
+            &name("jitter_percent"),
+            table.jitter_percent,
+            0..=100,
+            default.jitter_percent,
+            report,
+        ),
+        cells: check_cells(&name("cells"), table.cells.as_deref(), report),
+        kind: check_kind(name, table, report),
+        interval,
+        timeout,
+    }
+}
+
+fn check_cells<F: FnMut(ConfigError)>(
+    setting: &str,
+    cells: Option<&[String]>,
+    report: &mut Reporter<F>,
+) -> Vec<Text> {
+    if cells.is_some_and(<[_]>::is_empty) {
+        let fix = "name cells, or remove it so that all cells are checked";
+        report.mistake(setting, "is empty", fix);
+    }
+    let mut named = Vec::new();
+    for cell in cells.into_iter().flatten() {
+        match Text::new(cell) {
+            Ok(cell) => named.push(cell),
+            Err(error) => {
+                let problem = format!("{cell:?} can't be a cell: {error}");
+                report.mistake(setting, problem, "give the ids of cells of the registry");
+            }
+        }
+    }
+    named
+}
+
+fn check_kind<F: FnMut(ConfigError)>(
+    name: impl Fn(&str) -> String,
+    table: &HealthCheckTable,
+    report: &mut Reporter<F>,
+) -> CheckKind {
+    let of_other_kinds: &[(&str, bool)] = match table.kind {
+        CheckWord::Http => &[("service", table.service.is_some())],
+        CheckWord::Grpc => &[
+            ("path", table.path.is_some()),
+            ("statuses", table.statuses.is_some()),
+        ],
+        CheckWord::Tcp => &[
+            ("path", table.path.is_some()),
+            ("host", table.host.is_some()),
+            ("statuses", table.statuses.is_some()),
+            ("service", table.service.is_some()),
+        ],
+    };
+    for (key, _) in of_other_kinds.iter().filter(|(_, given)| *given) {
+        report.mistake(name(key), "is not for this kind of check", "remove it");
+    }
+    let host = table.host.as_deref();
+    if host.is_some_and(|host| host.parse::<Authority>().is_err()) {
+        let fix = "give a host, with or without a port";
+        report.mistake(name("host"), "is not a host", fix);
+    }
+    let host = host.map(Box::from);
+    match table.kind {
+        CheckWord::Http => CheckKind::Http {
+            path: check_path(&name("path"), table.path.as_deref(), report),
+            host,
+            statuses: check_statuses(&name("statuses"), table.statuses.as_deref(), report),
+        },
+        CheckWord::Grpc => {
+            let service = table.service.as_deref().unwrap_or_default();
+            if service.len() > CHECK_SERVICE_LEN_MAX {
+                let fix = format!("give at most {CHECK_SERVICE_LEN_MAX} bytes");
+                report.mistake(name("service"), "is too long", fix);
+            }
+            CheckKind::Grpc {
+                service: service.into(),
+                host,
+            }
+        }
+        CheckWord::Tcp => CheckKind::Tcp,
+    }
+}
+
+fn check_path<F: FnMut(ConfigError)>(
+    setting: &str,
+    path: Option<&str>,
+    report: &mut Reporter<F>,
+) -> Box<str> {
+    let path = path.unwrap_or("/");
+    if !path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
+        let fix = "give a path such as \"/healthz\"";
+        report.mistake(setting, format!("{path:?} is not a path"), fix);
+    }
+    path.into()
+}
+
+fn check_statuses<F: FnMut(ConfigError)>(
+    setting: &str,
+    statuses: Option<&[u16]>,
+    report: &mut Reporter<F>,
+) -> Vec<u16> {
+    let Some(statuses) = statuses else {
+        return vec![200];
+    };
+    if statuses.is_empty() {
+        report.mistake(setting, "is empty", "list statuses, such as [200, 204]");
+    }
+    if let Some(outside) = outside(Some(statuses), 200..=599) {
+        let fix = "list statuses from 200 to 599";
+        report.mistake(setting, format!("has {outside}"), fix);
+    }
+    statuses.to_vec()
 }
 
 fn when_all_ejected<F: FnMut(ConfigError)>(

@@ -31,8 +31,8 @@ use toml::Table;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AccessTable, AccessWord, AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable,
-    FetchTable, File, HealthTable, ListenerTable, ListenerTlsTable, LogTable, Loopback, Off,
+    AccessTable, AccessWord, AdminTable, CallersWord, CheckWord, ClientCertificateWord, EnvelopeTable,
+    FetchTable, File, HealthCheckTable, HealthTable, ListenerTable, ListenerTlsTable, LogTable, Loopback, Off,
     OutlierTable, Output, ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord,
     StateTable, UpstreamTable, WhenAllEjectedWord,
 };

@@ -389,6 +389,48 @@ pub struct UpstreamTable {
     pub slow_start_secs: Option<u64>,
     /// `[upstream.outlier]`
     pub outlier: OutlierTable,
+    /// `[[upstream.health_check]]`
+    pub health_check: Vec<HealthCheckTable>,
+}
+
+/// `[[upstream.health_check]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheckTable {
+    /// What is asked.
+    pub kind: CheckWord,
+    /// The cells whose endpoints are checked. Absent: all that no check before this one names.
+    pub cells: Option<Vec<String>>,
+    /// `http`: the path.
+    pub path: Option<String>,
+    /// `http`, `grpc`: the host to ask for. Absent: that of the endpoint's URL.
+    pub host: Option<String>,
+    /// `http`: the statuses of a healthy endpoint.
+    pub statuses: Option<Vec<u16>>,
+    /// `grpc`: the service to ask about. Absent: the whole server.
+    pub service: Option<String>,
+    /// The time from a check's end to the next, in milliseconds.
+    pub interval_ms: Option<u64>,
+    /// The most time that a check may take, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// By how much of the interval a check comes earlier or later, in percent.
+    pub jitter_percent: Option<u8>,
+    /// Successes in a row that make an unhealthy endpoint healthy.
+    pub healthy_threshold: Option<u32>,
+    /// Failures in a row that make an endpoint unhealthy.
+    pub unhealthy_threshold: Option<u32>,
+}
+
+/// What a health check asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckWord {
+    /// A GET request.
+    Http,
+    /// A call of `grpc.health.v1.Health/Check`.
+    Grpc,
+    /// A TCP connection.
+    Tcp,
 }
 
 /// What happens if a cell has too few usable endpoints.

@@ -6,5 +6,6 @@ pub mod check;
 pub(crate) mod driver;
 pub(crate) mod last_known_good;
 pub(crate) mod outputs;
+mod prober;
 pub mod reload;
 pub(crate) mod sources;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::control::{Control, KeySourceId, Notice, Output, Retired};
+use cellway_core::health::{Probe, ProbeFailure, ProbeId};
 use cellway_core::keys::JwksFetchError;
 use cellway_core::policy::{Issuer, Policy};
 use cellway_core::registry::{
@@ -48,6 +49,9 @@ pub(crate) trait Perform {
     /// Keeps the time at which the source confirmed the last known good registry.
     fn confirm_registry(&mut self, fetched_at: Unix);
 
+    /// Checks the health of an endpoint.
+    fn probe(&mut self, probe: Probe);
+
     /// Frees memory.
     fn free(&mut self, retired: Retired);
 
@@ -80,6 +84,7 @@ pub(crate) fn drain(control: &mut Control, performer: &mut impl Perform) {
             } => performer.save_keys(policy().issuer(issuer), body, fetched_at),
             Output::SaveRegistry { body, fetched_at } => performer.save_registry(body, fetched_at),
             Output::ConfirmRegistry { fetched_at } => performer.confirm_registry(fetched_at),
+            Output::Probe(probe) => performer.probe(probe),
             Output::Free(retired) => performer.free(retired),
             Output::Notice(notice) => performer.notice(&notice, policy()),
         }
@@ -91,6 +96,7 @@ pub(crate) fn drain(control: &mut Control, performer: &mut impl Perform) {
 pub(crate) enum Answer {
     Keys(KeySourceId, Result<Bytes, JwksFetchError>),
     Registry(Result<RegistryFetched, RegistryFetchError>),
+    Probed(ProbeId, Result<(), ProbeFailure>),
 }
 
 impl Answer {
@@ -99,6 +105,7 @@ impl Answer {
         match self {
             Self::Keys(source, result) => control.handle_keys(now, source, result),
             Self::Registry(result) => control.handle_registry(now, result),
+            Self::Probed(id, result) => control.handle_probed(now, id, result),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::control::{Control, ControlSettings, KeySourceId, Notice, Retired};
+use cellway_core::health::Probe;
 use cellway_core::keys::{KeyNotice, KeySet, RestoreError};
 use cellway_core::policy::{Issuer, KeysLocation, Policy};
 use cellway_core::registry::{Registry, RegistryFetched};
@@ -118,7 +119,10 @@ impl Perform for Asked {
         }
     }
 
-    // The snapshot is read from control at the end, and nothing is kept on disk.
+    // The snapshot is read from control at the end, and nothing is kept on disk. Without settings for
+    // health checks control asks for none.
+
+    fn probe(&mut self, _: Probe) {}
 
     fn publish(&mut self, _: Arc<Snapshot>) {}
 

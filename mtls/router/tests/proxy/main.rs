@@ -27,6 +27,7 @@ mod event_stream;
 mod forward;
 mod frames;
 mod grpc;
+mod health_checks;
 mod identity;
 mod idle_http1;
 mod idle_http2;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use cellway_router::Router;
 use cellway_router::settings::RouterSettings;
 use cellway_testbed::{Client, Protocol, Target, TlsProvider};
 use tokio::io::{DuplexStream, duplex};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::world::{EventLog, provider};
@@ -30,6 +32,14 @@ pub(crate) struct Memory {
     machine: TokioEnv,
     ports: Arc<Mutex<BTreeMap<u16, Accepting>>>,
     refusing: Arc<Mutex<BTreeSet<u16>>>,
+    heavy: Arc<Heavy>,
+}
+
+/// Heavy work that a test can hold back.
+#[derive(Debug, Default)]
+struct Heavy {
+    held: AtomicBool,
+    waits: Notify,
 }
 
 impl Memory {
@@ -38,7 +48,18 @@ impl Memory {
             machine: TokioEnv::new(),
             ports: Arc::default(),
             refusing: Arc::default(),
+            heavy: Arc::default(),
         }
+    }
+
+    /// From now on heavy work never begins.
+    pub(crate) fn hold_heavy_work(&self) {
+        self.heavy.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until heavy work is held back.
+    pub(crate) async fn heavy_work_is_held(&self) {
+        self.heavy.waits.notified().await;
     }
 
     /// Refuses new connections to this port from now on, or accepts them again.
@@ -113,6 +134,10 @@ impl Env for Memory {
     }
 
     async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        if self.heavy.held.load(Ordering::Relaxed) {
+            self.heavy.waits.notify_one();
+            std::future::pending::<()>().await;
+        }
         work()
     }
 

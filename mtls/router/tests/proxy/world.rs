@@ -132,6 +132,7 @@ fn of_cells(event: &Event<'_>) -> Option<Vec<String>> {
         Event::CellFailed { reason, error, .. } => {
             vec![format!("cell failed {reason}"), format!("because {error}")]
         }
+        Event::EndpointChecked { failure: None, .. } => vec!["checked".to_owned()],
         Event::CellRetry { why, granted, .. } => match granted {
             true => vec![format!("retry {}", why.as_str())],
             false => vec![format!("no retry {}", why.as_str())],
@@ -163,6 +164,8 @@ fn of_control_plane(event: &Event<'_>) -> Option<Vec<String>> {
         } => vec![match notice {
             HealthNotice::Ejected { last, .. } => format!("ejected {}", last.as_str()),
             HealthNotice::Returned { .. } => "returned".to_owned(),
+            HealthNotice::Unhealthy { why, .. } => format!("unhealthy {}", why.as_str()),
+            HealthNotice::Healthy { .. } => "healthy".to_owned(),
         }],
         Event::Reloaded { .. } => vec!["reloaded".to_owned()],
         Event::ReloadRefused { .. } => vec!["reload refused".to_owned()],

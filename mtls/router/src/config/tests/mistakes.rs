@@ -348,6 +348,30 @@ fn names_mistakes_of_cells_and_limits() {
             "upstream.outlier.ejection_factor: is 0\n    give 1 to 10",
         ),
         (
+            and("[[upstream.health_check]]\nkind = \"tcp\"\npath = \"/\"\n"),
+            "upstream.health_check[0].path: is not for this kind of check\n    remove it",
+        ),
+        (
+            and("[[upstream.health_check]]\nkind = \"http\"\npath = \"healthz\"\n"),
+            "upstream.health_check[0].path: \"healthz\" is not a path",
+        ),
+        (
+            and("[[upstream.health_check]]\nkind = \"http\"\nstatuses = [100]\n"),
+            "upstream.health_check[0].statuses: has 100\n    list statuses from 200 to 599",
+        ),
+        (
+            and("[[upstream.health_check]]\nkind = \"grpc\"\ninterval_ms = 99\n"),
+            "upstream.health_check[0].interval_ms: is 99 milliseconds\n    give at least 100",
+        ),
+        (
+            and("[[upstream.health_check]]\nkind = \"grpc\"\ncells = []\n"),
+            "upstream.health_check[0].cells: is empty",
+        ),
+        (
+            and("[[upstream.health_check]]\nkind = \"ping\"\n"),
+            "upstream.health_check[0].kind: unknown value `ping`\n    known here: http, grpc, tcp",
+        ),
+        (
             and("[upstream.outlier]\nejection_secs = 60\nejection_max_secs = 59\n"),
             "upstream.outlier.ejection_max_secs: is shorter than ejection_secs",
         ),

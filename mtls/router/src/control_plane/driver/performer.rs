@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Notice, Retired};
+use cellway_core::health::Probe;
 use cellway_core::policy::{Issuer, Policy};
 use cellway_core::registry::Registry;
 use cellway_core::{Snapshot, Unix};
@@ -132,6 +133,10 @@ impl<E: Env, S: Sink> Perform for Performer<E, S> {
 
     fn confirm_registry(&mut self, fetched_at: Unix) {
         self.order(Order::Confirm(Slot::Registry, fetched_at));
+    }
+
+    fn probe(&mut self, probe: Probe) {
+        self.tasks.probe(probe, Arc::clone(&self.config));
     }
 
     fn free(&mut self, retired: Retired) {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
+use cellway_core::health::Probe;
 use cellway_core::policy::Issuer;
 use cellway_core::registry::Registry;
 use cellway_env::fetch::{Client, FetchError};
 use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
+use crate::active_config::ActiveConfig;
 use crate::control_plane::outputs::{Answer, fetch_registry, validated};
+use crate::control_plane::prober::{self, ProbeError};
 use crate::control_plane::sources::{fetch_keys, keys_source};
 use crate::observe::event::{Event, Sink};
 use crate::settings::RegistrySettings;
@@ -72,6 +75,28 @@ impl<E: Env, S: Sink> Tasks<E, S> {
             let settings = &tasks.registry;
             let document = validated(&tasks.env, settings, body, validator, current).await;
             tasks.send(Answer::Registry(Ok(document))).await;
+        });
+    }
+
+    /// Checks an endpoint as requests would reach it with this configuration. Every probe has a
+    /// result, because each of its steps ends in time.
+    pub(super) fn probe(&self, probe: Probe, config: Arc<ActiveConfig>) {
+        let tasks = self.clone();
+        self.env.spawn(async move {
+            let result = prober::probe(&tasks.env, &config, &probe).await;
+            let (failure, error) = match &result {
+                Ok(()) => (None, None),
+                Err(ProbeError { failure, error }) => (Some(*failure), Some(error.as_str())),
+            };
+            let event = Event::EndpointChecked {
+                cell: &probe.cell,
+                endpoint: probe.endpoint.url.as_str(),
+                failure,
+                error,
+            };
+            tasks.sink.emit(tasks.clock.now(), &event);
+            let result = result.map_err(|error| error.failure);
+            tasks.send(Answer::Probed(probe.id, result)).await;
         });
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use cellway_core::cba::CellBound;
 use cellway_core::control::Notice;
+use cellway_core::health::ProbeFailure;
 use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
@@ -267,6 +268,17 @@ pub enum Event<'a> {
         reason: Reason,
         /// What the system, TLS or HTTP said.
         error: &'a str,
+    },
+    /// The health of an endpoint was checked.
+    EndpointChecked {
+        /// The cell.
+        cell: &'a Text,
+        /// The endpoint's URL.
+        endpoint: &'a str,
+        /// How the check failed. `None`: it succeeded.
+        failure: Option<ProbeFailure>,
+        /// What the system, TLS or the endpoint said.
+        error: Option<&'a str>,
     },
     /// A request was sent to a cell that didn't serve it, so it may be sent again.
     CellRetry {

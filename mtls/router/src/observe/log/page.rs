@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cellway_core::cba::CellBound;
 use cellway_core::control::{Control, ControlSettings, Notice};
-use cellway_core::health::{HealthNotice, Outcome};
+use cellway_core::health::{HealthNotice, Outcome, ProbeFailure};
 
 use cellway_core::identify::Hint;
 use cellway_core::keys::{JwksError, JwksErrorReason, JwksFetchError, KeyNotice, Skipped};
@@ -274,6 +274,35 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
     notice(
         tell,
         Notice::Health(HealthNotice::Returned {
+            cell: cell.clone(),
+            endpoint,
+            url: url.clone(),
+        }),
+    );
+    of_checks(&cell, &url, tell);
+}
+
+fn of_checks(cell: &Text, url: &str, tell: &mut dyn FnMut(&Event<'_>)) {
+    let (endpoint, why) = (EndpointId(0), ProbeFailure::Timeout);
+    tell(&Event::EndpointChecked {
+        cell,
+        endpoint: url,
+        failure: Some(why),
+        error: Some("the check took too long"),
+    });
+    let (cell, url) = (cell.clone(), Box::<str>::from(url));
+    notice(
+        tell,
+        Notice::Health(HealthNotice::Unhealthy {
+            cell: cell.clone(),
+            endpoint,
+            url: url.clone(),
+            why,
+        }),
+    );
+    notice(
+        tell,
+        Notice::Health(HealthNotice::Healthy {
             cell,
             endpoint,
             url,

@@ -106,11 +106,16 @@ pub(super) struct CellCounts {
     pub(super) answers: Counters<ANSWERS>,
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
+    /// Health checks: first the successes, then the failures.
+    pub(super) checks: Counters<{ CHECK_RESULTS.len() }>,
     /// By cause.
     pub(super) ejected: Counters<{ Cause::ALL.len() }>,
     /// By reason: first the requests that were sent again, then those that weren't.
     pub(super) retries: Counters<{ RETRY_RESULTS.len() * Unserved::ALL.len() }>,
 }
+
+/// The results of health checks, in the order of the counters.
+pub(super) const CHECK_RESULTS: [&str; 2] = ["healthy", "failed"];
 
 /// What happened to requests that may be sent again, in the order of the counters.
 pub(super) const RETRY_RESULTS: [&str; 2] = ["sent", "over_budget"];

@@ -128,6 +128,13 @@ impl Sink for Counting {
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);
             }
+            Event::EndpointChecked { cell, failure, .. } => {
+                shard
+                    .cells
+                    .of(cell)
+                    .checks
+                    .add(usize::from(failure.is_some()));
+            }
             Event::CellRetry {
                 cell, why, granted, ..
             } => shard.cells.of(cell).retried(*why, *granted),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cellway_core::Reason;
 use cellway_core::health::Cause;
 
-use super::cells::{BUCKETS_US, CellCounts, Names, OTHER, RETRY_RESULTS};
+use super::cells::{BUCKETS_US, CHECK_RESULTS, CellCounts, Names, OTHER, RETRY_RESULTS};
 use super::counter::{OWNERS, STATUS_CLASSES};
 use super::load::CellLoad;
 use super::render::{Page, seconds, sum};
@@ -51,6 +51,7 @@ impl Page {
             }
         }
         self.retries(&cells);
+        self.checks(&cells);
         let name = "endpoint_ejections_total";
         self.head(name, "counter", "Endpoint ejections, by cell and cause.");
         for (id, counts) in &cells {
@@ -58,6 +59,24 @@ impl Page {
                 let count = sum(counts, |counts| counts.ejected.get(c));
                 let labels = [("cell", id.as_str()), ("cause", cause.as_str())];
                 self.sample(name, &labels, count);
+            }
+        }
+    }
+
+    fn checks(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
+        let name = "endpoint_checks_total";
+        self.head(
+            name,
+            "counter",
+            "Health checks of endpoints, by cell and result.",
+        );
+        for (id, counts) in cells {
+            for (r, result) in CHECK_RESULTS.iter().enumerate() {
+                let count = sum(counts, |counts| counts.checks.get(r));
+                if count > 0 {
+                    let labels = [("cell", id.as_str()), ("result", *result)];
+                    self.sample(name, &labels, count);
+                }
             }
         }
     }

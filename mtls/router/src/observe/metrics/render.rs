@@ -379,6 +379,9 @@ impl Page {
         }
         self.head("endpoints_ejected", "gauge", "Endpoints currently ejected.");
         self.sample("endpoints_ejected", &[], snapshot.health.ejected().len());
+        let name = "endpoints_unhealthy";
+        self.head(name, "gauge", "Endpoints whose health checks fail.");
+        self.sample(name, &[], snapshot.health.unhealthy().len());
         self.keys_state(snapshot, now);
     }
 

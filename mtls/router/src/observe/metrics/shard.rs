@@ -208,7 +208,10 @@ impl Shard {
                     self.cells.of(cell).ejected.add(cause as usize);
                 }
             }
-            HealthNotice::Returned { .. } => {}
+            // Gauges show how many there are.
+            HealthNotice::Returned { .. }
+            | HealthNotice::Unhealthy { .. }
+            | HealthNotice::Healthy { .. } => {}
         }
     }
 }

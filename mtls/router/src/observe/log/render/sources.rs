@@ -2,7 +2,7 @@
 
 use cellway_core::Snapshot;
 use cellway_core::control::Notice;
-use cellway_core::health::HealthNotice;
+use cellway_core::health::{HealthNotice, ProbeFailure};
 use cellway_core::keys::{JwksError, KeyNotice, Skipped};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
@@ -29,6 +29,16 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("endpoint", endpoint)
             .str("reason", reason.as_str())
             .str("error", error),
+        Event::EndpointChecked {
+            cell,
+            endpoint,
+            failure,
+            error,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .opt("reason", failure.map(ProbeFailure::as_str), Line::str)
+            .opt("error", *error, Line::str),
         Event::CellRetry {
             cell,
             endpoint,
@@ -147,6 +157,13 @@ fn health(line: Line, notice: &HealthNotice) -> Line {
             .str("endpoint", url)
             .str("reason", last.as_str())
             .num("rest_ms", millis(*duration)),
-        HealthNotice::Returned { cell, url, .. } => line.show("cell", cell).str("endpoint", url),
+        HealthNotice::Unhealthy { cell, url, why, .. } => line
+            .show("cell", cell)
+            .str("endpoint", url)
+            .str("reason", why.as_str())
+            .show("error", why),
+        HealthNotice::Returned { cell, url, .. } | HealthNotice::Healthy { cell, url, .. } => {
+            line.show("cell", cell).str("endpoint", url)
+        }
     }
 }
