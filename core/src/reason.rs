@@ -193,6 +193,8 @@ reasons! {
     NoCellAvailable => "no_cell_available", Unavailable;
     /// All endpoints of the cell are ejected, and `upstream.when_all_ejected` is `fail`.
     NoEndpointHealthy => "no_endpoint_healthy", Unavailable;
+    /// The circuit breaker of each endpoint that could serve the request is open, because requests to it failed in a row.
+    CircuitOpen => "circuit_open", Unavailable;
     /// The tenant's cell is quarantined.
     CellQuarantined => "cell_quarantined", Unavailable;
     /// The registry's source has given no good answer for the configured age (24 hours by default), so the router can't know who is suspended.

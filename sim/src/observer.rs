@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, Arrived, EnvelopeChecked, Fact, Sent};
+use crate::fact::{Answer, Arrived, CircuitChange, EnvelopeChecked, Fact, Sent};
 use crate::failure::{Request, Violation};
 use crate::invariants::Invariant;
 use crate::report::Line;
@@ -187,6 +187,25 @@ impl State {
                 let text = format!("registry version {version} applied");
                 self.notable(at, host, "registry_applied", text);
             }
+            Fact::Ejected {
+                host: url, ejected, ..
+            } => match ejected {
+                true => self.notable(at, host, "endpoint_ejected", format!("ejects {url}")),
+                false => self.notable(at, host, "endpoint_returned", format!("returns {url}")),
+            },
+            Fact::Circuit {
+                host: url, change, ..
+            } => match change {
+                CircuitChange::Opened => {
+                    let text = format!("opens the breaker of {url}");
+                    self.notable(at, host, "circuit_opened", text);
+                }
+                CircuitChange::Closed => {
+                    let text = format!("closes the breaker of {url}");
+                    self.notable(at, host, "circuit_closed", text);
+                }
+                CircuitChange::Probing | CircuitChange::Freed => {}
+            },
             Fact::KeysAsked { issuer, forced, .. } => self.keys_asked(at, host, issuer, *forced),
             Fact::Error { event, text, .. } => self.notable(at, host, event, text),
             Fact::Decided(decided) => {
@@ -336,6 +355,8 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::Noted(..)
         | Fact::RegistryApplied { .. }
         | Fact::KeysAsked { .. }
+        | Fact::Ejected { .. }
+        | Fact::Circuit { .. }
         | Fact::Error { .. }
         | Fact::EnvelopeKeys { .. }
         | Fact::RouterCertificate { .. }
@@ -350,6 +371,8 @@ fn router(fact: &Fact) -> Option<&str> {
         Fact::Started(life) | Fact::Crashed(life) | Fact::Noted(life, _) => life,
         Fact::RegistryApplied { life, .. }
         | Fact::KeysAsked { life, .. }
+        | Fact::Ejected { life, .. }
+        | Fact::Circuit { life, .. }
         | Fact::Error { life, .. } => life,
         Fact::Decided(decided) => &decided.life,
         Fact::Responded(responded) => &responded.life,

@@ -178,6 +178,11 @@ fn flood() {
 }
 
 #[test]
+fn failing_endpoints() {
+    matches_snapshot("failing_endpoints");
+}
+
+#[test]
 fn refusing_cells() {
     matches_snapshot("refusing_cells");
 }

@@ -16,7 +16,8 @@
 //! usable, unless it was added to a cell that has other usable endpoints. A good check doesn't end an
 //! ejection: requests have failed where the check succeeds.
 //!
-//! **Slow start**: an endpoint that comes back, or that a new registry adds to a cell, begins with a
+//! **Slow start**: an endpoint that comes back (also from an open circuit breaker, which the workers
+//! have), or that a new registry adds to a cell, begins with a
 //! small share of the cell's requests, which grows over [`HealthSettings::slow_start`].
 //!
 //! An endpoint keeps its record across registry versions, because its [`EndpointId`] stays the
@@ -50,6 +51,8 @@ use crate::time::{Mono, Now};
 pub enum Outcome {
     /// It answered, and [`FailingAnswers`] doesn't list the answer.
     Success,
+    /// The same, and it is the first answer after the router had sent it no requests for a while.
+    Recovered,
     /// No connection, or the TLS handshake failed.
     ConnectFailed,
     /// A connect, TLS or response header timeout.
@@ -58,6 +61,8 @@ pub enum Outcome {
     Reset,
     /// It answered, and [`FailingAnswers`] lists the answer.
     AnswerFailed,
+    /// It said that it did not process the request (`REFUSED_STREAM`, `GOAWAY`).
+    Refused,
 }
 
 impl Outcome {
@@ -65,19 +70,21 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
+            Self::Recovered => "recovered",
             Self::ConnectFailed => "connect_failed",
             Self::TimedOut => "timed_out",
             Self::Reset => "reset",
             Self::AnswerFailed => "answer_failed",
+            Self::Refused => "refused",
         }
     }
 
     /// What kind of failure it is. `None` if it is none.
     pub const fn cause(self) -> Option<Cause> {
         match self {
-            Self::Success => None,
+            Self::Success | Self::Recovered => None,
             Self::ConnectFailed | Self::TimedOut | Self::Reset => Some(Cause::Connection),
-            Self::AnswerFailed => Some(Cause::Answer),
+            Self::AnswerFailed | Self::Refused => Some(Cause::Answer),
         }
     }
 }
@@ -247,7 +254,13 @@ impl HealthControl {
             return;
         };
         match outcome.cause() {
-            None => self.succeeded(now, endpoint),
+            None => {
+                self.succeeded(now, endpoint);
+                if outcome == Outcome::Recovered && self.view.is_usable(endpoint) {
+                    self.warming.insert(endpoint, now.mono);
+                    self.refresh_view(now.mono);
+                }
+            }
             Some(cause) => self.failed(now, (cell, it), outcome, cause),
         }
     }

@@ -94,6 +94,11 @@ impl Ranked {
         self.first | self.rest == 0
     }
 
+    /// Whether the endpoint at this position is tried before those that aren't usable.
+    pub fn is_first(self, at: usize) -> bool {
+        at < Self::ENDPOINTS_MAX && self.first & 1 << at != 0
+    }
+
     /// Positions in the cell's list of endpoints, best first.
     pub fn positions(self) -> impl Iterator<Item = usize> {
         let (start, count) = (usize::from(self.start), usize::from(self.count));

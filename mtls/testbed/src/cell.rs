@@ -113,7 +113,14 @@ pub enum CellFault {
     /// It accepts requests and cuts them before it answers: it resets the HTTP/2 stream, or closes
     /// the HTTP/1.1 connection.
     BreakOff,
+    /// It breaks off ten requests, then serves ten, and so on.
+    Flapping,
+    /// It answers each new connection with bytes that are no HTTP.
+    Garbage,
 }
+
+/// The number of requests that a flapping cell breaks off, and then serves.
+const FLAP: u64 = 10;
 
 /// The number of requests after which a connection goes away, if they do.
 const REQUESTS_A_CONNECTION: u64 = 20;
@@ -289,6 +296,10 @@ impl Handler for EchoCell {
         self.behavior().fault == CellFault::HalfOpen
     }
 
+    fn is_garbled(&self) -> bool {
+        self.behavior().fault == CellFault::Garbage
+    }
+
     fn connection(&self) -> u64 {
         self.state.connections.fetch_add(1, Ordering::Relaxed)
     }
@@ -318,6 +329,10 @@ impl Handler for EchoCell {
             CellFault::RefuseStreams if http2 => (Rejected::Refused, Unserved::StreamRefused),
             CellFault::BreakOff if http2 => (Rejected::Aborted, Unserved::StreamReset),
             CellFault::BreakOff => (Rejected::Aborted, Unserved::ConnectionClosed),
+            CellFault::Flapping if (self.arrivals() / FLAP).is_multiple_of(2) => match http2 {
+                true => (Rejected::Aborted, Unserved::StreamReset),
+                false => (Rejected::Aborted, Unserved::ConnectionClosed),
+            },
             CellFault::None
             | CellFault::Slow(_)
             | CellFault::Status(_)
@@ -325,6 +340,8 @@ impl Handler for EchoCell {
             | CellFault::StallMidBody
             | CellFault::HalfOpen
             | CellFault::RefuseStreams
+            | CellFault::Flapping
+            | CellFault::Garbage
             | CellFault::GoAway => return None,
         };
         let mut received = self.received(peer, request);
@@ -369,6 +386,8 @@ impl Handler for EchoCell {
             CellFault::None
             | CellFault::RefuseStreams
             | CellFault::GoAway
+            | CellFault::Flapping
+            | CellFault::Garbage
             | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
             CellFault::Slow(delay) => {
                 tokio::time::sleep(delay).await;

@@ -14,7 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
@@ -27,6 +27,9 @@ use super::websocket;
 
 /// The most connections that one host of the testbed serves at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
+/// What a garbled server says. It is neither HTTP/1.1 nor a frame of HTTP/2.
+const GARBAGE: &[u8] =
+    b"\x7f\x45\x4c\x46 this is not the protocol that you are looking for\r\n\r\n";
 /// The longest that a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -34,6 +37,11 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 pub(super) trait Handler: Clone + Send + Sync + 'static {
     /// Whether new connections are accepted and never answered: the half-open fault.
     fn is_silent(&self) -> bool {
+        false
+    }
+
+    /// Whether new connections are answered with bytes that are no HTTP.
+    fn is_garbled(&self) -> bool {
         false
     }
 
@@ -167,11 +175,16 @@ async fn connection<E: Env, H: Handler>(env: E, mut stream: E::Stream, tls: Serv
 
 async fn exchange<E: Env, H: Handler>(
     env: E,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     http2: bool,
     peer: Peer,
     host: H,
 ) {
+    if host.is_garbled() {
+        let _ = stream.write_all(GARBAGE).await;
+        discard(&mut stream).await;
+        return;
+    }
     let goaway = Goaway::default();
     let connection = host.connection();
     let wire_goaway = goaway.clone();

@@ -12,6 +12,7 @@ mod request;
 use std::time::Duration;
 
 use cellway_core::Reason;
+pub use cellway_router::event::CircuitChange;
 use cellway_testbed::{CheckOutcome, Unserved};
 
 pub use self::arrived::{Arrived, EnvelopeChecked, Proved};
@@ -78,6 +79,26 @@ pub enum Fact {
         event: String,
         /// All of it.
         text: String,
+    },
+    /// A router: it ejected an endpoint, or the endpoint has returned.
+    Ejected {
+        /// Which router.
+        life: Life,
+        /// The endpoint's host.
+        host: String,
+        /// Whether it is ejected now.
+        ejected: bool,
+    },
+    /// A router: the circuit breaker of an endpoint has changed.
+    Circuit {
+        /// Which router.
+        life: Life,
+        /// The endpoint's host.
+        host: String,
+        /// The router's id of the request that changed it.
+        request_id: String,
+        /// What happened.
+        change: CircuitChange,
     },
     /// The world: an endpoint of a cell was stopped, and its connections with it.
     EndpointStopped(String),

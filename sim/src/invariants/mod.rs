@@ -11,11 +11,13 @@
 
 mod anonymous;
 mod answers;
+mod breaker;
 mod cell_bound;
 mod cell_certificates;
 mod certificates;
 mod claims;
 mod drained;
+mod ejected;
 mod endpoints;
 mod envelope;
 mod envoy;
@@ -59,11 +61,13 @@ use std::time::Duration;
 
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
+pub use breaker::OneProbe;
 pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use cell_certificates::CellCertificates;
 pub use certificates::CertificateLife;
 pub use claims::{TenantChoice, TierKept, TokenAudience};
 pub use drained::Drained;
+pub use ejected::EjectedRest;
 pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
@@ -225,6 +229,8 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
+        Box::new(EjectedRest::new(bounds)),
+        Box::new(OneProbe::new(prefix)),
         Box::new(CellWaits::new(bounds)),
         Box::new(Retried::new(bounds)),
         Box::new(RetriesBounded::new(bounds)),

@@ -71,6 +71,7 @@ impl World {
             FaultKind::Garbage(name) => self.fail(name, active(ServiceFault::Garbage)),
             FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),
+            FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),
             FaultKind::BreakOff(name) => self.fail_cell(name, begins, CellFault::BreakOff),
             FaultKind::RefuseStreams(to) => self.fail_cell(to, begins, CellFault::RefuseStreams),
             FaultKind::GoAway(name) => self.fail_cell(name, begins, CellFault::GoAway),
@@ -202,8 +203,8 @@ impl World {
             self.provider(name).set_fault(fault);
         } else {
             let fault = match fault {
-                // A scenario with a cell that answers garbage is refused.
-                None | Some(ServiceFault::Garbage) => CellFault::None,
+                None => CellFault::None,
+                Some(ServiceFault::Garbage) => CellFault::Garbage,
                 Some(ServiceFault::Slow(delay)) => CellFault::Slow(delay),
                 Some(ServiceFault::Status(code)) => CellFault::Status(status(code)),
             };

@@ -96,6 +96,12 @@ pub(super) fn certificate_expires(validity: Validity) -> Duration {
     Duration::from_secs(validity.until.as_secs() + 1)
 }
 
+/// Whether these are the headers of a router's health check.
+fn is_health_check(headers: &[(String, String)]) -> bool {
+    let agent = headers.iter().find(|(name, _)| name == "user-agent");
+    agent.is_some_and(|(_, agent)| agent.ends_with("(health check)"))
+}
+
 /// Turns the reports of a cell into facts.
 fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Sync + 'static {
     let host = host.to_owned();
@@ -106,6 +112,9 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
             found.map(|(_, value)| value.clone())
         };
         match report {
+            // A health check is for nobody, and carries no tag and no stamps.
+            Report::Arrived(received) | Report::Ended(received, _)
+                if is_health_check(&received.headers) => {}
             Report::Arrived(received) => {
                 let arrived = Arrived {
                     cell: received.cell.clone(),

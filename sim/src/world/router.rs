@@ -206,6 +206,33 @@ impl SimSink {
                 forced: *forced,
             }),
             Event::Notice {
+                notice: Notice::Health(HealthNotice::Ejected { url, .. }),
+                ..
+            } => Some(Fact::Ejected {
+                life,
+                host: host_of(url),
+                ejected: true,
+            }),
+            Event::Notice {
+                notice: Notice::Health(HealthNotice::Returned { url, .. }),
+                ..
+            } => Some(Fact::Ejected {
+                life,
+                host: host_of(url),
+                ejected: false,
+            }),
+            Event::CircuitChanged {
+                endpoint,
+                request_id,
+                change,
+                ..
+            } => Some(Fact::Circuit {
+                life,
+                host: host_of(endpoint),
+                request_id: (*request_id).to_owned(),
+                change: *change,
+            }),
+            Event::Notice {
                 notice: Notice::Registry(RegistryNotice::Applied { version, .. }),
                 ..
             } => Some(Fact::RegistryApplied {
@@ -221,6 +248,12 @@ impl SimSink {
             }
         }
     }
+}
+
+/// The host of an endpoint's URL.
+fn host_of(url: &str) -> String {
+    let host = url.split("://").nth(1).unwrap_or(url);
+    host.split(':').next().unwrap_or(host).to_owned()
 }
 
 fn tenant_of(decision: &Decision) -> Option<String> {
@@ -280,8 +313,8 @@ fn describe(event: &Event<'_>) -> Option<String> {
                 let reason = refused.reason.as_str();
                 Some(format!("refuses the keys of cell {cell}: {reason}"))
             }
-            Notice::Health(HealthNotice::Ejected { url, .. }) => Some(format!("ejects {url}")),
-            Notice::Health(HealthNotice::Returned { url, .. }) => Some(format!("returns {url}")),
+            // These are facts of their own.
+            Notice::Health(HealthNotice::Ejected { .. } | HealthNotice::Returned { .. }) => None,
             Notice::Health(HealthNotice::Unhealthy { url, why, .. }) => {
                 Some(format!("checks of {url} fail: {}", why.as_str()))
             }

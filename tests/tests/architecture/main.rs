@@ -235,8 +235,9 @@ fn only_the_engine_knows_turmoil() {
 }
 
 /// What every room of the router may use: values, formats and files, but nothing that runs.
-const FOUNDATION: [&str; 9] = [
+const FOUNDATION: [&str; 11] = [
     "build", "config", "envelope", "error", "finding", "lock", "network", "settings", "tls",
+    "to_cell", "wire",
 ];
 
 /// The rooms of the router, each with what it may use besides [`FOUNDATION`]. Data plane and control

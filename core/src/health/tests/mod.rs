@@ -77,6 +77,7 @@ fn every_failure_counts_and_a_success_between_clears() {
         Outcome::TimedOut,
         Outcome::Reset,
         Outcome::AnswerFailed,
+        Outcome::Refused,
     ] {
         let mut control = control(&registry(1, 2, None));
         let mut tell = |outcomes: &[Outcome]| {

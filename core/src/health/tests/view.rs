@@ -90,6 +90,25 @@ fn a_returned_endpoint_gets_its_share_back_slowly() {
     assert_eq!(share(&control, &registry, 30), 50);
 }
 
+/// Catches: an endpoint that gets its whole share when its breaker closes.
+#[test]
+fn an_endpoint_that_recovered_begins_slowly_unless_it_is_ejected() {
+    let registry = registry(1, 2, None);
+    let settings = HealthSettings {
+        slow_start: SECOND * 20,
+        ..settings()
+    };
+    let mut control = control_with(&registry, settings);
+    control.handle_outcome(at(1), EndpointId(0), Outcome::Success);
+    assert_eq!(share(&control, &registry, 1), 50);
+    control.handle_outcome(at(1), EndpointId(0), Outcome::Recovered);
+    assert!(share(&control, &registry, 1) < 15);
+    fail(&mut control, at(2), 1, 3);
+    control.handle_outcome(at(3), EndpointId(1), Outcome::Recovered);
+    assert_eq!(rests(&control), [1]);
+    assert_eq!(control.view().warming.len(), 1);
+}
+
 #[test]
 fn an_added_endpoint_begins_slowly_and_a_new_cell_does_not() {
     let first = registry(1, 2, None);

@@ -13,11 +13,16 @@ use http::uri::{Authority, PathAndQuery};
 
 use super::error::ConfigError;
 use super::report::Reporter;
-use super::schema::{CheckWord, HealthCheckTable, OutlierTable, UpstreamTable, WhenAllEjectedWord};
-use crate::settings::UpstreamSettings;
+use super::schema::{
+    BreakerTable, CheckWord, HealthCheckTable, OutlierTable, UpstreamTable, WhenAllEjectedWord,
+};
+use crate::settings::{BreakerSettings, UpstreamSettings};
 
 /// The largest `ejection_factor`.
 const EJECTION_FACTOR_MAX: u32 = 10;
+
+/// The most failures in a row that a breaker may wait for.
+const BREAKER_FAILURES_MAX: u32 = 10_000;
 
 /// The shortest time between two checks of an endpoint.
 const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -277,6 +282,24 @@ fn outlier<F: FnMut(ConfigError)>(
         );
     }
     settings
+}
+
+pub(super) fn breaker<F: FnMut(ConfigError)>(
+    table: &BreakerTable,
+    report: &mut Reporter<F>,
+) -> BreakerSettings {
+    let default = BreakerSettings::default();
+    let name = |key: &str| format!("upstream.breaker.{key}");
+    BreakerSettings {
+        failures: within(
+            &name("failures"),
+            table.failures,
+            0..=BREAKER_FAILURES_MAX,
+            default.failures,
+            report,
+        ),
+        open: report.ms(name("open_ms"), table.open_ms, default.open),
+    }
 }
 
 pub(super) fn failing_answers<F: FnMut(ConfigError)>(

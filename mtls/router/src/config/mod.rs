@@ -31,10 +31,11 @@ use toml::Table;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AccessTable, AccessWord, AdminTable, CallersWord, CheckWord, ClientCertificateWord, EnvelopeTable,
-    FetchTable, File, HealthCheckTable, HealthTable, ListenerTable, ListenerTlsTable, LogTable, Loopback, Off,
-    OutlierTable, Output, ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord,
-    StateTable, UpstreamTable, WhenAllEjectedWord,
+    AccessTable, AccessWord, AdminTable, BreakerTable, CallersWord, CheckWord,
+    ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthCheckTable, HealthTable,
+    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, OutlierTable, Output,
+    ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable,
+    UpstreamTable, WhenAllEjectedWord,
 };
 use self::sources::Surroundings;
 pub use self::stated::Stated;

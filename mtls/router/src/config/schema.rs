@@ -389,8 +389,21 @@ pub struct UpstreamTable {
     pub slow_start_secs: Option<u64>,
     /// `[upstream.outlier]`
     pub outlier: OutlierTable,
+    /// `[upstream.breaker]`
+    pub breaker: BreakerTable,
     /// `[[upstream.health_check]]`
     pub health_check: Vec<HealthCheckTable>,
+}
+
+/// `[upstream.breaker]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerTable {
+    /// How many failures in a row to connect, to keep the connection or to answer in time open the
+    /// breaker of an endpoint. 0: it never opens.
+    pub failures: Option<u32>,
+    /// How long it stays open before one request may try the endpoint, in milliseconds.
+    pub open_ms: Option<u64>,
 }
 
 /// `[[upstream.health_check]]`

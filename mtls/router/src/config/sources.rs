@@ -7,7 +7,7 @@ use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::Proxies;
 
 use super::error::ConfigError;
-use super::health::{failing_answers, health};
+use super::health::{breaker, failing_answers, health};
 use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
 use crate::settings::RegistryLocation;
@@ -170,6 +170,7 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
         answers: answers(table, report),
         health: health(table, report),
         failing_answers: failing_answers(&table.outlier, report),
+        breaker: breaker(&table.breaker, report),
     }
 }
 

@@ -32,7 +32,8 @@ pub use self::sources::{FetchSettings, RegistrySettings, Sources};
 pub use self::trace::TraceSettings;
 pub use self::traffic::{TotalTimeout, TrafficSettings};
 pub use self::upstream::{
-    AnswerLimits, CellLimits, CellShares, CellTimeouts, KEEPALIVE_MIN, UpstreamSettings,
+    AnswerLimits, BreakerSettings, CellLimits, CellShares, CellTimeouts, KEEPALIVE_MIN,
+    UpstreamSettings,
 };
 
 /// How long the listeners wait for the first registry by default.

@@ -32,6 +32,8 @@ pub struct UpstreamSettings {
     pub health: HealthSettings,
     /// Which answers count as failures of an endpoint.
     pub failing_answers: FailingAnswers,
+    /// When an endpoint gets no requests for a while.
+    pub breaker: BreakerSettings,
 }
 
 impl Default for UpstreamSettings {
@@ -50,12 +52,31 @@ impl Default for UpstreamSettings {
                 ..HealthSettings::default()
             },
             failing_answers: FailingAnswers::default(),
+            breaker: BreakerSettings::default(),
         }
     }
 }
 
 /// How long the share of an endpoint grows after it has come back, by default.
 const SLOW_START_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The circuit breaker of each endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BreakerSettings {
+    /// Connection failures in a row that open it. 0: it never opens.
+    pub failures: u32,
+    /// How long it stays open before one request may try the endpoint.
+    pub open: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            open: Duration::from_secs(5),
+        }
+    }
+}
 
 /// The shortest interval of HTTP/2 pings to a cell. It is the shortest that gRPC clients may use
 /// (gRFC A8). By default, gRPC servers allow one ping in five minutes. They answer the third early

@@ -14,6 +14,7 @@ mod answer_before_body;
 mod answers;
 mod body_after_answer;
 mod body_limit;
+mod breaker;
 mod cells;
 mod client_address;
 mod clock;

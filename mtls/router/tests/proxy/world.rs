@@ -132,6 +132,7 @@ fn of_cells(event: &Event<'_>) -> Option<Vec<String>> {
         Event::CellFailed { reason, error, .. } => {
             vec![format!("cell failed {reason}"), format!("because {error}")]
         }
+        Event::CircuitChanged { change, .. } => vec![format!("circuit {}", change.as_str())],
         Event::EndpointChecked { failure: None, .. } => vec!["checked".to_owned()],
         Event::CellRetry { why, granted, .. } => match granted {
             true => vec![format!("retry {}", why.as_str())],

@@ -29,17 +29,27 @@ pub struct EndpointTrouble {
 impl Endpoints {
     /// Whether one of the cell's endpoints is healthy for all of this time.
     pub(super) fn one_is_healthy(&self, cell: &str, from: Duration, until: Duration) -> bool {
+        self.healthy(cell, from, until).next().is_some()
+    }
+
+    /// The cell's endpoints that are healthy for all of this time.
+    pub(super) fn healthy(
+        &self,
+        cell: &str,
+        from: Duration,
+        until: Duration,
+    ) -> impl Iterator<Item = &String> {
         let hosts = self.hosts.get(cell);
-        let mut hosts = hosts.into_iter().flatten();
-        hosts.any(|host| {
-            let mut troubles = self.troubles.iter().filter(|it| it.host == *host);
+        let hosts = hosts.into_iter().flatten();
+        hosts.filter(move |host| {
+            let mut troubles = self.troubles.iter().filter(|it| it.host == **host);
             !troubles.any(|it| it.from <= until && from <= it.until)
         })
     }
 }
 
-/// A request is answered `cell_unreachable` only if no endpoint of its cell was healthy all the
-/// time, or if the router tried for as long as it may.
+/// A request is answered `cell_unreachable`, `circuit_open` or `no_endpoint_healthy` only if no
+/// endpoint of its cell was healthy all the time, or if the router tried for as long as it may.
 #[derive(Debug)]
 pub struct EveryEndpoint {
     endpoints: Endpoints,
@@ -77,23 +87,42 @@ impl Invariant for EveryEndpoint {
                 let Some((sent, to, tenant)) = self.open.remove(tag) else {
                     return Ok(());
                 };
-                let unreachable =
-                    matches!(answer, Answer::Router(reason) if reason == "cell_unreachable");
+                let Some(knows_late) = refuses(answer) else {
+                    return Ok(());
+                };
+                let from = sent.saturating_sub(knows_late);
                 let cells = self.assignment.get(&tenant);
                 let mut cells = cells.into_iter().flatten().peekable();
                 let well = cells.peek().is_some()
-                    && cells.all(|cell| self.endpoints.one_is_healthy(cell, sent, at));
+                    && cells.all(|cell| self.endpoints.one_is_healthy(cell, from, at));
                 let failover = self.settings.least(&to, [sent, at], |it| it.failover);
-                if unreachable && well && at < sent + failover {
+                if well && at < sent + failover {
                     return Err(format!(
-                        "{tag} was answered cell_unreachable, but every cell of {tenant} had a healthy \
-                         endpoint all the time"
+                        "{tag} was answered {answer}, but every cell of {tenant} had a healthy endpoint \
+                         all the time"
                     ));
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// How long a router may take for bad what is well again, in an open breaker or an ejection. The
+/// ejections of the scenarios' settings are shorter.
+const KNOWS_LATE: Duration = Duration::from_secs(30);
+
+/// Whether the answer says that no endpoint could serve, and for how long before that an endpoint
+/// must have been healthy to make it wrong.
+fn refuses(answer: &Answer) -> Option<Duration> {
+    let Answer::Router(reason) = answer else {
+        return None;
+    };
+    match reason.as_str() {
+        "cell_unreachable" => Some(Duration::ZERO),
+        "circuit_open" | "no_endpoint_healthy" => Some(KNOWS_LATE),
+        _ => None,
     }
 }
 

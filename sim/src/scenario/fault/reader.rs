@@ -209,13 +209,6 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(known, "cell, identity provider or control plane")
     }
 
-    pub(super) fn garbage_target(&mut self) -> Option<String> {
-        let known = |names: &dyn Names, name: &str| {
-            names.is_identity_provider(name) || name == CONTROL_PLANE
-        };
-        self.target(known, "identity provider or control plane")
-    }
-
     pub(super) fn between(&mut self) -> Option<[String; 2]> {
         let [a, b] = self.need("between", &self.spec.between)?;
         for name in [&a, &b] {

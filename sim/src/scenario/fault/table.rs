@@ -141,6 +141,11 @@ table! {
             lasts Host("answers", target),
             says ("{target} breaks off before it answers")
             docs "a cell accepts requests and breaks off before it answers: it resets the HTTP/2 stream, or closes the HTTP/1.1 connection";
+        /// A cell serves some requests and breaks off the next ones, by turns.
+        "flap" => Flap(target: String = cell_target)
+            lasts Host("answers", target),
+            says ("{target} flaps")
+            docs "a cell breaks off ten requests, as with `break_off`, then serves ten, and so on";
         /// A cell refuses new connections.
         "refuse_connections" => RefuseConnections(target: String = cell_target)
             lasts Host("door", target),
@@ -176,11 +181,11 @@ table! {
             lasts Host("keys", target),
             says ("{target} serves the keys of {keys_of}")
             docs "an identity provider serves the key set of another";
-        /// An identity provider or the control plane answers with garbage.
-        "garbage" => Garbage(target: String = garbage_target)
+        /// A cell, identity provider or the control plane answers with garbage.
+        "garbage" => Garbage(target: String = service)
             lasts Host("answers", target),
             says ("{target} answers garbage")
-            docs "an identity provider or the control plane answers with garbage";
+            docs "a cell, identity provider or the control plane answers with garbage; new connections to a cell get bytes that are no HTTP";
         /// An identity provider publishes a key.
         "publish_key" => PublishKey(target: String = identity_provider, key: String = key)
             says ("{target} publishes key {key}")

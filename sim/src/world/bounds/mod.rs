@@ -186,6 +186,8 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             | FaultKind::Slow(name, _)
             | FaultKind::Status(name, _)
             | FaultKind::HalfOpen(name)
+            | FaultKind::Garbage(name)
+            | FaultKind::Flap(name)
             | FaultKind::Reset(name)
             | FaultKind::BreakOff(name)
             | FaultKind::RefuseConnections(name)

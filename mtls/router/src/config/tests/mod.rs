@@ -106,6 +106,9 @@ fn commented_defaults_are_the_defaults() {
             .replace("# tls_timeout_ms", "tls_timeout_ms")
             .replace("# keep_ms", "keep_ms")
             .replace("# slow_start_secs", "slow_start_secs")
+            .replace("# [upstream.breaker]", "[upstream.breaker]")
+            .replace("# failures", "failures")
+            .replace("# open_ms", "open_ms")
             .replace("# [upstream.outlier]", "[upstream.outlier]")
             .replace("# connection_failures", "connection_failures")
             .replace("# answer_failures", "answer_failures")
@@ -133,6 +136,7 @@ fn commented_defaults_are_the_defaults() {
     assert_eq!(a.upstream.timeouts, b.upstream.timeouts);
     assert_eq!(a.upstream.limits, b.upstream.limits);
     assert_eq!(a.upstream.health, b.upstream.health);
+    assert_eq!(a.upstream.breaker, b.upstream.breaker);
     assert_eq!(a.upstream.failing_answers, b.upstream.failing_answers);
     assert_eq!(a.listeners[0].timeouts, b.listeners[0].timeouts);
     assert_eq!(

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use crate::active_config::ActiveConfig;
 use crate::build::VERSION;
-use crate::to_cell::{NotReached, Spawner, reach, speaks_http2};
+use crate::to_cell::{NotReached, Spawner, Versions, reach, speaks_http2};
 use crate::wire::Wire;
 
 /// The most bytes in an answer's header.
@@ -105,7 +105,8 @@ async fn ask<E: Env>(env: &E, config: &ActiveConfig, probe: &Probe) -> Result<()
         let unreachable = |error| ProbeError::new(ProbeFailure::Unreachable, error);
         return connected.map(drop).map_err(unreachable);
     }
-    let wire = reach(env, endpoint, config.cell_tls.as_ref(), &upstream.timeouts).await?;
+    let tls = config.cell_tls.as_ref();
+    let wire = reach(env, endpoint, tls, &upstream.timeouts, Versions::Any).await?;
     let http2 = speaks_http2(endpoint, &wire);
     let malformed = || ProbeError::new(ProbeFailure::Protocol, "the check's path or host");
     let request = request(probe, http2).ok_or_else(malformed)?;

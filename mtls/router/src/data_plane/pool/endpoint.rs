@@ -15,8 +15,8 @@ use hyper::client::conn::http2;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use super::budget::RetryBudget;
-use super::bulkhead::EndpointHealth;
 use super::connect::ConnectError;
 use super::load::{Load, Sender, Stream};
 use crate::data_plane::body::RequestBody;
@@ -38,7 +38,7 @@ const IDLE_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct EndpointPool {
     pub(crate) endpoint: Endpoint,
-    pub(crate) health: Arc<EndpointHealth>,
+    pub(crate) breaker: Arc<Breaker>,
     /// The retry budget of its cell.
     pub(crate) budget: Arc<RetryBudget>,
     pub(super) state: Mutex<State>,
@@ -127,11 +127,7 @@ impl Next {
 }
 
 impl EndpointPool {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        health: Arc<EndpointHealth>,
-        budget: Arc<RetryBudget>,
-    ) -> Self {
+    pub(super) fn new(endpoint: Endpoint, breaker: Arc<Breaker>, budget: Arc<RetryBudget>) -> Self {
         let state = State {
             idle: Vec::new(),
             shared: Vec::new(),
@@ -144,7 +140,7 @@ impl EndpointPool {
         };
         Self {
             endpoint,
-            health,
+            breaker,
             budget,
             state: Mutex::new(state),
             settled: Notify::new(),

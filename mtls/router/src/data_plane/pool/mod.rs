@@ -3,6 +3,7 @@
 //! Each worker has its own connections, so that no worker waits for another's lock. The bulkheads
 //! that limit them belong to the router. See [`endpoint`] for how requests share connections.
 
+mod breaker;
 mod budget;
 mod bulkhead;
 mod connect;
@@ -18,6 +19,7 @@ use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
 use tokio::time::Instant;
 
+pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
 pub(crate) use self::connect::ConnectError;
@@ -49,8 +51,8 @@ impl Pools {
         let bulkheads = &self.bulkheads;
         let mut endpoints = lock_uncontended(&self.endpoints);
         let make = || {
-            let (health, budget) = (bulkheads.endpoint(endpoint.id), bulkheads.budget(&cell.id));
-            Arc::new(EndpointPool::new(endpoint.clone(), health, budget))
+            let (breaker, budget) = (bulkheads.breaker(endpoint.id), bulkheads.budget(&cell.id));
+            Arc::new(EndpointPool::new(endpoint.clone(), breaker, budget))
         };
         endpoints.entry(endpoint.id).or_insert_with(make).clone()
     }

@@ -1,32 +1,40 @@
 //! The order in which a request tries the endpoints of its cell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cellway_core::Allow;
 
-use crate::data_plane::pool::{EndpointPool, Pools};
+use crate::data_plane::pool::{EndpointPool, Passage, Pools, ProbeSlot};
 
 /// The endpoints that one request may still try.
 ///
 /// They are tried in the order of the decision, except that endpoints whose last exchange just
-/// failed come later. Outlier detection ejects an endpoint only after several failures. Until then,
-/// not every request should try it first. The sets have one bit for each position in the cell's
-/// list.
+/// failed come after the other usable ones, and that those with an open breaker aren't tried. The
+/// sets have one bit for each position in the cell's list.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     /// Endpoints that couldn't be reached.
     unreachable: u64,
     /// Endpoints that returned the request unprocessed. They get it again if there are no others.
     gave_back: u64,
+    /// When the first of the breakers that let no request pass may do so again.
+    open: Option<Duration>,
+}
+
+/// The endpoint to try next.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Its position in the cell's list.
+    pub(super) at: usize,
+    pub(super) pool: Arc<EndpointPool>,
+    /// Set if this request shows whether the endpoint works again.
+    pub(super) probe: Option<ProbeSlot>,
 }
 
 impl Candidates {
-    /// The next endpoint and its position; `None` if none is left.
-    pub(super) fn next(
-        &mut self,
-        pools: &Pools,
-        allow: &Allow,
-    ) -> Option<(usize, Arc<EndpointPool>)> {
+    /// The next endpoint; `None` if none is left.
+    pub(super) fn next(&mut self, pools: &Pools, allow: &Allow) -> Option<Candidate> {
         let next = self.best(pools, allow, self.unreachable | self.gave_back);
         if next.is_some() || self.gave_back == 0 {
             return next;
@@ -43,17 +51,34 @@ impl Candidates {
         self.gave_back |= 1 << at;
     }
 
-    fn best(&self, pools: &Pools, allow: &Allow, not: u64) -> Option<(usize, Arc<EndpointPool>)> {
+    /// If an endpoint wasn't tried because its breaker is open: after how long it may be.
+    pub(super) fn circuit_open(&self) -> Option<Duration> {
+        self.open
+    }
+
+    fn best(&mut self, pools: &Pools, allow: &Allow, not: u64) -> Option<Candidate> {
         let cell = &allow.cell;
-        let left = || {
-            let positions = (allow.endpoints.positions()).filter(|at| not & 1 << at == 0);
-            positions.filter_map(|at| {
-                let endpoint = cell.endpoints.get(at)?;
-                Some((at, pools.endpoint(cell, endpoint)))
-            })
-        };
-        left()
-            .find(|(_, pool)| !pool.health.avoid())
-            .or_else(|| left().next())
+        let mut suspect = None;
+        for at in allow.endpoints.positions().filter(|at| not & 1 << at == 0) {
+            if suspect.is_some() && !allow.endpoints.is_first(at) {
+                // A usable endpoint that has just failed is better than one that isn't usable.
+                break;
+            }
+            let Some(endpoint) = cell.endpoints.get(at) else {
+                continue;
+            };
+            let pool = pools.endpoint(cell, endpoint);
+            let candidate = |pool, probe| Some(Candidate { at, pool, probe });
+            match pool.breaker.pass() {
+                Passage::Free => return candidate(pool, None),
+                Passage::Probe(slot) => return candidate(pool, Some(slot)),
+                Passage::Suspect if suspect.is_none() => suspect = candidate(pool, None),
+                Passage::Suspect => {}
+                Passage::Refused(after) => {
+                    self.open = Some(self.open.map_or(after, |open| open.min(after)));
+                }
+            }
+        }
+        suspect
     }
 }

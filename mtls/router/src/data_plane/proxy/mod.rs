@@ -3,6 +3,7 @@
 mod again;
 pub(crate) mod answer;
 mod candidates;
+mod circuit;
 mod cors;
 mod early;
 mod forward;

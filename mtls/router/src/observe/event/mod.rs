@@ -18,7 +18,7 @@ use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
 pub use self::exchange::{Exchange, Phase, Phases};
-pub use self::outcome::{Closed, Owner, SealOutcome, Unserved};
+pub use self::outcome::{CircuitChange, Closed, Owner, SealOutcome, Unserved};
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
@@ -268,6 +268,17 @@ pub enum Event<'a> {
         reason: Reason,
         /// What the system, TLS or HTTP said.
         error: &'a str,
+    },
+    /// The circuit breaker of an endpoint has changed.
+    CircuitChanged {
+        /// The cell.
+        cell: &'a Text,
+        /// The endpoint's URL.
+        endpoint: &'a str,
+        /// The request that changed it.
+        request_id: &'a str,
+        /// What happened.
+        change: CircuitChange,
     },
     /// The health of an endpoint was checked.
     EndpointChecked {

@@ -19,6 +19,33 @@ impl Owner {
     }
 }
 
+/// What happened to the circuit breaker of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CircuitChange {
+    /// Requests failed in a row, or the one that tried the endpoint again failed. Nothing passes for
+    /// a while.
+    Opened,
+    /// One request passes, to try the endpoint again.
+    Probing,
+    /// That request was answered. All requests pass again.
+    Closed,
+    /// That request ended without an outcome, because its client went away for example. The next one
+    /// may pass.
+    Freed,
+}
+
+impl CircuitChange {
+    /// The name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Probing => "probing",
+            Self::Closed => "closed",
+            Self::Freed => "freed",
+        }
+    }
+}
+
 /// Why a request that was sent may be sent again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Unserved {

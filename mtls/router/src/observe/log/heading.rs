@@ -7,7 +7,7 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 
 use super::Level;
-use crate::observe::event::{Event, SealOutcome};
+use crate::observe::event::{CircuitChange, Event, SealOutcome};
 
 /// The level and the name of an event.
 pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
@@ -52,6 +52,12 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         },
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
+        Event::CircuitChanged { change, .. } => match change {
+            CircuitChange::Opened => (Warn, "circuit_opened"),
+            CircuitChange::Probing => (Debug, "circuit_probing"),
+            CircuitChange::Closed => (Info, "circuit_closed"),
+            CircuitChange::Freed => (Debug, "circuit_freed"),
+        },
         Event::EndpointChecked { .. } => (Debug, "endpoint_checked"),
         Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),
         Event::CellRetry { granted: false, .. } => (Warn, "cell_retry_refused"),

@@ -27,7 +27,7 @@ use super::*;
 use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
-    Asked, Changed, Closed, HandshakeError, Owner, SealOutcome, Startup, Unserved,
+    Asked, Changed, CircuitChange, Closed, HandshakeError, Owner, SealOutcome, Startup, Unserved,
 };
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
@@ -257,6 +257,19 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
             request_id: "r1",
             why: Unserved::Died,
             granted,
+        });
+    }
+    for change in [
+        CircuitChange::Opened,
+        CircuitChange::Probing,
+        CircuitChange::Closed,
+        CircuitChange::Freed,
+    ] {
+        tell(&Event::CircuitChanged {
+            cell,
+            endpoint,
+            request_id: "r1",
+            change,
         });
     }
     let (cell, url) = (text("a"), Box::<str>::from(endpoint));

@@ -106,6 +106,7 @@ pub(super) struct CellCounts {
     pub(super) answers: Counters<ANSWERS>,
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
+    pub(super) circuits_opened: Counter,
     /// Health checks: first the successes, then the failures.
     pub(super) checks: Counters<{ CHECK_RESULTS.len() }>,
     /// By cause.

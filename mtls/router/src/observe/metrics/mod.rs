@@ -25,7 +25,7 @@ pub use self::load::CellLoad;
 pub use self::process::Process;
 use self::process::Read;
 use self::shard::{Shard, answer_at};
-use crate::observe::event::{Event, Sink};
+use crate::observe::event::{CircuitChange, Event, Sink};
 use crate::observe::log::Lost;
 
 /// All counters of one router.
@@ -128,6 +128,12 @@ impl Sink for Counting {
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);
             }
+            Event::CircuitChanged {
+                cell,
+                change: CircuitChange::Opened,
+                ..
+            } => shard.cells.of(cell).circuits_opened.add(1),
+            Event::CircuitChanged { .. } => {}
             Event::EndpointChecked { cell, failure, .. } => {
                 shard
                     .cells

@@ -52,6 +52,13 @@ impl Page {
         }
         self.retries(&cells);
         self.checks(&cells);
+        let name = "circuits_opened_total";
+        let help = "How often a circuit breaker of an endpoint opened, by cell.";
+        self.head(name, "counter", help);
+        for (id, counts) in &cells {
+            let count = sum(counts, |counts| counts.circuits_opened.get());
+            self.sample(name, &[("cell", id.as_str())], count);
+        }
         let name = "endpoint_ejections_total";
         self.head(name, "counter", "Endpoint ejections, by cell and cause.");
         for (id, counts) in &cells {

@@ -7,14 +7,13 @@
 //! time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use cellway_core::Text;
 use cellway_core::registry::{EndpointId, Registry};
-use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use super::budget::RetryBudget;
 use crate::lock::lock_uncontended;
 use crate::observe::metrics::CellLoad;
@@ -25,7 +24,7 @@ use crate::shares::{Bound, Holder, LimitRefused, Share, Stake, Stakes};
 #[derive(Debug, Default)]
 pub(crate) struct Bulkheads {
     cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
-    endpoints: Mutex<BTreeMap<EndpointId, Arc<EndpointHealth>>>,
+    endpoints: Mutex<BTreeMap<EndpointId, Arc<Breaker>>>,
     budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
 }
 
@@ -36,8 +35,8 @@ impl Bulkheads {
         cells.entry(id.clone()).or_default().clone()
     }
 
-    /// The health of an endpoint. It is created at the first call.
-    pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<EndpointHealth> {
+    /// The breaker of an endpoint. It is created at the first call.
+    pub(crate) fn breaker(&self, id: EndpointId) -> Arc<Breaker> {
         let mut endpoints = lock_uncontended(&self.endpoints);
         endpoints.entry(id).or_default().clone()
     }
@@ -161,62 +160,6 @@ pub(crate) struct ConnectionPermit(Arc<Bulkhead>);
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How long an endpoint is avoided after its last exchange failed, if the cell has others.
-const AVOIDED: Duration = Duration::from_secs(5);
-
-/// Whether and when an endpoint's last exchange failed. Control gets every failure, and the first
-/// success after one. To send it every success would wake it for each request.
-#[derive(Debug)]
-pub(crate) struct EndpointHealth {
-    failing: AtomicBool,
-    /// When the last failure was, or when the endpoint was last tried after it, in milliseconds
-    /// since `origin`.
-    since: AtomicU64,
-    origin: Instant,
-}
-
-impl Default for EndpointHealth {
-    fn default() -> Self {
-        Self {
-            failing: AtomicBool::new(false),
-            since: AtomicU64::new(0),
-            origin: Instant::now(),
-        }
-    }
-}
-
-impl EndpointHealth {
-    /// Notes a failure.
-    pub(crate) fn failed(&self) {
-        self.since.store(self.millis(), Ordering::Relaxed);
-        self.failing.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes a success. `true` if the previous exchange was a failure.
-    pub(crate) fn succeeded(&self) -> bool {
-        self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether a request should try other endpoints first, because this one has just failed. After
-    /// some time, one request gets `false` and tries it, and the others still avoid it.
-    pub(crate) fn avoid(&self) -> bool {
-        if !self.failing.load(Ordering::Relaxed) {
-            return false;
-        }
-        let (since, now) = (self.since.load(Ordering::Relaxed), self.millis());
-        if now < since + AVOIDED.as_millis() as u64 {
-            return true;
-        }
-        (self.since)
-            .compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed)
-            .is_err()
-    }
-
-    fn millis(&self) -> u64 {
-        self.origin.elapsed().as_millis() as u64
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::headers::{self, ConnectionFieldRefused};
+use cellway_core::health::{Cause, Outcome};
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
@@ -20,7 +21,8 @@ use tokio::time::{Instant, timeout_at};
 use self::rewrite::{for_any_cell, for_http1, for_http2};
 use self::timing::{deadline, set_pace, until};
 use super::again::{self, Resends};
-use super::candidates::Candidates;
+use super::candidates::{Candidate, Candidates};
+use super::circuit::Probing;
 use super::report::Report;
 use super::spare::Spare;
 use super::upgrade::{Switched, Upgrade};
@@ -61,6 +63,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     resends: Resends,
     head: bool,
     upgrade: Option<Box<Upgrade>>,
+    /// Set while this request shows whether its endpoint works again.
+    probe: Option<Probing<'a, E, S>>,
 }
 
 /// A request to send.
@@ -148,13 +152,15 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         config,
         head: outgoing.parts.method == Method::HEAD,
         upgrade: outgoing.upgrade,
+        probe: None,
     };
     for_any_cell(&mut outgoing.parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut candidates = Candidates::default();
     let mut failure = None;
-    while let Some((at, pool)) = candidates.next(&worker.pools, allow) {
+    while let Some(Candidate { at, pool, probe }) = candidates.next(&worker.pools, allow) {
+        forwarding.probe = probe.map(|slot| Probing::begins(report, pool.clone(), slot));
         if let Some(record) = &report.record {
             record.tries(at);
         }
@@ -166,8 +172,12 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
                 return Ok(forwarding.switched(response, cell, lease));
             }
             Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
-            Attempt::Again => candidates.gave_back(at),
+            Attempt::Again => {
+                forwarding.probe = None;
+                candidates.gave_back(at);
+            }
             Attempt::Unsent(error) => {
+                forwarding.probe = None;
                 candidates.unreachable(at);
                 failure = Some((error.reason, error.full));
                 if !forwarding.fails_over(&error) {
@@ -177,7 +187,23 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         }
     }
     *unsent = slot.and_then(|request| request.into_body().boxed());
-    Err(forwarding.unreached(allow, failure))
+    Err(match (failure, candidates.circuit_open()) {
+        (None, Some(after)) => circuit_open(after),
+        _ => forwarding.unreached(allow, failure),
+    })
+}
+
+/// The answer if the breakers of all endpoints that are left let no request pass for this long.
+fn circuit_open(after: Duration) -> Refused {
+    // `Retry-After` has whole seconds. Earlier it would be refused again.
+    let secs = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    Refused {
+        retry_after: Some(Duration::from_secs(secs.max(1))),
+        ..Refused::new(
+            Reason::CircuitOpen,
+            "requests to the cell's endpoints have failed in a row, and it is not yet time to try again",
+        )
+    }
 }
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
@@ -219,6 +245,24 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
+    /// Reports that an exchange with this endpoint failed.
+    fn failed(&mut self, pool: &EndpointPool, reason: Reason, error: &str) {
+        let outcome = health_report::failed(self.report, pool, reason, error);
+        match outcome.and_then(Outcome::cause) {
+            Some(Cause::Connection) => {
+                if let Some(probe) = self.probe.take() {
+                    probe.failed(self.config.settings.upstream.breaker);
+                }
+            }
+            Some(Cause::Answer) => {
+                if let Some(probe) = self.probe.take() {
+                    probe.answered(outcome);
+                }
+            }
+            None => {}
+        }
+    }
+
     /// Tries a pooled connection, and a new one if the pooled one turns out to be closed. A request
     /// that is sent again gets a new connection at once.
     async fn try_endpoint(
@@ -233,14 +277,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Err(error) => {
                     let of_cell = matches!(error.full, None | Some(LimitRefused::All));
                     if of_cell && !error.cut_short {
-                        health_report::failed(self.report, pool, error.reason, &error.error);
+                        self.failed(pool, error.reason, &error.error);
                     }
                     return Attempt::Unsent(error);
                 }
             };
             match self.send(lease, slot).await {
                 Attempt::Unsent(error) if fresh => {
-                    health_report::failed(self.report, pool, error.reason, &error.error);
+                    self.failed(pool, error.reason, &error.error);
                     return Attempt::Unsent(error);
                 }
                 Attempt::Unsent(_) => fresh = true,
@@ -329,7 +373,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             ),
             Err(reason) => {
                 lease.unanswered();
-                health_report::failed(self.report, &lease.pool, reason, reason.describe());
+                self.failed(&lease.pool, reason, reason.describe());
                 Attempt::Failed(reason, "the cell took too long")
             }
         }
@@ -344,7 +388,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    fn accept(&self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
+    fn accept(&mut self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
         lease.answered();
         let percent = self.config.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
@@ -354,10 +398,13 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Ok(Some(cell)) => {
                 let outcome = health_report::outcome(failing, &response);
                 health_report::answered(self.report, &lease.pool, outcome);
+                if let Some(probe) = self.probe.take() {
+                    probe.answered(outcome);
+                }
                 return Attempt::Switched(response, cell, lease);
             }
             Err((reason, why)) => {
-                health_report::failed(self.report, &lease.pool, reason, why);
+                self.failed(&lease.pool, reason, why);
                 return Attempt::Failed(
                     reason,
                     "the cell does not switch protocols as it was asked",
@@ -368,11 +415,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Ok(framing) => {
                 let outcome = health_report::outcome(failing, &response);
                 health_report::answered(self.report, &lease.pool, outcome);
+                if let Some(probe) = self.probe.take() {
+                    probe.answered(outcome);
+                }
                 Attempt::Answered(response, framing, lease)
             }
             Err(why) => {
                 let reason = Reason::CellProtocolError;
-                health_report::failed(self.report, &lease.pool, reason, why);
+                self.failed(&lease.pool, reason, why);
                 Attempt::Failed(
                     reason,
                     "the cell's answer is malformed or over the limits; the router's log says why",
@@ -431,7 +481,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // A connection that was closed in order, or that died after it was kept, says nothing
             // about the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
-            _ => health_report::failed(self.report, &lease.pool, reason, &words(error)),
+            _ => self.failed(&lease.pool, reason, &words(error)),
         }
         match again {
             Some(_) => (Attempt::Again, again),

@@ -4,27 +4,27 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use cellway_core::Reason;
-use cellway_core::health::{FailingAnswers, Outcome};
+use cellway_core::health::{Cause, FailingAnswers, Outcome};
 use cellway_env::Env;
 use http::Response;
 use hyper::body::Body;
 
 use super::report::Report;
 use crate::data_plane::http1;
-use crate::data_plane::pool::EndpointPool;
-use crate::observe::event::{Event, Sink};
+use crate::data_plane::pool::{Change, EndpointPool};
+use crate::observe::event::{CircuitChange, Event, Sink};
 use crate::view::ToControl;
 
 /// The field of a gRPC answer that has its status.
 const GRPC_STATUS: &str = "grpc-status";
 
-/// Reports that an exchange failed.
+/// Reports that an exchange failed. Returns what that says about the endpoint; `None`: nothing.
 pub(super) fn failed<E: Env, S: Sink>(
     report: &Report<E, S>,
     pool: &EndpointPool,
     reason: Reason,
     error: &str,
-) {
+) -> Option<Outcome> {
     let worker = &report.connection.worker;
     if let Some(cell) = &report.cell {
         worker.reporter.emit(&Event::CellFailed {
@@ -34,9 +34,9 @@ pub(super) fn failed<E: Env, S: Sink>(
             error,
         });
     }
-    if let Some(outcome) = outcome_of(reason) {
-        tell(report, pool, outcome);
-    }
+    let outcome = outcome_of(reason)?;
+    tell(report, pool, outcome);
+    Some(outcome)
 }
 
 /// What the header of an answer says about the endpoint. `None`: nothing.
@@ -60,25 +60,54 @@ pub(super) fn answered<E: Env, S: Sink>(
     outcome: Option<Outcome>,
 ) {
     match outcome {
-        Some(Outcome::Success) if !pool.health.succeeded() => {}
+        Some(Outcome::Success) if pool.breaker.succeeded() == Change::None => {}
         Some(outcome) => tell(report, pool, outcome),
         None => {}
     }
 }
 
-fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Outcome) {
-    if outcome != Outcome::Success {
-        pool.health.failed();
-    }
+/// Tells control and the endpoint's breaker about an outcome. Control gets every failure, and the
+/// first success after one. To send it every success would wake it for each request.
+pub(super) fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Outcome) {
     let views = &report.connection.worker.views;
+    match outcome.cause() {
+        Some(Cause::Connection) => {
+            let settings = views.load().config.settings.upstream.breaker;
+            if pool.breaker.connection_failed(settings) == Change::Opened {
+                circuit_changed(report, pool, CircuitChange::Opened);
+            }
+        }
+        Some(Cause::Answer) => pool.breaker.answer_failed(),
+        None => {}
+    }
     let told = views.tell(ToControl::Outcome {
         endpoint: pool.endpoint.id,
         outcome,
     });
-    if !told {
-        // If control's inbox is full, only this report is lost: failures are reported as long as
-        // there are any, and a success that was lost is reported again.
-        pool.health.failed();
+    if !told && outcome.cause().is_none() {
+        // Control's inbox is full. Failures are reported as long as there are any, and this success
+        // is reported again with the next answer.
+        pool.breaker.is_not_told();
+    }
+}
+
+/// Reports that a breaker has changed.
+pub(super) fn circuit_changed<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    pool: &EndpointPool,
+    change: CircuitChange,
+) {
+    if let Some(cell) = &report.cell {
+        report
+            .connection
+            .worker
+            .reporter
+            .emit(&Event::CircuitChanged {
+                cell: &cell.id,
+                endpoint: pool.endpoint.url.as_str(),
+                request_id: report.request_id(),
+                change,
+            });
     }
 }
 
@@ -94,7 +123,9 @@ fn outcome_of(reason: Reason) -> Option<Outcome> {
         Reason::CellTimeoutConnect | Reason::CellTimeoutTls | Reason::CellTimeoutHeader => {
             Some(Outcome::TimedOut)
         }
-        Reason::CellReset | Reason::CellRefused | Reason::CellProtocolError => Some(Outcome::Reset),
+        Reason::CellReset | Reason::CellProtocolError => Some(Outcome::Reset),
+        // The connection works, and the cell speaks for itself.
+        Reason::CellRefused => Some(Outcome::Refused),
         _ => None,
     }
 }

@@ -49,6 +49,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::Preflight { .. } => requests::body(line, event, subjects),
         Event::CellConnected { .. }
         | Event::CellFailed { .. }
+        | Event::CircuitChanged { .. }
         | Event::EndpointChecked { .. }
         | Event::CellRetry { .. }
         | Event::KeysRequested { .. }

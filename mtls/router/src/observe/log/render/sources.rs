@@ -29,6 +29,15 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("endpoint", endpoint)
             .str("reason", reason.as_str())
             .str("error", error),
+        Event::CircuitChanged {
+            cell,
+            endpoint,
+            request_id,
+            change: _,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .str("request_id", request_id),
         Event::EndpointChecked {
             cell,
             endpoint,

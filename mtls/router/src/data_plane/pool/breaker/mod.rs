@@ -1,0 +1,267 @@
+//! The circuit breaker of one endpoint, shared by all workers of a router.
+//!
+//! **Closed**, requests pass. After some connection failures in a row it **opens**: for a while no
+//! request passes, and a cell without another endpoint answers 503 at once instead of letting its
+//! clients wait. Then the breaker is **half-open**: exactly one request passes, whichever worker has
+//! it. If that one gets an answer, the breaker closes; if it fails, the breaker opens again. If it
+//! ends without either, because its client went away, its place is free for the next one.
+//!
+//! An answer, whatever it says, ends the row: the endpoint is there and speaks for itself.
+//!
+//! While the breaker is closed, the endpoint may be *suspect*: its last exchange failed. Requests
+//! prefer other endpoints then, and one request in a while tries it.
+//!
+//! The whole state is one word that is changed by compare-and-swap, so that no worker waits for
+//! another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::settings::BreakerSettings;
+
+/// How long a suspect endpoint is avoided before another request tries it, if the cell has others.
+pub(super) const SUSPECT: Duration = Duration::from_secs(5);
+
+/// The most failures in a row that the word can hold.
+const ROW_MAX: u64 = (1 << 14) - 1;
+/// The bits of a time in milliseconds.
+const MILLIS_BITS: u32 = 46;
+const MILLIS_MAX: u64 = (1 << MILLIS_BITS) - 1;
+
+/// One endpoint's breaker.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    /// An [`State`], packed.
+    word: AtomicU64,
+    /// Times in the word are milliseconds since then.
+    origin: Instant,
+}
+
+/// What the word says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Requests pass.
+    Closed,
+    /// Requests pass, but the last exchange failed. `row` counts connection failures in a row, and
+    /// the endpoint was last tried at `since`.
+    Suspect { row: u64, since: u64 },
+    /// Nothing passes until then.
+    Open { until: u64 },
+    /// One request is on its way, and nothing else passes.
+    HalfOpen,
+}
+
+impl State {
+    const fn pack(self) -> u64 {
+        let (kind, row, millis) = match self {
+            Self::Closed => (0, 0, 0),
+            Self::Suspect { row, since } => (1, row, since),
+            Self::Open { until } => (2, 0, until),
+            Self::HalfOpen => (3, 0, 0),
+        };
+        kind << 62 | (row & ROW_MAX) << MILLIS_BITS | millis & MILLIS_MAX
+    }
+
+    const fn unpack(word: u64) -> Self {
+        let (row, millis) = (word >> MILLIS_BITS & ROW_MAX, word & MILLIS_MAX);
+        match word >> 62 {
+            0 => Self::Closed,
+            1 => Self::Suspect { row, since: millis },
+            2 => Self::Open { until: millis },
+            _ => Self::HalfOpen,
+        }
+    }
+}
+
+/// Whether a request may be sent to the endpoint.
+#[derive(Debug)]
+pub(crate) enum Passage {
+    /// Yes.
+    Free,
+    /// Yes, but another endpoint is better.
+    Suspect,
+    /// Yes: it is the one request that shows whether the endpoint works again.
+    Probe(ProbeSlot),
+    /// No, and it is no use to ask again before this time has passed.
+    Refused(Duration),
+}
+
+/// What changed when an exchange was over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// The endpoint was suspect, and is not any more.
+    Cleared,
+    /// The breaker has opened.
+    Opened,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            word: AtomicU64::new(State::Closed.pack()),
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl Breaker {
+    /// Asks for passage. A request that gets [`Passage::Probe`] should be sent.
+    pub(crate) fn pass(self: &Arc<Self>) -> Passage {
+        loop {
+            let word = self.word.load(Ordering::Acquire);
+            let now = self.millis();
+            let (next, passage) = match State::unpack(word) {
+                State::Closed => return Passage::Free,
+                State::Suspect { since, .. } if now < since + millis(SUSPECT) => {
+                    return Passage::Suspect;
+                }
+                State::Suspect { row, .. } => (State::Suspect { row, since: now }, Passage::Free),
+                State::Open { until } if now < until => {
+                    return Passage::Refused(Duration::from_millis(until - now));
+                }
+                State::Open { .. } => {
+                    if self.swap(word, State::HalfOpen) {
+                        return Passage::Probe(ProbeSlot(Some(self.clone())));
+                    }
+                    continue;
+                }
+                State::HalfOpen => return Passage::Refused(Duration::ZERO),
+            };
+            if self.swap(word, next) {
+                return passage;
+            }
+        }
+    }
+
+    /// Notes that a request failed to connect, lost its connection or got no answer in time. It says
+    /// nothing about an endpoint that is open or half-open: the request was sent before.
+    pub(crate) fn connection_failed(&self, settings: BreakerSettings) -> Change {
+        loop {
+            let word = self.word.load(Ordering::Acquire);
+            let row = match State::unpack(word) {
+                State::Closed => 0,
+                State::Suspect { row, .. } => row,
+                State::Open { .. } | State::HalfOpen => return Change::None,
+            };
+            let row = (row + 1).min(ROW_MAX);
+            let opens = settings.failures > 0 && row >= settings.failures.into();
+            let (next, change) = match opens {
+                true => (self.open(settings.open), Change::Opened),
+                false => {
+                    let since = self.millis();
+                    (State::Suspect { row, since }, Change::None)
+                }
+            };
+            if self.swap(word, next) {
+                return change;
+            }
+        }
+    }
+
+    /// Notes an answer that counts as a failure of the endpoint.
+    pub(crate) fn answer_failed(&self) {
+        let since = self.millis();
+        self.answered(State::Suspect { row: 0, since });
+    }
+
+    /// Notes a good answer.
+    pub(crate) fn succeeded(&self) -> Change {
+        // Nearly always. This only reads, so that workers don't compete for the cache line.
+        if self.word.load(Ordering::Relaxed) == State::Closed.pack() {
+            return Change::None;
+        }
+        self.answered(State::Closed)
+    }
+
+    fn answered(&self, next: State) -> Change {
+        loop {
+            let word = self.word.load(Ordering::Acquire);
+            let change = match State::unpack(word) {
+                State::Closed => Change::None,
+                State::Suspect { .. } => Change::Cleared,
+                State::Open { .. } | State::HalfOpen => return Change::None,
+            };
+            if self.swap(word, next) {
+                return change;
+            }
+        }
+    }
+
+    /// Makes the endpoint suspect again if its success couldn't be reported, so that the next one is
+    /// reported.
+    pub(crate) fn is_not_told(&self) {
+        let since = self.millis();
+        let next = State::Suspect { row: 0, since };
+        self.swap(State::Closed.pack(), next);
+    }
+
+    /// Whether requests are refused, or only one may pass.
+    #[cfg(test)]
+    fn is_open(&self) -> bool {
+        match State::unpack(self.word.load(Ordering::Relaxed)) {
+            State::Open { .. } | State::HalfOpen => true,
+            State::Closed | State::Suspect { .. } => false,
+        }
+    }
+
+    fn open(&self, open: Duration) -> State {
+        State::Open {
+            until: (self.millis() + millis(open)).min(MILLIS_MAX),
+        }
+    }
+
+    fn swap(&self, word: u64, next: State) -> bool {
+        let (before, after) = (Ordering::AcqRel, Ordering::Acquire);
+        (self.word)
+            .compare_exchange(word, next.pack(), before, after)
+            .is_ok()
+    }
+
+    fn millis(&self) -> u64 {
+        millis(self.origin.elapsed()).min(MILLIS_MAX)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The one place in a half-open breaker. Only its holder ends that state. Dropped without an
+/// outcome, it is free for the next request at once.
+#[derive(Debug)]
+pub(crate) struct ProbeSlot(Option<Arc<Breaker>>);
+
+impl ProbeSlot {
+    /// The endpoint answered: the breaker closes.
+    pub(crate) fn answered(mut self) {
+        self.leave(|_| State::Closed);
+    }
+
+    /// The request failed as others did before: the breaker opens again.
+    pub(crate) fn failed(mut self, settings: BreakerSettings) {
+        self.leave(|breaker| breaker.open(settings.open));
+    }
+
+    fn leave(&mut self, next: impl FnOnce(&Breaker) -> State) {
+        if let Some(breaker) = self.0.take() {
+            let left = breaker.swap(State::HalfOpen.pack(), next(&breaker));
+            debug_assert!(left, "only the probe ends the half-open state");
+        }
+    }
+}
+
+impl Drop for ProbeSlot {
+    fn drop(&mut self) {
+        self.leave(|breaker| State::Open {
+            until: breaker.millis(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

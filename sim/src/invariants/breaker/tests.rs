@@ -1,0 +1,71 @@
+use super::super::testing::*;
+use super::*;
+
+fn circuit(request_id: &str, change: CircuitChange) -> Fact {
+    Fact::Circuit {
+        life: life(0),
+        host: "a-1".to_owned(),
+        request_id: request_id.to_owned(),
+        change,
+    }
+}
+
+fn arrives(tag: &str, request_id: &str) -> Fact {
+    arrived("a", tag, request_id)
+}
+
+fn check(facts: &[Fact]) -> Result<(), String> {
+    feed(&mut OneProbe::new("x-cellway-"), facts)
+}
+
+#[test]
+fn notices_two_probes_at_once() {
+    use CircuitChange::{Closed, Freed, Opened, Probing};
+    let open = circuit("1", Opened);
+    let good = [
+        open.clone(),
+        circuit("2", Probing),
+        circuit("2", Opened),
+        circuit("3", Probing),
+        circuit("3", Freed),
+        circuit("4", Probing),
+        circuit("4", Closed),
+    ];
+    assert_eq!(check(&good), Ok(()));
+    let twice = [open, circuit("2", Probing), circuit("3", Probing)];
+    assert!(check(&twice).is_err());
+    assert!(check(&[circuit("2", Probing)]).is_err(), "it is closed");
+}
+
+#[test]
+fn notices_a_request_through_an_open_breaker() {
+    use CircuitChange::{Closed, Opened, Probing};
+    let open = circuit("1", Opened);
+    let late = [open.clone(), sent("t", "acme"), arrives("t", "2")];
+    assert!(check(&late).is_err());
+    // It was on its way already.
+    let early = [sent("t", "acme"), open.clone(), arrives("t", "2")];
+    assert_eq!(check(&early), Ok(()));
+    let probe = [
+        open.clone(),
+        sent("t", "acme"),
+        circuit("2", Probing),
+        arrives("t", "2"),
+    ];
+    assert_eq!(check(&probe), Ok(()));
+    let beside = [
+        open.clone(),
+        sent("t", "acme"),
+        circuit("2", Probing),
+        arrives("t", "3"),
+    ];
+    assert!(check(&beside).is_err());
+    let closed = [
+        open,
+        circuit("2", Probing),
+        circuit("2", Closed),
+        sent("t", "acme"),
+        arrives("t", "3"),
+    ];
+    assert_eq!(check(&closed), Ok(()));
+}
