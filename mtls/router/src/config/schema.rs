@@ -192,6 +192,14 @@ pub struct TrafficTable {
     /// Whether a connection that has switched ends with the token that allowed it.
     #[serde(default)]
     pub upgrades_end_with_token: bool,
+    /// How long one attempt may take from the request's last byte to the answer's header, before an
+    /// idempotent request is sent to another endpoint, in milliseconds. Absent: as long as
+    /// `header_timeout_ms`.
+    #[serde(default)]
+    pub try_timeout_ms: Option<u64>,
+    /// The statuses of answers after which an idempotent request is sent to another endpoint.
+    #[serde(default)]
+    pub retry_statuses: Option<Vec<u16>>,
     /// The most bytes of a request's body. Absent: no limit.
     #[serde(default)]
     pub body_bytes_max: Option<u64>,

@@ -80,6 +80,14 @@ fn settings<F: FnMut(ConfigError)>(
             Upgrades::default()
         }),
     };
+    let retry_statuses = table.retry_statuses.clone().unwrap_or_default();
+    if let Some(status) = retry_statuses.iter().find(|it| !(400..=599).contains(*it)) {
+        report.mistake(
+            format!("traffic[{i}].retry_statuses"),
+            format!("has {status}"),
+            "list statuses from 400 to 599",
+        );
+    }
     let mut ms = |key: &str, ms: Option<u64>| {
         ms.map(|ms| report.ms(format!("traffic[{i}].{key}"), Some(ms), Duration::ZERO))
     };
@@ -95,6 +103,8 @@ fn settings<F: FnMut(ConfigError)>(
         },
         upgrades,
         upgrades_end_with_token: table.upgrades_end_with_token,
+        try_timeout: ms("try_timeout_ms", table.try_timeout_ms),
+        retry_statuses,
         body_bytes_max: table.body_bytes_max,
         rates: rates(i, &table.rate_limit, report),
         rate_fields: table.rate_limit_fields,

@@ -20,6 +20,11 @@ pub struct TrafficSettings {
     pub idle_timeout: Option<Duration>,
     /// Replaces [`CellTimeouts::total`].
     pub total_timeout: TotalTimeout,
+    /// How long one attempt may take from the request's last byte to the answer's header, before an
+    /// idempotent request is sent to another endpoint. `None`: it waits for the header timeout.
+    pub try_timeout: Option<Duration>,
+    /// The statuses of answers after which an idempotent request is sent to another endpoint.
+    pub retry_statuses: Vec<u16>,
     /// The most bytes of a request's body: 413 `body_too_large`. `None`: no limit.
     pub body_bytes_max: Option<u64>,
     /// Its rate limits, at most one for each [`RateScope`](super::RateScope).
@@ -53,6 +58,11 @@ impl TrafficSettings {
         self.upgrades.allows(WEBSOCKET.as_bytes())
     }
 
+    /// Whether idempotent requests may be sent again although a cell may have processed them.
+    pub fn retries_processed(&self) -> bool {
+        self.try_timeout.is_some() || !self.retry_statuses.is_empty()
+    }
+
     /// The time limits of a request. `upstream` has those that this table doesn't replace.
     pub fn timeouts(&self, upstream: &CellTimeouts) -> CellTimeouts {
         CellTimeouts {
@@ -76,6 +86,8 @@ impl Default for TrafficSettings {
             header_timeout: None,
             idle_timeout: None,
             total_timeout: TotalTimeout::Upstream,
+            try_timeout: None,
+            retry_statuses: Vec::new(),
             body_bytes_max: None,
             rates: Vec::new(),
             rate_fields: false,

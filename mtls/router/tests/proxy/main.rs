@@ -39,6 +39,7 @@ mod outliers;
 mod rate_limits;
 mod replay;
 mod retry;
+mod retry_by_setting;
 mod revocation;
 mod revoked_while_open;
 mod shares;

@@ -372,6 +372,10 @@ fn names_mistakes_of_cells_and_limits() {
             "upstream.health_check[0].kind: unknown value `ping`\n    known here: http, grpc, tcp",
         ),
         (
+            and("[[traffic]]\nname = \"t\"\nretry_statuses = [200]\n"),
+            "traffic[0].retry_statuses: has 200\n    list statuses from 400 to 599",
+        ),
+        (
             and("[upstream.outlier]\nejection_secs = 60\nejection_max_secs = 59\n"),
             "upstream.outlier.ejection_max_secs: is shorter than ejection_secs",
         ),

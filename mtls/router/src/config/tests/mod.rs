@@ -112,7 +112,7 @@ fn commented_defaults_are_the_defaults() {
             .replace("# [upstream.outlier]", "[upstream.outlier]")
             .replace("# connection_failures", "connection_failures")
             .replace("# answer_failures", "answer_failures")
-            .replace("# statuses", "statuses")
+            .replace("# statuses = [502", "statuses = [502")
             .replace("# grpc_statuses", "grpc_statuses")
             .replace("# ejection_secs", "ejection_secs")
             .replace("# ejection_factor", "ejection_factor")

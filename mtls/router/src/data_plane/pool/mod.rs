@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
 pub use self::budget::RETRIES_RESERVE;
+pub(crate) use self::budget::Retrying;
 pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;

@@ -22,15 +22,19 @@ pub(super) struct Resends {
     used: u8,
     /// Whether it was already sent again because its connection died. That happens only once.
     after_death: bool,
+    /// Whether the settings allow to send idempotent requests again that the cell may have processed.
+    processed: bool,
 }
 
 impl Resends {
-    /// `percent` is the share of a cell's requests that may be sent again.
-    pub(super) fn new(percent: u8) -> Self {
+    /// `percent` is the share of a cell's requests that may be sent again. `processed`: this one also
+    /// if the cell may have processed it.
+    pub(super) fn new(percent: u8, processed: bool) -> Self {
         Self {
             allowed: percent > 0,
             used: 0,
             after_death: false,
+            processed,
         }
     }
 
@@ -52,7 +56,7 @@ impl Resends {
         places: impl FnOnce() -> Places,
     ) -> Option<Spare> {
         let wanted = match &lease.sender {
-            Sender::H1(_) => self.survives_death(lease, request.method()),
+            Sender::H1(_) => self.survives_death(lease, request.method()) || self.processed,
             Sender::H2(_) => true,
         };
         if !wanted || !self.any_left() {
@@ -72,6 +76,7 @@ impl Resends {
                 Unserved::Died => {
                     (spare.method()).is_some_and(|method| self.survives_death(lease, &method))
                 }
+                Unserved::TimedOut | Unserved::Status => self.processed,
             }
     }
 
@@ -131,7 +136,9 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
 pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
     match why {
         Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,
-        Some(Unserved::Died) | None => health_report::reason(error),
+        Some(Unserved::Died | Unserved::TimedOut | Unserved::Status) | None => {
+            health_report::reason(error)
+        }
     }
 }
 

@@ -57,11 +57,21 @@ pub enum Unserved {
     /// The connection had served earlier requests and broke before the first byte of an answer, and
     /// the request is idempotent (RFC 9110, section 9.2.2).
     Died,
+    /// It took longer than `try_timeout_ms`, and the request is idempotent.
+    TimedOut,
+    /// The answer has one of the `retry_statuses`, and the request is idempotent.
+    Status,
 }
 
 impl Unserved {
     /// All values.
-    pub const ALL: &'static [Self] = &[Self::Refused, Self::GoneAway, Self::Died];
+    pub const ALL: &'static [Self] = &[
+        Self::Refused,
+        Self::GoneAway,
+        Self::Died,
+        Self::TimedOut,
+        Self::Status,
+    ];
 
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -69,6 +79,8 @@ impl Unserved {
             Self::Refused => "refused",
             Self::GoneAway => "gone_away",
             Self::Died => "died",
+            Self::TimedOut => "timed_out",
+            Self::Status => "status",
         }
     }
 }

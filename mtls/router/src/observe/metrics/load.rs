@@ -12,4 +12,6 @@ pub struct CellLoad {
     pub requests: usize,
     /// Connections to it, in use and idle.
     pub connections: usize,
+    /// Requests that were sent again and have got no answer yet.
+    pub retries: usize,
 }

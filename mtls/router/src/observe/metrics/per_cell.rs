@@ -137,13 +137,18 @@ impl Page {
         let (known, further): (Vec<_>, Vec<_>) =
             loads.iter().partition(|load| names.admit(&load.cell));
         type Level = fn(&CellLoad) -> usize;
-        let gauges: [(&str, &str, Level); 2] = [
+        let gauges: [(&str, &str, Level); 3] = [
             ("cell_requests", "Requests in flight to a cell.", |load| {
                 load.requests
             }),
             ("cell_connections", "Connections to a cell.", |load| {
                 load.connections
             }),
+            (
+                "cell_retries_in_flight",
+                "Requests that were sent to a cell again and have no answer yet.",
+                |load| load.retries,
+            ),
         ];
         for (name, help, level) in gauges {
             self.head(name, "gauge", help);

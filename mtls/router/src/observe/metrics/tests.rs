@@ -364,6 +364,7 @@ fn a_cell_called_other_is_counted_with_the_others() {
         cell: Text::new(cell).unwrap(),
         requests: 1,
         connections: 1,
+        retries: 0,
     };
     let loads = ["a", "other"].map(load);
     let page = metrics.render(&snapshot(), Mono::default(), &loads);
@@ -437,6 +438,7 @@ fn shows_what_each_cell_takes_up_to_the_bound() {
         cell: Text::new(&format!("cell-{i:04}")).unwrap(),
         requests: i,
         connections: 1,
+        retries: 0,
     };
     let loads: Vec<_> = (0..CELLS_MAX + 2).map(load).collect();
     let page = Metrics::new().render(&snapshot(), Mono::default(), &loads);

@@ -9,7 +9,8 @@
 //! The first retry after a cell closed a connection in order is not taken from the budget: that connection
 //! served before, so a cell that refuses everything gets no such retry.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// How many retries a cell may have before any answered request has earned one.
 pub const RETRIES_RESERVE: u32 = 10;
@@ -20,11 +21,28 @@ const BALANCE_MAX: u32 = RETRIES_RESERVE * RETRY;
 
 /// One cell's budget. It is full at first.
 #[derive(Debug)]
-pub(crate) struct RetryBudget(AtomicU32);
+pub(crate) struct RetryBudget {
+    balance: AtomicU32,
+    /// Requests that were sent again and have got no answer yet.
+    in_flight: AtomicUsize,
+}
 
 impl Default for RetryBudget {
     fn default() -> Self {
-        Self(AtomicU32::new(BALANCE_MAX))
+        Self {
+            balance: AtomicU32::new(BALANCE_MAX),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// A retry in flight, while it lasts.
+#[derive(Debug)]
+pub(crate) struct Retrying(Arc<RetryBudget>);
+
+impl Drop for Retrying {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -32,18 +50,29 @@ impl RetryBudget {
     /// Notes that the cell answered a request. The budget is nearly always full. Then this only
     /// reads, so that workers don't compete for the cache line.
     pub(crate) fn earn(&self, percent: u8) {
-        if self.0.load(Ordering::Relaxed) < BALANCE_MAX {
+        if self.balance.load(Ordering::Relaxed) < BALANCE_MAX {
             let more = |balance: u32| Some((balance + u32::from(percent)).min(BALANCE_MAX));
-            let _ = (self.0).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            let _ = (self.balance).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         }
     }
 
     /// Takes a retry from the budget, if it has one.
     pub(crate) fn take(&self) -> bool {
         let less = |balance: u32| balance.checked_sub(RETRY);
-        (self.0)
+        (self.balance)
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
             .is_ok()
+    }
+
+    /// Counts a retry as in flight.
+    pub(crate) fn begins(self: &Arc<Self>) -> Retrying {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Retrying(self.clone())
+    }
+
+    /// The number of retries in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 }
 

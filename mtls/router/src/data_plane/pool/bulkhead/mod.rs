@@ -50,10 +50,12 @@ impl Bulkheads {
     /// The current requests and connections of each cell, sorted by id.
     pub(crate) fn loads(&self) -> Vec<CellLoad> {
         let cells = lock_uncontended(&self.cells);
+        let budgets = lock_uncontended(&self.budgets);
         let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
             cell: cell.clone(),
             requests: bulkhead.requests.taken(),
             connections: bulkhead.connections.load(Ordering::Relaxed),
+            retries: budgets.get(cell).map_or(0, |budget| budget.in_flight()),
         };
         cells.iter().map(load).collect()
     }

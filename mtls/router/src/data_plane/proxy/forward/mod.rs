@@ -1,5 +1,6 @@
 //! Forwards an allowed request to its cell and returns the answer.
 
+mod resend;
 mod rewrite;
 mod switch;
 mod timing;
@@ -20,18 +21,17 @@ use tokio::time::{Instant, timeout_at};
 
 use self::rewrite::{for_any_cell, for_http1, for_http2};
 use self::timing::{deadline, set_pace, until};
-use super::again::{self, Resends};
+use super::again::Resends;
 use super::candidates::{Candidate, Candidates};
 use super::circuit::Probing;
 use super::report::Report;
-use super::spare::Spare;
 use super::upgrade::{Switched, Upgrade};
 use super::{Refused, health_report, share};
 use crate::active_config::ActiveConfig;
-use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, Turn, words};
-use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
+use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, words};
+use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Retrying, Sender};
 use crate::data_plane::target;
-use crate::observe::event::{Event, Phase, Sink, Unserved};
+use crate::observe::event::{Event, Phase, Sink};
 use crate::settings::TrafficSettings;
 use crate::shares::{LimitRefused, Resource};
 
@@ -63,8 +63,13 @@ struct Forwarding<'a, E: Env, S: Sink> {
     resends: Resends,
     head: bool,
     upgrade: Option<Box<Upgrade>>,
-    /// Set while this request shows whether its endpoint works again.
-    probe: Option<Probing<'a, E, S>>,
+    /// Whether the request may be served twice (RFC 9110, section 9.2.2).
+    idempotent: bool,
+    /// Set while this request shows whether its endpoint works again. Boxed, because few requests
+    /// have it.
+    probe: Option<Box<Probing<'a, E, S>>>,
+    /// Set while the request is sent again.
+    retrying: Option<Retrying>,
 }
 
 /// A request to send.
@@ -140,6 +145,8 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     set_pace(&outgoing, config.listener(listener));
     let deadline = deadline(report, &outgoing.parts);
     let traffic = config.traffic(listener, target::path_and_query(&outgoing.parts));
+    // A connection that switches protocols is never tried twice.
+    let idempotent = outgoing.parts.method.is_idempotent() && outgoing.upgrade.is_none();
     let mut forwarding = Forwarding {
         report,
         permit,
@@ -148,11 +155,16 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         has_deadline: deadline.is_some(),
         traffic,
         failover: None,
-        resends: Resends::new(config.settings.upstream.retry_percent),
+        resends: Resends::new(
+            config.settings.upstream.retry_percent,
+            idempotent && traffic.retries_processed(),
+        ),
         config,
         head: outgoing.parts.method == Method::HEAD,
+        idempotent,
         upgrade: outgoing.upgrade,
         probe: None,
+        retrying: None,
     };
     for_any_cell(&mut outgoing.parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
@@ -160,7 +172,7 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     let mut candidates = Candidates::default();
     let mut failure = None;
     while let Some(Candidate { at, pool, probe }) = candidates.next(&worker.pools, allow) {
-        forwarding.probe = probe.map(|slot| Probing::begins(report, pool.clone(), slot));
+        forwarding.probe = probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
         if let Some(record) = &report.record {
             record.tries(at);
         }
@@ -355,7 +367,13 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         };
         self.report.ends(Phase::Cell);
         match sent {
-            Ok(Ok(response)) => self.accept(response, lease),
+            Ok(Ok(response)) => {
+                *slot = spare.and_then(|spare| self.declined(&response, &lease, spare));
+                match slot {
+                    Some(_) => Attempt::Again,
+                    None => self.accept(response, lease),
+                }
+            }
             Ok(Err(mut error)) => {
                 *slot = error.take_message();
                 if slot.is_some() {
@@ -374,7 +392,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Err(reason) => {
                 lease.unanswered();
                 self.failed(&lease.pool, reason, reason.describe());
-                Attempt::Failed(reason, "the cell took too long")
+                *slot = spare.and_then(|spare| self.too_slow(reason, &lease, spare));
+                match slot {
+                    Some(_) => Attempt::Again,
+                    None => Attempt::Failed(reason, "the cell took too long"),
+                }
             }
         }
     }
@@ -388,19 +410,24 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
+    /// Reports what the answer says about its endpoint.
+    fn heard(&mut self, response: &Response<Incoming>, lease: &Lease) {
+        let failing = &self.config.settings.upstream.failing_answers;
+        let outcome = health_report::outcome(failing, response);
+        health_report::answered(self.report, &lease.pool, outcome);
+        if let Some(probe) = self.probe.take() {
+            probe.answered(outcome);
+        }
+    }
+
     fn accept(&mut self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
         lease.answered();
         let percent = self.config.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
-        let failing = &self.config.settings.upstream.failing_answers;
         match self.agreed(&mut response, &lease) {
             Ok(None) => {}
             Ok(Some(cell)) => {
-                let outcome = health_report::outcome(failing, &response);
-                health_report::answered(self.report, &lease.pool, outcome);
-                if let Some(probe) = self.probe.take() {
-                    probe.answered(outcome);
-                }
+                self.heard(&response, &lease);
                 return Attempt::Switched(response, cell, lease);
             }
             Err((reason, why)) => {
@@ -413,11 +440,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
         match self.fit(&mut response, &lease) {
             Ok(framing) => {
-                let outcome = health_report::outcome(failing, &response);
-                health_report::answered(self.report, &lease.pool, outcome);
-                if let Some(probe) = self.probe.take() {
-                    probe.answered(outcome);
-                }
+                self.heard(&response, &lease);
                 Attempt::Answered(response, framing, lease)
             }
             Err(why) => {
@@ -450,86 +473,5 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         headers::sanitize_response(self.config.header_rules(), response.headers_mut())
             .map_err(ConnectionFieldRefused::detail)?;
         Ok(framing)
-    }
-
-    /// Handles an exchange that broke off before an answer came. Returns the request if it may be
-    /// sent again.
-    fn broken(
-        &mut self,
-        lease: &Lease,
-        error: &hyper::Error,
-        spare: Option<Spare>,
-    ) -> (Attempt, Option<Request<RequestBody>>) {
-        if self.is_too_long() {
-            let detail = "the request's body is longer than body_bytes_max of its route";
-            return (Attempt::Failed(Reason::BodyTooLarge, detail), None);
-        }
-        if self.turn() == Turn::Broken {
-            let broken = match self.report.connection.faults.in_body() {
-                Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),
-                None => Attempt::Failed(Reason::BadRequest, "the request's body broke off"),
-            };
-            return (broken, None);
-        }
-        let why = again::unserved(error, lease);
-        if why != Some(Unserved::Refused) {
-            lease.retire();
-        }
-        let again = why.and_then(|why| self.again(lease, error, why, spare?));
-        let reason = again::reason(error, why);
-        match (&again, why) {
-            // A connection that was closed in order, or that died after it was kept, says nothing
-            // about the endpoint's health.
-            (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
-            _ => self.failed(&lease.pool, reason, &words(error)),
-        }
-        match again {
-            Some(_) => (Attempt::Again, again),
-            None if reason == Reason::CellRefused => (
-                Attempt::Failed(reason, "the cell has not processed the request"),
-                None,
-            ),
-            None => (
-                Attempt::Failed(
-                    reason,
-                    "the cell closed the connection or reset the stream before it answered",
-                ),
-                None,
-            ),
-        }
-    }
-
-    /// The request, if it may be sent again after this failure and the budget allows it.
-    fn again(
-        &mut self,
-        lease: &Lease,
-        error: &hyper::Error,
-        why: Unserved,
-        spare: Spare,
-    ) -> Option<Request<RequestBody>> {
-        if !self.resends.allows(why, lease, &spare) {
-            return None;
-        }
-        // The cell didn't process the first one, so this retry adds no load and needs no budget.
-        let free = !self.resends.any_used() && again::closed_in_order(error, lease);
-        let granted = free || lease.pool.budget.take();
-        if let Some(cell) = &self.report.cell {
-            self.report
-                .connection
-                .worker
-                .reporter
-                .emit(&Event::CellRetry {
-                    cell: &cell.id,
-                    endpoint: lease.pool.endpoint.url.as_str(),
-                    request_id: self.report.request_id(),
-                    why,
-                    granted,
-                });
-        }
-        if !granted {
-            return None;
-        }
-        self.resends.used(why);
-        spare.restore()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
@@ -75,7 +76,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let began = Instant::now();
         // The turn may change without waking this task, and the limit of the next turn may be
         // nearer.
-        let CellTimeouts { header, idle, .. } = self.timeouts();
+        let (header, idle) = (self.header_limit(), self.timeouts().idle);
         let grace = self.progress.as_ref().and_then(|it| it.grace());
         let look = header.min(idle).min(grace.unwrap_or(idle));
         let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
@@ -94,9 +95,21 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
+    /// How long the cell may take for its header in one attempt, if the request may be sent again
+    /// after that.
+    pub(super) fn try_timeout(&self) -> Option<Duration> {
+        self.traffic.try_timeout.filter(|_| self.idempotent)
+    }
+
+    /// How long the cell may take for its header in this attempt.
+    fn header_limit(&self) -> Duration {
+        let header = self.timeouts().header;
+        self.try_timeout().map_or(header, |one| one.min(header))
+    }
+
     /// When the wait has lasted too long at present, and the reason to give then.
     fn limit(&self, began: Instant) -> (Instant, Reason) {
-        let CellTimeouts { header, idle, .. } = self.timeouts();
+        let (header, idle) = (self.header_limit(), self.timeouts().idle);
         let moved = self
             .progress
             .as_ref()

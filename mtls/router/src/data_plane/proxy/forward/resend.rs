@@ -1,0 +1,132 @@
+//! Sends a request again that was sent and not served, or whose answer asks for it.
+
+use cellway_core::Reason;
+use cellway_env::Env;
+use http::header::RETRY_AFTER;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::{Attempt, Forwarding};
+use crate::data_plane::body::{RequestBody, Turn, words};
+use crate::data_plane::pool::Lease;
+use crate::data_plane::proxy::again;
+use crate::data_plane::proxy::spare::Spare;
+use crate::observe::event::{Event, Sink, Unserved};
+
+impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// Handles an exchange that broke off before an answer came. Returns the request if it may be
+    /// sent again.
+    pub(super) fn broken(
+        &mut self,
+        lease: &Lease,
+        error: &hyper::Error,
+        spare: Option<Spare>,
+    ) -> (Attempt, Option<Request<RequestBody>>) {
+        if self.is_too_long() {
+            let detail = "the request's body is longer than body_bytes_max of its route";
+            return (Attempt::Failed(Reason::BodyTooLarge, detail), None);
+        }
+        if self.turn() == Turn::Broken {
+            let broken = match self.report.connection.faults.in_body() {
+                Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),
+                None => Attempt::Failed(Reason::BadRequest, "the request's body broke off"),
+            };
+            return (broken, None);
+        }
+        let why = again::unserved(error, lease);
+        if why != Some(Unserved::Refused) {
+            lease.retire();
+        }
+        // The cell didn't process the first one, so this retry adds no load and needs no budget.
+        let free = !self.resends.any_used() && again::closed_in_order(error, lease);
+        let again = why.and_then(|why| self.again(lease, free, why, spare?));
+        let reason = again::reason(error, why);
+        match (&again, why) {
+            // A connection that was closed in order, or that died after it was kept, says nothing
+            // about the endpoint's health.
+            (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
+            _ => self.failed(&lease.pool, reason, &words(error)),
+        }
+        match again {
+            Some(_) => (Attempt::Again, again),
+            None if reason == Reason::CellRefused => (
+                Attempt::Failed(reason, "the cell has not processed the request"),
+                None,
+            ),
+            None => (
+                Attempt::Failed(
+                    reason,
+                    "the cell closed the connection or reset the stream before it answered",
+                ),
+                None,
+            ),
+        }
+    }
+
+    /// The request, if this answer is one after which the settings say to send it again. A cell that
+    /// says when to come back is not asked before, at no endpoint.
+    pub(super) fn declined(
+        &mut self,
+        response: &Response<Incoming>,
+        lease: &Lease,
+        spare: Spare,
+    ) -> Option<Request<RequestBody>> {
+        let listed = &self.traffic.retry_statuses;
+        if !listed.contains(&response.status().as_u16())
+            || response.headers().contains_key(RETRY_AFTER)
+        {
+            return None;
+        }
+        let again = self.again(lease, false, Unserved::Status, spare)?;
+        lease.answered();
+        self.heard(response, lease);
+        Some(again)
+    }
+
+    /// The request, if the attempt took longer than the settings allow for one.
+    pub(super) fn too_slow(
+        &mut self,
+        reason: Reason,
+        lease: &Lease,
+        spare: Spare,
+    ) -> Option<Request<RequestBody>> {
+        if reason != Reason::CellTimeoutHeader || self.try_timeout().is_none() {
+            return None;
+        }
+        self.again(lease, false, Unserved::TimedOut, spare)
+    }
+
+    /// The request, if it may be sent again after this failure and the budget allows it. Without
+    /// `free` it is taken from the budget.
+    fn again(
+        &mut self,
+        lease: &Lease,
+        free: bool,
+        why: Unserved,
+        spare: Spare,
+    ) -> Option<Request<RequestBody>> {
+        if !self.resends.allows(why, lease, &spare) {
+            return None;
+        }
+        let granted = free || lease.pool.budget.take();
+        if let Some(cell) = &self.report.cell {
+            self.report
+                .connection
+                .worker
+                .reporter
+                .emit(&Event::CellRetry {
+                    cell: &cell.id,
+                    endpoint: lease.pool.endpoint.url.as_str(),
+                    request_id: self.report.request_id(),
+                    why,
+                    granted,
+                });
+        }
+        if !granted {
+            return None;
+        }
+        self.resends.used(why);
+        self.retrying = Some(lease.pool.budget.begins());
+        spare.restore()
+    }
+}

@@ -1,0 +1,141 @@
+//! Idempotent requests that are sent again because `[[traffic]]` says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_router::RETRIES_RESERVE;
+use cellway_router::settings::TrafficSettings;
+use cellway_testbed::{CellFault, EchoCell, Request, ServerTls};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::json;
+
+use crate::memory::{self, Memory, World};
+use crate::world::{plain, reason, registry};
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// A router before two endpoints, of which the first has this fault.
+async fn world(fault: CellFault, traffic: TrafficSettings) -> (World, [EchoCell; 2]) {
+    let env = Memory::new();
+    let mut cells = Vec::new();
+    let mut urls = Vec::new();
+    for fault in [fault, CellFault::None] {
+        let (listener, port) = env.listen().await;
+        let (cell, host) = (EchoCell::new("a", |_| ()), env.clone());
+        cell.set_fault(fault);
+        let serving = cell.clone();
+        tokio::spawn(async move { serving.serve(host, listener, ServerTls::plain()).await });
+        urls.push(json!({"url": format!("http://127.0.0.1:{port}")}));
+        cells.push(cell);
+    }
+    let mut settings = plain(registry(urls.into()));
+    settings.listeners[0].traffic = Arc::new(traffic);
+    // So that the first endpoint is tried each time.
+    settings.upstream.breaker.failures = 0;
+    settings.upstream.health.outlier.ejected_percent_max = 0;
+    let world = memory::start(&env, settings).await;
+    (world, cells.try_into().ok().unwrap())
+}
+
+fn on_503() -> TrafficSettings {
+    TrafficSettings {
+        retry_statuses: vec![503],
+        ..TrafficSettings::default()
+    }
+}
+
+const BUSY: CellFault = CellFault::Status(StatusCode::SERVICE_UNAVAILABLE);
+
+/// Sends requests ten seconds apart, so that the bad endpoint is tried again. Returns their statuses.
+async fn statuses(world: &World, method: Method, count: usize) -> Vec<u16> {
+    let client = world.client(LONG);
+    let mut got = Vec::new();
+    for _ in 0..count {
+        let request = Request {
+            method: method.clone(),
+            ..Request::get("/")
+        };
+        got.push(client.send(request).await.unwrap().status.as_u16());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    got
+}
+
+/// Catches: a status that is retried without the setting, or for a request that isn't idempotent.
+#[tokio::test(start_paused = true)]
+async fn a_listed_status_sends_idempotent_requests_to_another_endpoint() {
+    let (world, [bad, good]) = world(BUSY, on_503()).await;
+    assert_eq!(statuses(&world, Method::GET, 10).await, [200; 10]);
+    assert_eq!(good.arrivals(), 10);
+    assert!(bad.arrivals() >= 4, "{}", bad.arrivals());
+    world.events.line("retry status").await;
+    let before = bad.arrivals() + good.arrivals();
+    let got = statuses(&world, Method::POST, 10).await;
+    assert!(got.contains(&503), "{got:?}");
+    assert_eq!(bad.arrivals() + good.arrivals(), before + 10);
+
+    let (world, [bad, good]) = self::world(BUSY, TrafficSettings::default()).await;
+    let got = statuses(&world, Method::GET, 10).await;
+    assert!(got.contains(&503), "{got:?}");
+    assert_eq!(bad.arrivals() + good.arrivals(), 10);
+}
+
+/// Catches: a cell that says when to come back and is asked before.
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_retry_after_is_passed_on() {
+    let (world, [bad, good]) = world(BUSY, on_503()).await;
+    bad.add_answer_header(RETRY_AFTER, HeaderValue::from_static("7"));
+    let got = statuses(&world, Method::GET, 10).await;
+    assert!(got.contains(&503), "{got:?}");
+    assert_eq!(bad.arrivals() + good.arrivals(), 10);
+}
+
+/// Catches: a retry storm. Only the reserve is sent again while nothing is answered well.
+#[tokio::test(start_paused = true)]
+async fn retries_that_wait_count_against_the_budget() {
+    let (world, [_, other]) = world(CellFault::HalfOpen, on_try_timeout()).await;
+    other.set_fault(CellFault::HalfOpen);
+    let requests = (0..200).map(|_| {
+        let client = world.client(LONG);
+        tokio::spawn(async move { client.send(Request::get("/")).await.unwrap() })
+    });
+    let requests: Vec<_> = requests.collect();
+    for request in requests {
+        let answer = request.await.unwrap();
+        assert_ne!(answer.status, StatusCode::OK);
+    }
+    let retries = world.events.lines();
+    let retries = retries.iter().filter(|line| *line == "retry timed_out");
+    assert_eq!(retries.count(), RETRIES_RESERVE as usize);
+}
+
+fn on_try_timeout() -> TrafficSettings {
+    TrafficSettings {
+        try_timeout: Some(Duration::from_secs(1)),
+        ..TrafficSettings::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_is_followed_by_one_at_another_endpoint() {
+    let (world, [_, good]) = world(CellFault::HalfOpen, on_try_timeout()).await;
+    assert_eq!(statuses(&world, Method::GET, 10).await, [200; 10]);
+    assert_eq!(good.arrivals(), 10);
+    world.events.line("retry timed_out").await;
+    // A POST may have been processed.
+    let got = statuses(&world, Method::POST, 10).await;
+    assert!(got.contains(&504), "{got:?}");
+    assert_eq!(
+        good.arrivals() + got.iter().filter(|it| **it == 504).count() as u64,
+        20
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_endpoint_gets_a_slow_request_again() {
+    let (world, [_, other]) = world(CellFault::HalfOpen, on_try_timeout()).await;
+    other.set_fault(CellFault::HalfOpen);
+    let answer = world.client(LONG).send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "cell_timeout_header");
+}
