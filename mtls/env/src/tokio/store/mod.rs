@@ -139,9 +139,12 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
         Privacy::Trusted => trust::open(path, Wanted::Unwritten)?,
         Privacy::Secret => trust::open(path, Wanted::Unread)?,
     };
-    let mut content = Vec::new();
     // One more byte than allowed tells a file that just fits from one that is too long.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    // Room for all of it from the start. A large registry that is copied while the room grows would
+    // leave twice its size behind.
+    let room = file.metadata()?.len().min(most);
+    let mut content = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     file.take(most).read_to_end(&mut content)?;
     if content.len() > limit {
         return Err(io::Error::new(
