@@ -16,7 +16,7 @@
 //! If a placement spreads, `active` and `quarantined` cells have a share. `draining` cells have one
 //! only if there are no others. Under `by_tier`, only `active` cells have a share.
 //!
-//! A draining cell with a [`CellDrain`](crate::cell::CellDrain) keeps a part of its share, which
+//! A draining cell with a [`CellDrain`](crate::registry::CellDrain) keeps a part of its share, which
 //! shrinks over time. Callers whose key it keeps are served as by an active cell.
 
 use std::sync::Arc;

@@ -87,7 +87,7 @@ use crate::text::Text;
 use assign::Assigned;
 use tenants::TargetKind;
 
-pub use crate::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
+pub use crate::cell::{Cell, CellDrain, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 pub use error::{RegistryError, RegistryErrorReason};
 pub use limits::{RegistryFormat, RegistryLimits};
 pub(crate) use revocations::Kind as RevocationKind;
