@@ -63,6 +63,11 @@ fn key_sets() {
 }
 
 #[test]
+fn rate_limits() {
+    matches_snapshot("rate_limits");
+}
+
+#[test]
 fn withdrawn_key() {
     matches_snapshot("withdrawn_key");
 }

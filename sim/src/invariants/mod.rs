@@ -34,6 +34,7 @@ mod listed;
 mod opening;
 mod placement;
 mod quiet;
+mod rates;
 mod recovery;
 mod registry;
 mod retries;
@@ -56,8 +57,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use cellway_core::rate_limit::RateLimit;
 
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
@@ -81,6 +84,7 @@ pub use keys_taken::{KeysTaken, KnownKey};
 pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
 pub use quiet::QuietServed;
+pub use rates::RatesKept;
 pub use recovery::Recovery;
 pub use registry::{MonotonicRegistry, RegistryFollowed};
 pub use retries::{Retried, RetriesBounded};
@@ -156,6 +160,8 @@ pub struct Bounds {
     pub audience: String,
     /// Whether the routers' bulkheads keep places free even if all tenants but one flood them.
     pub room_for_quiet: bool,
+    /// The rate limits that the registry sets for tenants.
+    pub tenant_rates: BTreeMap<String, RateLimit>,
     /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
     /// When a fault may keep one router, or all of them, from the control plane.
@@ -227,6 +233,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(ClosedWithoutRegistry::new(bounds)),
         Box::new(OneAnswer::new(bounds.answer_within)),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
+        Box::new(RatesKept::new(bounds)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(EjectedRest::new(bounds)),

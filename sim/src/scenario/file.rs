@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use cellway_core::rate_limit::RateLimitSpec;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -151,6 +152,8 @@ pub(super) struct Tenant {
     pub allowed_roles: Vec<String>,
     /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
+    /// How many requests it may send.
+    pub rate_limit: Option<RateLimitSpec>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -17,6 +17,8 @@ mod units;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cellway_core::rate_limit::RateLimitSpec;
+
 pub(crate) use check::read;
 pub use choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, UnknownTenant};
 pub use credential::{Authorization, Claims, Credential, Flaw};
@@ -177,6 +179,8 @@ pub struct Tenant {
     pub allowed_roles: Vec<String>,
     /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
+    /// How many requests it may send.
+    pub rate: Option<RateLimitSpec>,
 }
 
 /// Where a tenant goes.

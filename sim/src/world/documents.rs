@@ -331,5 +331,15 @@ fn render_tenant(tenant: &Tenant) -> Value {
     if let Some(role) = &tenant.default_role {
         rendered["default_role"] = role.as_str().into();
     }
+    if let Some(rate) = tenant.rate {
+        let mut limit = json!({ "requests": rate.requests });
+        let given = [("window_secs", rate.window_secs), ("burst", rate.burst)];
+        for (name, number) in given {
+            if let Some(number) = number {
+                limit[name] = number.into();
+            }
+        }
+        rendered["limits"] = json!({ "rate": limit });
+    }
     rendered
 }

@@ -298,6 +298,17 @@ fn describe(event: &Event<'_>) -> Option<String> {
                 "refuses a {share} that has used up its share of {resource} of {cell}"
             ))
         }
+        Event::RateLimited {
+            scope,
+            tenant,
+            news: true,
+            ..
+        } => {
+            let (scope, tenant) = (scope.as_str(), tenant.map_or("nobody", |it| it.as_str()));
+            Some(format!(
+                "refuses {tenant}: the {scope}'s rate limit is used up"
+            ))
+        }
         Event::CellBound { bound, .. } => describe_cell_bound(bound),
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::ListenersClosed => Some("closes its listeners".to_owned()),

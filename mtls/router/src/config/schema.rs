@@ -378,6 +378,10 @@ pub struct UpstreamTable {
     pub connections_max: Option<u64>,
     /// The most requests in flight to one cell.
     pub requests_max: Option<u64>,
+    /// The most requests that wait for a place at one cell. 0: none wait.
+    pub queue_max: Option<u64>,
+    /// How long they wait, in milliseconds.
+    pub queue_timeout_ms: Option<u64>,
     /// The most bytes in the header of a cell's answer, and in its trailers.
     pub answer_header_bytes_max: Option<u64>,
     /// The most fields in the header of a cell's answer, and in its trailers.

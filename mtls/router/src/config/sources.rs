@@ -158,6 +158,14 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
                 table.requests_max,
                 limits.requests_max,
             ),
+            queue_max: (table.queue_max).map_or(limits.queue_max, |most| {
+                usize::try_from(most).unwrap_or(usize::MAX)
+            }),
+            queue_timeout: report.ms(
+                name("queue_timeout_ms"),
+                table.queue_timeout_ms,
+                limits.queue_timeout,
+            ),
             shares: shares(table, report),
         },
         keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),

@@ -124,8 +124,12 @@ impl Default for CellTimeouts {
 pub struct CellLimits {
     /// The most connections to all its endpoints.
     pub connections_max: usize,
-    /// The most requests in flight. More are refused as `overloaded`.
+    /// The most requests in flight. More wait, and then are refused as `overloaded`.
     pub requests_max: usize,
+    /// The most requests that wait for a place. 0: none wait.
+    pub queue_max: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
     /// The shares of both limits for a connection, caller or tenant.
     pub shares: CellShares,
 }
@@ -159,6 +163,8 @@ impl Default for CellLimits {
         Self {
             connections_max: 1024,
             requests_max: 4096,
+            queue_max: 1024,
+            queue_timeout: Duration::from_secs(1),
             shares: CellShares::default(),
         }
     }

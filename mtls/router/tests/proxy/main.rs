@@ -36,6 +36,7 @@ mod listener_changed;
 mod malformed;
 mod memory;
 mod outliers;
+mod queue;
 mod rate_limits;
 mod replay;
 mod retry;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cellway_core::rate_limit::RateLimit;
+
 /// The settings of a router that invariants depend on, as the router's own reader resolves them, with
 /// its defaults.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -49,6 +51,12 @@ pub struct RouterSettings {
     pub tenant_share: usize,
     /// Whether WebSockets end with the tokens that opened them.
     pub upgrades_end_with_token: bool,
+    /// The rate limit of each tenant, if the registry sets none.
+    pub tenant_rate: Option<RateLimit>,
+    /// How many routers share each rate limit.
+    pub rates_shared_by: u32,
+    /// Whether placements or routes have rate limits too.
+    pub other_rates: bool,
 }
 
 /// The settings of all routers over time. A change may be in force as soon as it is written. The
@@ -87,7 +95,7 @@ impl SettingsInForce {
 
     /// The settings that may be in force at a router at some moment of this time. For a host that is not
     /// a router, the settings of all routers.
-    fn during<'a>(
+    pub(super) fn during<'a>(
         &'a self,
         router: &'a str,
         [from, until]: [Duration; 2],

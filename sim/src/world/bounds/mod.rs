@@ -11,6 +11,7 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cellway_core::rate_limit::RateLimit;
 use cellway_router::STREAMS_CLOSED_WITHIN;
 
 use super::config;
@@ -20,7 +21,9 @@ use crate::fact::{self, Published};
 use crate::invariants::{
     Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
 };
-use crate::scenario::{Authority, Authorization, CONTROL_PLANE, Client, FaultKind, Scenario};
+use crate::scenario::{
+    Authority, Authorization, CONTROL_PLANE, Client, FaultKind, Scenario, Tenant,
+};
 
 /// How the routers' own headers begin.
 pub(super) const HEADER_PREFIX: &str = "x-cellway-";
@@ -60,6 +63,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         known_keys: keys::known_keys(scenario, &settings),
         reloads_stuck: reloads_stuck(scenario),
         short_requests: short_requests(scenario),
+        tenant_rates: tenant_rates(scenario),
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
         troubles: troubles(scenario),
@@ -85,6 +89,12 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
         }
     }
     free > 0
+}
+
+/// The rate limits that the registry sets for tenants.
+fn tenant_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
+    let limit = |tenant: &Tenant| Some((tenant.id.clone(), RateLimit::new(tenant.rate?).ok()?));
+    scenario.tenants.iter().filter_map(limit).collect()
 }
 
 /// How long a message from a router to a client may take, faults included.

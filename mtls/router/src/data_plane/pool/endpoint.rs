@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
+use super::bulkhead::Bulkhead;
 use super::connect::ConnectError;
 use super::load::{Load, Sender, Stream};
 use crate::data_plane::body::RequestBody;
@@ -41,6 +42,8 @@ pub(crate) struct EndpointPool {
     pub(crate) breaker: Arc<Breaker>,
     /// The retry budget of its cell.
     pub(crate) budget: Arc<RetryBudget>,
+    /// The bulkhead of its cell.
+    bulkhead: Arc<Bulkhead>,
     pub(super) state: Mutex<State>,
     /// Notified when a connection attempt that others wait for is over.
     pub(super) settled: Notify,
@@ -127,7 +130,12 @@ impl Next {
 }
 
 impl EndpointPool {
-    pub(super) fn new(endpoint: Endpoint, breaker: Arc<Breaker>, budget: Arc<RetryBudget>) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        breaker: Arc<Breaker>,
+        budget: Arc<RetryBudget>,
+        bulkhead: Arc<Bulkhead>,
+    ) -> Self {
         let state = State {
             idle: Vec::new(),
             shared: Vec::new(),
@@ -142,6 +150,7 @@ impl EndpointPool {
             endpoint,
             breaker,
             budget,
+            bulkhead,
             state: Mutex::new(state),
             settled: Notify::new(),
         }
@@ -213,7 +222,12 @@ impl EndpointPool {
         stream
     }
 
+    /// Keeps an unused connection for other requests. If a request of another worker or endpoint
+    /// waits for one to close, this one closes.
     pub(super) fn keep(&self, http1: Box<Http1Sender>, epoch: u64) {
+        if self.bulkhead.wants_connections() {
+            return;
+        }
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch && state.idle.len() < IDLE_MAX {
             let since = Instant::now();

@@ -150,10 +150,7 @@ impl EndpointPool {
         if let Some(full) = permit.exceeds(&upstream.limits) {
             return Err(ConnectError::full(full));
         }
-        match permit
-            .bulkhead()
-            .connection(upstream.limits.connections_max)
-        {
+        match permit.bulkhead().connection(&upstream.limits).await {
             None => Err(ConnectError::full(LimitRefused::All)),
             Some(permit) => self.connected(env, active, permit, Versions::Http1).await,
         }
@@ -199,10 +196,13 @@ impl EndpointPool {
             outcome: None,
         });
         let upstream = &active.settings.upstream;
-        let result = match bulkhead.connection(upstream.limits.connections_max) {
+        let result = match bulkhead.connection(&upstream.limits).await {
             None => Err(ConnectError::full(LimitRefused::All)),
             Some(permit) => self.connected(env, active, permit, Versions::Any).await,
         };
+        if let Ok(lease) = &result {
+            bulkhead.speaks(matches!(lease.sender, Sender::H1(_)));
+        }
         if let Some(leading) = &mut leading {
             leading.outcome = Some(result.as_ref().err().cloned());
         }

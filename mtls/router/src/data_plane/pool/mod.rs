@@ -10,6 +10,7 @@ mod connect;
 mod endpoint;
 mod lease;
 mod load;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::budget::Retrying;
-pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
+pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit, Unadmitted};
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;
 pub(crate) use self::lease::Lease;
@@ -53,7 +54,13 @@ impl Pools {
         let mut endpoints = lock_uncontended(&self.endpoints);
         let make = || {
             let (breaker, budget) = (bulkheads.breaker(endpoint.id), bulkheads.budget(&cell.id));
-            Arc::new(EndpointPool::new(endpoint.clone(), breaker, budget))
+            let bulkhead = bulkheads.cell(&cell.id);
+            Arc::new(EndpointPool::new(
+                endpoint.clone(),
+                breaker,
+                budget,
+                bulkhead,
+            ))
         };
         endpoints.entry(endpoint.id).or_insert_with(make).clone()
     }

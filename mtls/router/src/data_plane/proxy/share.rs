@@ -1,13 +1,15 @@
-//! The holders that a request's place in a bulkhead is counted for, and the answer if one has used
-//! up its share.
+//! A request's place at its cell: the holders that it is counted for, and the answer if there is no
+//! place, or a holder has used up its share.
 
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
+use tokio::time::Instant;
 
 use super::{Refused, Report};
+use crate::active_config::ActiveConfig;
 use crate::data_plane::connection::Connection;
-use crate::data_plane::pool::Bulkhead;
-use crate::observe::event::{Event, Sink};
+use crate::data_plane::pool::{Bulkhead, RequestPermit, Unadmitted};
+use crate::observe::event::{Event, Phase, Sink};
 use crate::settings::CellShares;
 use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes};
 
@@ -16,7 +18,7 @@ use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes};
 /// Without a proved subject, the client's address counts as the caller. All requests without a proved
 /// tenant count as one tenant: otherwise clients with many addresses could take every place, because
 /// each new address is a caller with a share of its own.
-pub(super) fn stakes<E: Env, S: Sink>(
+fn stakes<E: Env, S: Sink>(
     connection: &Connection<E, S>,
     allow: &Allow,
     shares: &CellShares,
@@ -36,6 +38,32 @@ pub(super) fn stakes<E: Env, S: Sink>(
         Stake::new(Share::Caller, caller, shares.caller),
         Stake::new(Share::Tenant, tenant, shares.tenant),
     ]
+}
+
+/// Waits for a place at the cell, up to the time limit of the whole exchange.
+///
+/// # Errors
+/// There is none in time.
+pub(super) async fn admit<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    allow: &Allow,
+    config: &ActiveConfig,
+    total: Option<Instant>,
+) -> Result<RequestPermit, Refused> {
+    let bulkhead = report.connection.worker.pools.bulkhead(&allow.cell);
+    let limits = &config.settings.upstream.limits;
+    let stakes = stakes(&report.connection, allow, &limits.shares);
+    let until = Instant::now() + limits.queue_timeout;
+    let until = total.map_or(until, |total| until.min(total));
+    let admitted = bulkhead.admit(limits, &stakes, until).await;
+    report.ends(Phase::Queue);
+    admitted.map_err(|Unadmitted { full, resource }| {
+        if total.is_some_and(|total| total <= Instant::now()) {
+            let detail = "the request waited for a place at the cell until its time was over";
+            return Refused::new(Reason::CellTimeoutTotal, detail);
+        }
+        refused(report, &bulkhead, allow, resource, full)
+    })
 }
 
 /// The refusal if the cell is at its limit, or one of the request's holders has used up its share.

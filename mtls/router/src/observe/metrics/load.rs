@@ -10,6 +10,8 @@ pub struct CellLoad {
     pub cell: Text,
     /// Requests in flight to it.
     pub requests: usize,
+    /// Requests that wait for a place at it.
+    pub waiting: usize,
     /// Connections to it, in use and idle.
     pub connections: usize,
     /// Requests that were sent again and have got no answer yet.

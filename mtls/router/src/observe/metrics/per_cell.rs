@@ -137,10 +137,15 @@ impl Page {
         let (known, further): (Vec<_>, Vec<_>) =
             loads.iter().partition(|load| names.admit(&load.cell));
         type Level = fn(&CellLoad) -> usize;
-        let gauges: [(&str, &str, Level); 3] = [
+        let gauges: [(&str, &str, Level); 4] = [
             ("cell_requests", "Requests in flight to a cell.", |load| {
                 load.requests
             }),
+            (
+                "cell_requests_waiting",
+                "Requests that wait for a place at a cell.",
+                |load| load.waiting,
+            ),
             ("cell_connections", "Connections to a cell.", |load| {
                 load.connections
             }),

@@ -363,6 +363,7 @@ fn a_cell_called_other_is_counted_with_the_others() {
     let load = |cell| CellLoad {
         cell: Text::new(cell).unwrap(),
         requests: 1,
+        waiting: 0,
         connections: 1,
         retries: 0,
     };
@@ -437,6 +438,7 @@ fn shows_what_each_cell_takes_up_to_the_bound() {
     let load = |i: usize| CellLoad {
         cell: Text::new(&format!("cell-{i:04}")).unwrap(),
         requests: i,
+        waiting: 0,
         connections: 1,
         retries: 0,
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cellway_router::config::Config;
+use cellway_router::settings::RateScope;
 use toml::Table;
 
 use super::FETCH_SLACK;
@@ -76,6 +77,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
     let leeway = issuers.map(|issuer| issuer.leeway_nbf_secs).max();
     let registry = router.sources.registry.timing;
     let upstream = &router.upstream;
+    let rates = &router.listeners.first()?.traffic.rates;
     let status = registry.identity_max_age.unwrap_or(Duration::MAX);
     let [signature_max_age, signature_skew] = router.policy.routing_key.times();
     Some(RouterSettings {
@@ -110,6 +112,12 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .listeners
             .iter()
             .all(|listener| listener.traffic.upgrades_end_with_token),
+        tenant_rate: rates
+            .iter()
+            .find(|rule| rule.per == RateScope::Tenant)
+            .map(|rule| rule.limit),
+        rates_shared_by: router.rate_limits.shared_by.get(),
+        other_rates: rates.iter().any(|rule| rule.per != RateScope::Tenant),
     })
 }
 

@@ -1,24 +1,28 @@
 //! Bulkheads limit the requests and connections of each cell, counted over all workers.
 //!
-//! A cell that hangs fills its own bulkhead, and further requests for it get 503. The other cells'
-//! bulkheads are not affected. In a bulkhead, no connection, caller or tenant gets more than its
+//! A cell that hangs fills its own bulkhead. Further requests for it wait a while and get 503. The
+//! other cells' bulkheads are not affected. In a bulkhead, no connection, caller or tenant gets more than its
 //! share ([`shares`](crate::shares)), so none of them can block a cell for the others. The counts
 //! are atomics. The map that finds them is locked only when a worker uses a cell for the first
 //! time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex};
 
 use cellway_core::Text;
 use cellway_core::registry::{EndpointId, Registry};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
+use super::queue::{Place, Queue};
 use crate::lock::lock_uncontended;
 use crate::observe::metrics::CellLoad;
 use crate::settings::{CellLimits, CellShares};
-use crate::shares::{Bound, Holder, LimitRefused, Share, Stake, Stakes};
+use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake, Stakes};
 
 /// All cells' bulkheads.
 #[derive(Debug, Default)]
@@ -54,6 +58,7 @@ impl Bulkheads {
         let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
             cell: cell.clone(),
             requests: bulkhead.requests.taken(),
+            waiting: bulkhead.queue.waiting(),
             connections: bulkhead.connections.load(Ordering::Relaxed),
             retries: budgets.get(cell).map_or(0, |budget| budget.in_flight()),
         };
@@ -74,6 +79,14 @@ impl Bulkheads {
 pub(crate) struct Bulkhead {
     requests: Bound,
     connections: AtomicUsize,
+    queue: Queue,
+    /// How many requests wait for a connection to close.
+    wanted: AtomicUsize,
+    /// Notified when a connection has closed.
+    freed: Notify,
+    /// Whether the cell's last connection speaks HTTP/1.1. Then each request in flight needs a
+    /// connection of its own.
+    http1: AtomicBool,
 }
 
 impl Bulkhead {
@@ -94,21 +107,159 @@ impl Bulkhead {
         })
     }
 
+    /// Admits a request as soon as there is a place for it, in turn with other tenants.
+    ///
+    /// # Errors
+    /// Why it got none at first, if there is none until `until`, or the queue is full.
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        limits: &CellLimits,
+        stakes: &Stakes,
+        until: Instant,
+    ) -> Result<RequestPermit, Unadmitted> {
+        let (most, resource) = self.places(limits);
+        let full = match self.request(most, stakes) {
+            Ok(permit) => return Ok(permit),
+            Err(full) => Unadmitted { full, resource },
+        };
+        if limits.queue_max == 0 {
+            return Err(full);
+        }
+        // Boxed, because few requests wait, and otherwise every request's future would be larger.
+        Box::pin(self.wait(limits.queue_max, most, stakes, until))
+            .await
+            .ok_or(full)
+    }
+
+    /// How many places there are for requests, and which limit that is.
+    fn places(&self, limits: &CellLimits) -> (usize, Resource) {
+        let connections = limits.connections_max;
+        match self.http1.load(Ordering::Relaxed) && connections < limits.requests_max {
+            true => (connections, Resource::CellConnections),
+            false => (limits.requests_max, Resource::CellRequests),
+        }
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        queue_max: usize,
+        most: usize,
+        stakes: &Stakes,
+        until: Instant,
+    ) -> Option<RequestPermit> {
+        let mut granted = Granted {
+            bulkhead: self,
+            place: self.queue.enter(queue_max, most, stakes).ok()?,
+            holders: stakes.map(|stake| stake.holder),
+        };
+        self.queue.dispatch(&self.requests);
+        match timeout_at(until, &mut granted.place.granted).await {
+            Ok(Ok(())) => Some(granted.permit()),
+            // The place may have come at the last moment.
+            Ok(Err(_)) | Err(_) => granted.take(),
+        }
+    }
+
+    /// Notes which version of HTTP a new connection to the cell speaks.
+    pub(super) fn speaks(&self, http1: bool) {
+        self.http1.store(http1, Ordering::Relaxed);
+    }
+
     /// The limit on requests in flight.
     pub(crate) fn requests(&self) -> &Bound {
         &self.requests
     }
 
-    /// Admits a connection if fewer than `most` are open.
-    pub(crate) fn connection(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
-        take(&self.connections, most).then(|| ConnectionPermit(self.clone()))
+    /// Admits a connection as soon as fewer than `connections_max` are open. Requests hold their
+    /// places while they wait, so no more requests wait than may be in flight.
+    pub(super) async fn connection(
+        self: &Arc<Self>,
+        limits: &CellLimits,
+    ) -> Option<ConnectionPermit> {
+        let permit = || {
+            let granted = take(&self.connections, limits.connections_max);
+            granted.then(|| ConnectionPermit(self.clone()))
+        };
+        let granted = permit();
+        if granted.is_some() || limits.queue_max == 0 {
+            return granted;
+        }
+        let until = Instant::now() + limits.queue_timeout;
+        let _wanted = Wanted::new(self);
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // Enabled before the look, so that no connection that closes in between is missed.
+            freed.as_mut().enable();
+            let granted = permit();
+            if granted.is_some() || timeout_at(until, freed).await.is_err() {
+                return granted;
+            }
+        }
+    }
+
+    /// Whether a request waits for a connection to close.
+    pub(super) fn wants_connections(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// Counts a request that waits for a connection to close.
+struct Wanted<'a>(&'a Bulkhead);
+
+impl<'a> Wanted<'a> {
+    fn new(bulkhead: &'a Bulkhead) -> Self {
+        bulkhead.wanted.fetch_add(1, Ordering::SeqCst);
+        Self(bulkhead)
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Why a request gets no place at a cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unadmitted {
+    pub(crate) full: LimitRefused,
+    /// The limit that is reached.
+    pub(crate) resource: Resource,
+}
+
+/// A request in the queue. If it is dropped after it got a place, the place goes to the next.
+struct Granted<'a> {
+    bulkhead: &'a Arc<Bulkhead>,
+    place: Place<'a>,
+    holders: [Holder; 3],
+}
+
+impl Granted<'_> {
+    fn permit(&self) -> RequestPermit {
+        RequestPermit {
+            bulkhead: self.bulkhead.clone(),
+            holders: self.holders,
+        }
+    }
+
+    /// The place, if it has come. None comes after this.
+    fn take(&mut self) -> Option<RequestPermit> {
+        self.place.granted.close();
+        let granted = self.place.granted.try_recv();
+        granted.is_ok().then(|| self.permit())
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 
 fn take(count: &AtomicUsize, most: usize) -> bool {
-    let granted = count.fetch_add(1, Ordering::Relaxed) < most;
+    let granted = count.fetch_add(1, Ordering::SeqCst) < most;
     if !granted {
-        count.fetch_sub(1, Ordering::Relaxed);
+        count.fetch_sub(1, Ordering::SeqCst);
     }
     granted
 }
@@ -152,6 +303,9 @@ impl RequestPermit {
 impl Drop for RequestPermit {
     fn drop(&mut self) {
         self.bulkhead.requests.give_back(self.holders);
+        // Either this sees a request that has just entered the queue, or that one sees the place.
+        fence(Ordering::SeqCst);
+        self.bulkhead.queue.dispatch(&self.bulkhead.requests);
     }
 }
 
@@ -161,7 +315,10 @@ pub(crate) struct ConnectionPermit(Arc<Bulkhead>);
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        if self.0.wants_connections() {
+            self.0.freed.notify_one();
+        }
     }
 }
 

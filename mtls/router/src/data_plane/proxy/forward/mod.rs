@@ -129,30 +129,26 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     unsent: &mut Option<Box<RequestBody>>,
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
-    let bulkhead = worker.pools.bulkhead(&allow.cell);
-    let limits = &config.settings.upstream.limits;
-    let stakes = share::stakes(&report.connection, allow, &limits.shares);
-    let permit = match bulkhead.request(limits.requests_max, &stakes) {
+    let listener = report.connection.listener;
+    let traffic = config.traffic(listener, target::path_and_query(&outgoing.parts));
+    let asked = deadline(report, &outgoing.parts);
+    let total = until(traffic, config, asked);
+    let permit = match share::admit(report, allow, config, total).await {
         Ok(permit) => permit,
-        Err(full) => {
+        Err(refused) => {
             *unsent = outgoing.into_unsent();
-            let refused = share::refused(report, &bulkhead, allow, Resource::CellRequests, full);
             return Err(refused);
         }
     };
-    drop(bulkhead);
-    let listener = report.connection.listener;
     set_pace(&outgoing, config.listener(listener));
-    let deadline = deadline(report, &outgoing.parts);
-    let traffic = config.traffic(listener, target::path_and_query(&outgoing.parts));
     // A connection that switches protocols is never tried twice.
     let idempotent = outgoing.parts.method.is_idempotent() && outgoing.upgrade.is_none();
     let mut forwarding = Forwarding {
         report,
         permit,
         progress: outgoing.progress,
-        total: until(traffic, config, deadline),
-        has_deadline: deadline.is_some(),
+        total,
+        has_deadline: asked.is_some(),
         traffic,
         failover: None,
         resends: Resends::new(
