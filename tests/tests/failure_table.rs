@@ -320,7 +320,7 @@ async fn cell(how: &str) -> Scene {
         }
         "answers 500" => fault(before, CellFault::Status(StatusCode::INTERNAL_SERVER_ERROR)).await,
         "has as many requests as requests_max" => {
-            let before = before.set("[upstream]", "requests_max = 1");
+            let before = before.set("[upstream]", "requests_max = 1\nqueue_max = 0");
             let scene = fault(before, CellFault::Slow(HOUR)).await;
             Scene {
                 holds: true,

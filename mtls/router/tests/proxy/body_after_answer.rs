@@ -75,7 +75,12 @@ async fn a_short_body_that_never_comes_is_waited_for_and_counted_for_a_short_tim
     let one_connection: Limit = |it| it.upstream.limits.connections_max = 1;
     let one_request: Limit = |it| it.upstream.limits.requests_max = 1;
     for limit in [one_connection, one_request] {
-        let (world, mut cell) = world(limit).await;
+        let (world, mut cell) = world(|it| {
+            limit(it);
+            // Nobody waits for a place here.
+            it.upstream.limits.queue_max = 0;
+        })
+        .await;
         tokio::spawn(async move {
             while let Ok((stream, _)) = cell.accept().await {
                 tokio::spawn(hasty(stream));
