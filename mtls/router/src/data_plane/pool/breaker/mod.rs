@@ -94,7 +94,7 @@ pub(crate) enum Passage {
 pub(crate) enum Change {
     /// Nothing.
     None,
-    /// The endpoint was suspect, and is not any more.
+    /// The endpoint was suspect and no longer is.
     Cleared,
     /// The breaker has opened.
     Opened,
