@@ -324,6 +324,18 @@ fn names_mistakes_of_cells_and_limits() {
             "upstream.answer_header_fields_max: is 1025, more than the router reads of one answer\n    give at most 1024",
         ),
         (
+            and("[[traffic]]\nname = \"t\"\nretry_statuses = [200]\n"),
+            "traffic[0].retry_statuses: has 200\n    list statuses from 400 to 599",
+        ),
+        (and("[runtime]\nworkers = 0\n"), "runtime.workers: is 0"),
+        (and("[headers]\nprefix = \"y\"\n"), "headers.prefix"),
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_endpoints_health() {
+    each_is_named(&[
+        (
             and("[upstream]\npanic_threshold_percent = 101\n"),
             "upstream.panic_threshold_percent: is 101\n    give 0 to 100",
         ),
@@ -372,15 +384,9 @@ fn names_mistakes_of_cells_and_limits() {
             "upstream.health_check[0].kind: unknown value `ping`\n    known here: http, grpc, tcp",
         ),
         (
-            and("[[traffic]]\nname = \"t\"\nretry_statuses = [200]\n"),
-            "traffic[0].retry_statuses: has 200\n    list statuses from 400 to 599",
-        ),
-        (
             and("[upstream.outlier]\nejection_secs = 60\nejection_max_secs = 59\n"),
             "upstream.outlier.ejection_max_secs: is shorter than ejection_secs",
         ),
-        (and("[runtime]\nworkers = 0\n"), "runtime.workers: is 0"),
-        (and("[headers]\nprefix = \"y\"\n"), "headers.prefix"),
     ]);
 }
 
