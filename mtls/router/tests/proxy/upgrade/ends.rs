@@ -7,7 +7,9 @@ use cellway_core::Unix;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
-use cellway_router::settings::{RegistryLocation, RouterSettings, Sources, TrafficSettings};
+use cellway_router::settings::{
+    CellLimits, RegistryLocation, RouterSettings, Sources, TrafficSettings,
+};
 use cellway_testbed::{IdentityProvider, Message, Protocol, Request, ServerTls, WebSocket};
 use http::StatusCode;
 use serde_json::json;
@@ -192,37 +194,23 @@ async fn a_request_to_switch_needs_its_credentials() {
     }
 }
 
+/// Catches: a request, or a cell's connection, that isn't counted once it carries a tunnel.
 #[tokio::test]
-async fn a_tunnel_holds_its_place_at_the_cell() {
-    let world = with("http", |settings| {
-        settings.upstream.limits.requests_max = 1;
-    })
-    .await;
-    let mut socket = open(&world, Protocol::Http1).await;
-    let client = world.client(Protocol::Http1);
-    let answer = client.send(Request::get("/")).await.unwrap();
-    assert_eq!(answer.headers["x-cellway-reason"], "overloaded");
-    socket.close(1000).await.unwrap();
-    world.events.line("responded 101 cell - whole").await;
-    let answer = client.send(Request::get("/")).await.unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
-}
-
-/// Catches: a cell's connection that isn't counted once it carries a tunnel.
-#[tokio::test]
-async fn a_tunnel_holds_its_connection_to_the_cell() {
-    let world = with("http", |settings| {
-        settings.upstream.limits.connections_max = 1;
-    })
-    .await;
-    let mut socket = open(&world, Protocol::Http1).await;
-    let client = world.client(Protocol::Http1);
-    let answer = client.send(Request::get("/")).await.unwrap();
-    assert_eq!(answer.headers["x-cellway-reason"], "overloaded");
-    socket.close(1000).await.unwrap();
-    world.events.line("responded 101 cell - whole").await;
-    let answer = client.send(Request::get("/")).await.unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
+async fn a_tunnel_holds_its_place_and_its_connection() {
+    type Limit = fn(&mut CellLimits);
+    let one_request: Limit = |limits| limits.requests_max = 1;
+    let one_connection: Limit = |limits| limits.connections_max = 1;
+    for limit in [one_request, one_connection] {
+        let world = with("http", |settings| limit(&mut settings.upstream.limits)).await;
+        let mut socket = open(&world, Protocol::Http1).await;
+        let client = world.client(Protocol::Http1);
+        let answer = client.send(Request::get("/")).await.unwrap();
+        assert_eq!(answer.headers["x-cellway-reason"], "overloaded");
+        socket.close(1000).await.unwrap();
+        world.events.line("responded 101 cell - whole").await;
+        let answer = client.send(Request::get("/")).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
 }
 
 const AGREEMENT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
