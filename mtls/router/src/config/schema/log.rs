@@ -1,0 +1,76 @@
+//! `[log]` and `[trace]`: what the router tells about requests.
+
+use serde::Deserialize;
+
+use crate::settings::{Level, SubjectForm};
+
+/// `[log]`
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogTable {
+    /// The least severe level that is written: `error`, `warn`, `info` or `debug`.
+    pub level: Level,
+    /// Where lines are written: `stderr` or `stdout`.
+    pub to: Output,
+    /// How subjects are shown: `hash`, `raw` or `off`.
+    pub subject: SubjectForm,
+    /// The file with the key of the hash. Without it, the router makes a random key at its start.
+    pub subject_key: Option<String>,
+    /// The access log: one line for each request.
+    pub access: AccessTable,
+}
+
+/// `[log.access]`
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessTable {
+    /// Which requests have a line: `off`, `sampled` or `full`.
+    pub requests: AccessWord,
+    /// `sampled`: one in this many of the requests that don't fail.
+    pub one_in: Option<u32>,
+    /// Where lines are written. Absent: `log.to`.
+    pub to: Option<Output>,
+}
+
+/// The words of `log.access.requests`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessWord {
+    /// None.
+    #[default]
+    Off,
+    /// Those that fail, and a sample of the others.
+    Sampled,
+    /// All.
+    Full,
+}
+
+/// Where log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+impl Output {
+    /// The word in the configuration and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stderr => "stderr",
+            Self::Stdout => "stdout",
+        }
+    }
+}
+
+/// `[trace]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TraceTable {
+    /// The router starts a sampled trace for one in this many of the requests that belong to none.
+    /// Absent: it starts none.
+    pub start_one_in: Option<u32>,
+}
