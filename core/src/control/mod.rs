@@ -18,7 +18,9 @@ use bytes::Bytes;
 pub use self::output::{KeySourceId, Notice, Output, Wake};
 pub use self::retired::Retired;
 use self::retired::RetiredRegistries;
-use crate::health::{HealthAction, HealthControl, HealthSettings, Outcome, ProbeFailure, ProbeId};
+use crate::health::{
+    EndpointHealth, HealthAction, HealthControl, HealthSettings, Outcome, ProbeFailure, ProbeId,
+};
 use crate::ids::IssuerId;
 use crate::keys::{JwksFetchError, KeyAction, KeySource, KeyTable, RestoreError};
 use crate::policy::{Issuer, Policy};
@@ -223,6 +225,11 @@ impl Control {
     /// The next thing that the driver has to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// What is known of the health of an endpoint, for operators.
+    pub fn endpoint(&self, now: Now, endpoint: EndpointId) -> EndpointHealth {
+        self.health.endpoint(now.mono, endpoint)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.

@@ -155,14 +155,41 @@ impl fmt::Display for ProbeFailure {
 
 /// What the probes of an endpoint say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Nothing yet. It is used.
     Unknown,
     /// Nothing yet, and it was added to a cell with other endpoints. It is used only if none of
     /// those is usable.
     Pending,
+    /// Its checks succeed.
     Healthy,
+    /// Its checks fail.
     Unhealthy,
+}
+
+impl Verdict {
+    /// The name on pages for operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Pending => "pending",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// The checks of one endpoint, as operators see them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CheckState {
+    /// What is asked: [`CheckKind::as_str`].
+    pub kind: &'static str,
+    /// What the checks say.
+    pub verdict: Verdict,
+    /// Results in a row that speak against the verdict.
+    pub row: u32,
+    /// The last result, and how long ago it came. `None` before the first.
+    pub last: Option<(Duration, Result<(), ProbeFailure>)>,
 }
 
 /// A verdict that has changed.
@@ -197,6 +224,8 @@ struct Checked {
     verdict: Verdict,
     /// Results in a row that speak against the verdict.
     row: u32,
+    /// The last result, and when it came.
+    last: Option<(Mono, Result<(), ProbeFailure>)>,
     step: Step,
 }
 
@@ -249,6 +278,7 @@ impl Checks {
                         false => Verdict::Unknown,
                     },
                     row: 0,
+                    last: None,
                     step: Step::Waiting(now),
                 });
                 if let Step::Waiting(at) = checked.step {
@@ -273,6 +303,7 @@ impl Checks {
             Some(checked) if checked.step == Step::Probing(id) => {
                 let at = now.after(jittered(&checked.check, self.seed ^ id.0));
                 checked.step = Step::Waiting(at);
+                checked.last = Some((now, result));
                 self.due.insert((at, endpoint));
                 let changed = checked.count(result);
                 changed.map(|is_news| Changed {
@@ -311,6 +342,17 @@ impl Checks {
 
     pub(super) fn verdict(&self, endpoint: EndpointId) -> Option<Verdict> {
         self.known.get(&endpoint).map(|checked| checked.verdict)
+    }
+
+    /// What is known from the checks of this endpoint. `None` if it isn't checked.
+    pub(super) fn state(&self, now: Mono, endpoint: EndpointId) -> Option<CheckState> {
+        let checked = self.known.get(&endpoint)?;
+        Some(CheckState {
+            kind: checked.check.kind.as_str(),
+            verdict: checked.verdict,
+            row: checked.row,
+            last: checked.last.map(|(at, result)| (now.since(at), result)),
+        })
     }
 
     /// The endpoints with this verdict, in order, and their cells.

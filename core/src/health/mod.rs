@@ -26,6 +26,7 @@
 mod answers;
 mod checks;
 mod outlier;
+mod report;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -36,9 +37,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::answers::FailingAnswers;
-use self::checks::{Changed, Checks, Verdict};
-pub use self::checks::{CheckKind, CheckSettings, PROBES_MAX, Probe, ProbeFailure, ProbeId};
+use self::checks::{Changed, Checks};
+pub use self::checks::{
+    CheckKind, CheckSettings, CheckState, PROBES_MAX, Probe, ProbeFailure, ProbeId, Verdict,
+};
 use self::outlier::Record;
+pub use self::report::EndpointHealth;
 pub use self::settings::{HealthSettings, OutlierSettings, WhenAllEjected};
 pub use self::view::Health;
 use crate::cell::{Cell, Endpoint, EndpointId};

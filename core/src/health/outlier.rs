@@ -37,6 +37,11 @@ impl Record {
         }
     }
 
+    /// Failures in a row: of connections, and of answers.
+    pub(super) fn rows(&self) -> (u32, u32) {
+        (self.connection, self.answers)
+    }
+
     /// Counts a failure. `true` if it is one too many.
     pub(super) fn failed(&mut self, now: Mono, cause: Cause, settings: &OutlierSettings) -> bool {
         let (count, limit) = match cause {
@@ -90,7 +95,7 @@ impl Record {
 
     /// Probation ends with the first success, which workers report, or after
     /// [`OutlierSettings::ejection_min`], because they report no success without a failure before.
-    fn on_probation(&self, now: Mono, settings: &OutlierSettings) -> bool {
+    pub(super) fn on_probation(&self, now: Mono, settings: &OutlierSettings) -> bool {
         match self.state {
             State::Returned { at, probation } => probation && now.since(at) < settings.ejection_min,
             State::Steady | State::Ejected { .. } => false,
@@ -100,7 +105,7 @@ impl Record {
     /// The level of ejections now. An endpoint makes up for its last ejection by being in traffic
     /// for as long as that lasted, then for the one before, and so on. While it is ejected it makes
     /// up for nothing.
-    fn level_at(&self, now: Mono, settings: &OutlierSettings) -> u32 {
+    pub(super) fn level_at(&self, now: Mono, settings: &OutlierSettings) -> u32 {
         let mut level = self.level;
         let State::Returned { at, .. } = self.state else {
             return level;

@@ -78,6 +78,11 @@ impl Health {
         }
     }
 
+    /// The endpoint's share in percent of what others of its cell get, below 100 in its slow start.
+    pub fn share_percent(&self, endpoint: EndpointId, now: Mono) -> u32 {
+        self.weight(endpoint, now) * 100 / FULL_WEIGHT
+    }
+
     /// The endpoint's share, compared with the others of its cell.
     fn weight(&self, endpoint: EndpointId, now: Mono) -> u32 {
         let found = self.warming.binary_search_by_key(&endpoint, |(id, _)| *id);

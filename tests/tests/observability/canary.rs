@@ -288,6 +288,7 @@ async fn nothing_that_a_client_says_is_said_by_the_router() {
         "/metrics",
         "/healthz",
         "/debug/snapshot",
+        "/debug/endpoints",
         "/canary",
     ] {
         let page = router.admin(path).await;

@@ -6,5 +6,6 @@
 )]
 
 mod canary;
+mod endpoints;
 mod labels;
 mod pages;

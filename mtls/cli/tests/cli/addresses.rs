@@ -192,6 +192,7 @@ fn the_health_listener_serves_health_and_metrics_only() {
         ("/metrics", "200"),
         ("/", "404"),
         ("/debug/snapshot", "404"),
+        ("/debug/endpoints", "404"),
         ("/.well-known/cellway/jwks.json", "404"),
     ] {
         let answer = get(&health, path);

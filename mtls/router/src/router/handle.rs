@@ -6,11 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cellway_core::health::EndpointHealth;
+use cellway_core::registry::EndpointId;
 use cellway_core::{Snapshot, Text};
 use cellway_env::{Clock, Env};
 use http::{HeaderMap, Method};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::config::Config;
@@ -22,13 +25,17 @@ use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::error::{ReloadError, StartError};
 use crate::observe::Reporter;
 use crate::observe::admin::{Admin, Overview};
-use crate::observe::debug::SnapshotPage;
+use crate::observe::debug::{AskedCells, CellsOnPage, EndpointsPage, SnapshotPage};
 use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
 use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::settings::{DrainTimes, RouterSettings};
 use crate::tls::{CertificateDates, ListDates};
 use crate::view::View;
+
+/// How long a page waits for the control task. Its steps take microseconds, so a longer wait means
+/// that it doesn't run.
+const CONTROL_WAIT: Duration = Duration::from_secs(2);
 
 /// A running router. Clones are the same router. Dropping all of them doesn't stop it;
 /// [`drain`](Self::drain) does.
@@ -249,6 +256,19 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 }
 
+impl<E: Env, S> Running<E, S> {
+    /// What the control task knows of these endpoints. `None` if it doesn't answer.
+    async fn health(&self, endpoints: Vec<EndpointId>) -> Option<Vec<EndpointHealth>> {
+        let (answer, health) = oneshot::channel();
+        let asked = async {
+            let command = Command::Health(endpoints, answer);
+            self.commands.send(command).await.ok()?;
+            health.await.ok()
+        };
+        timeout(CONTROL_WAIT, asked).await.ok().flatten()
+    }
+}
+
 /// How a drain ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -276,6 +296,24 @@ impl<E: Env, S: Sink> Overview for Handle<E, S> {
         let now = self.clock().now();
         let config = (view.config.epoch, &view.config.settings);
         SnapshotPage::new(config, &view.snapshot, now, tenant)
+    }
+
+    async fn endpoints(&self, asked: &AskedCells) -> Option<EndpointsPage> {
+        let Running {
+            state, reporter, ..
+        } = &*self.0;
+        let snapshot = state.views.snapshot();
+        let page = CellsOnPage::new(snapshot.registry.as_deref(), asked);
+        let health = self.0.health(page.endpoints().map(|it| it.id).collect());
+        let health = health.await?;
+        Some(EndpointsPage::new(
+            &snapshot,
+            reporter.now(),
+            &page,
+            &health,
+            |cell| state.bulkheads.load(&cell.id),
+            |endpoint| state.bulkheads.endpoint(endpoint.id),
+        ))
     }
 
     fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {

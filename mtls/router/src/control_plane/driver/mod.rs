@@ -14,8 +14,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cellway_core::control::{Control, ControlSettings};
+use cellway_core::health::EndpointHealth;
 use cellway_core::keys::RestoreError;
 use cellway_core::policy::IssuerId;
+use cellway_core::registry::EndpointId;
 use cellway_env::fetch::{Client, KEYS_BYTES_MAX, Reach};
 use cellway_env::{Clock, Env};
 use rustls::ClientConfig;
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Configure(Box<Configure>),
     /// Fetch the registry and try failing issuers again now, before their next interval.
     Refresh,
+    /// Say what is known of the health of these endpoints.
+    Health(Vec<EndpointId>, oneshot::Sender<Vec<EndpointHealth>>),
     /// Stop, because nobody needs snapshots any more.
     Stop,
 }
@@ -182,6 +186,12 @@ impl<E: Env, S: Sink> Driver<E, S> {
                 Some(command) = self.commands.recv() => match command {
                     Command::Configure(new) => self.configure(*new),
                     Command::Refresh => self.refresh(),
+                    Command::Health(endpoints, answer) => {
+                        let now = self.clock.now();
+                        let health = endpoints.iter().map(|id| self.control.endpoint(now, *id));
+                        // Nobody waits any more if the page was given up.
+                        let _ = answer.send(health.collect());
+                    }
                     Command::Stop => return,
                 },
                 () = reach(due) => self.control.handle_timeout(self.clock.now()),

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cellway_core::Text;
 use cellway_core::registry::{Endpoint, Scheme};
 use hyper::client::conn::http2;
 use tokio::sync::Notify;
@@ -17,8 +18,9 @@ use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
-use super::bulkhead::Bulkhead;
+use super::bulkhead::{Bulkhead, Bulkheads};
 use super::connect::ConnectError;
+use super::counts::Counts;
 use super::load::{Load, Sender, Stream};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
@@ -44,6 +46,7 @@ pub(crate) struct EndpointPool {
     pub(crate) budget: Arc<RetryBudget>,
     /// The bulkhead of its cell.
     bulkhead: Arc<Bulkhead>,
+    pub(super) counts: Arc<Counts>,
     pub(super) state: Mutex<State>,
     /// Notified when a connection attempt that others wait for is over.
     pub(super) settled: Notify,
@@ -130,12 +133,8 @@ impl Next {
 }
 
 impl EndpointPool {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        breaker: Arc<Breaker>,
-        budget: Arc<RetryBudget>,
-        bulkhead: Arc<Bulkhead>,
-    ) -> Self {
+    /// The pool of an endpoint of this cell.
+    pub(super) fn new(endpoint: Endpoint, cell: &Text, bulkheads: &Bulkheads) -> Self {
         let state = State {
             idle: Vec::new(),
             shared: Vec::new(),
@@ -147,10 +146,11 @@ impl EndpointPool {
             renewal_failed: false,
         };
         Self {
+            breaker: bulkheads.breaker(endpoint.id),
+            budget: bulkheads.budget(cell),
+            bulkhead: bulkheads.cell(cell),
+            counts: bulkheads.counts(endpoint.id),
             endpoint,
-            breaker,
-            budget,
-            bulkhead,
             state: Mutex::new(state),
             settled: Notify::new(),
         }
@@ -171,7 +171,7 @@ impl EndpointPool {
             state.protocol = Protocol::of(self.endpoint.url.scheme());
             state.epoch = epoch;
         }
-        match state.protocol {
+        let next = match state.protocol {
             Protocol::Http1 => match exceeds().map_or_else(|| Ok(state.idle.pop()), Err) {
                 Err(full) => Next::Refused(full),
                 Ok(Some(idle)) if fresh => {
@@ -188,7 +188,9 @@ impl EndpointPool {
                 Ok(None) => Next::connect(),
             },
             Protocol::Unknown | Protocol::Http2 => state.next_shared(),
-        }
+        };
+        self.counts.keeps(state.idle.len());
+        next
     }
 
     /// How the attempt after `attempt` failed, if it did.
@@ -205,7 +207,7 @@ impl EndpointPool {
         until: Instant,
         epoch: u64,
     ) -> Stream {
-        let load = Arc::new(Load::new(greeting));
+        let load = Arc::new(Load::new(greeting, Arc::clone(&self.counts)));
         let stream = Stream::on(&load);
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch {
@@ -233,6 +235,7 @@ impl EndpointPool {
             let since = Instant::now();
             let aged = http1.until() <= since;
             state.idle.push(Idle { http1, since, aged });
+            self.counts.keeps(state.idle.len());
         }
     }
 
@@ -251,6 +254,7 @@ impl EndpointPool {
         state
             .idle
             .retain(|idle| !idle.http1.is_closed() && now < idle.since + keep);
+        self.counts.keeps(state.idle.len());
         state
             .shared
             .retain(|shared| !shared.sender.is_closed() && !shared.load.unused(now, keep));

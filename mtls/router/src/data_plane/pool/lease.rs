@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::bulkhead::{Bulkhead, ConnectionPermit, RequestPermit};
 use super::connect::{ConnectError, Opened, Versions, connect};
+use super::counts::Lent;
 use super::endpoint::{Aged, EndpointPool, Next, Protocol};
 use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
@@ -28,7 +29,7 @@ const NEVER_KEPT: u64 = u64::MAX;
 /// still arrive on it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) pool: Arc<EndpointPool>,
+    pub(crate) pool: Lent,
     pub(crate) sender: Sender,
     /// Whether it was opened for this request.
     pub(crate) opened: bool,
@@ -216,6 +217,7 @@ impl EndpointPool {
         permit: ConnectionPermit,
         versions: Versions,
     ) -> Result<Lease, ConnectError> {
+        let permit = permit.counted(&self.counts);
         let upstream = &active.settings.upstream;
         let tls = active.cell_tls.as_ref();
         let until = until(env, upstream.connection_age);
@@ -242,7 +244,7 @@ impl EndpointPool {
 
     fn lend(self: &Arc<Self>, sender: Sender, epoch: u64, stream: Option<Stream>) -> Lease {
         Lease {
-            pool: self.clone(),
+            pool: Lent::of(self),
             sender,
             opened: false,
             answers: (stream.as_ref())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::client::conn::http2;
 use tokio::time::Instant;
 
+use super::counts::Counts;
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
 use crate::data_plane::http2::Greeting;
@@ -27,7 +28,9 @@ pub(crate) struct Stream(pub(super) Arc<Load>);
 
 impl Stream {
     pub(super) fn on(load: &Arc<Load>) -> Self {
-        load.streams.fetch_add(1, Ordering::Relaxed);
+        if load.streams.fetch_add(1, Ordering::Relaxed) == 0 {
+            load.counts.was_quiet();
+        }
         Self(load.clone())
     }
 }
@@ -36,6 +39,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             *lock_uncontended(&self.0.idle_since) = Instant::now();
+            self.0.counts.falls_quiet();
         }
     }
 }
@@ -48,12 +52,15 @@ pub(super) struct Load {
     pub(super) answers: AtomicU32,
     idle_since: Mutex<Instant>,
     pub(super) greeting: Arc<Greeting>,
+    counts: Arc<Counts>,
 }
 
 impl Load {
-    pub(super) fn new(greeting: Arc<Greeting>) -> Self {
+    pub(super) fn new(greeting: Arc<Greeting>, counts: Arc<Counts>) -> Self {
+        counts.falls_quiet();
         Self {
             greeting,
+            counts,
             streams: AtomicUsize::new(0),
             answers: AtomicU32::new(0),
             idle_since: Mutex::new(Instant::now()),
@@ -63,5 +70,12 @@ impl Load {
     pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
         self.streams.load(Ordering::Relaxed) == 0
             && now >= *lock_uncontended(&self.idle_since) + keep
+    }
+}
+
+/// Nobody has a stream on it any more.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.counts.was_quiet();
     }
 }

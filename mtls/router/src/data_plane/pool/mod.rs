@@ -7,6 +7,7 @@ mod breaker;
 mod budget;
 mod bulkhead;
 mod connect;
+mod counts;
 mod endpoint;
 mod lease;
 mod load;
@@ -52,16 +53,7 @@ impl Pools {
     pub(crate) fn endpoint(&self, cell: &Cell, endpoint: &Endpoint) -> Arc<EndpointPool> {
         let bulkheads = &self.bulkheads;
         let mut endpoints = lock_uncontended(&self.endpoints);
-        let make = || {
-            let (breaker, budget) = (bulkheads.breaker(endpoint.id), bulkheads.budget(&cell.id));
-            let bulkhead = bulkheads.cell(&cell.id);
-            Arc::new(EndpointPool::new(
-                endpoint.clone(),
-                breaker,
-                budget,
-                bulkhead,
-            ))
-        };
+        let make = || Arc::new(EndpointPool::new(endpoint.clone(), &cell.id, bulkheads));
         endpoints.entry(endpoint.id).or_insert_with(make).clone()
     }
 

@@ -7,6 +7,8 @@
 //! that no client can use up the router's memory and no few addresses can take all connections
 //! ([`shares`](crate::shares)).
 
+mod query;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cellway_core::Text;
 use cellway_core::envelope::JWKS_PATH;
 use cellway_env::{Claim, Env, Listener};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -29,9 +30,10 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use self::query::Query;
 use crate::envelope::{self, Page};
 use crate::error::BindError;
-use crate::observe::debug::SnapshotPage;
+use crate::observe::debug::{AskedCells, EndpointsPage, SnapshotPage};
 use crate::observe::metrics::Metrics;
 use crate::observe::ready::Status;
 use crate::shares::{Bound, Holder, Holders, Share, Stake};
@@ -166,8 +168,8 @@ impl<E: Env> Admin<E> {
             let pages = Arc::clone(&pages);
             self.env.spawn(async move {
                 let service = service_fn(|request| {
-                    let answer = pages.answer(&request);
-                    async move { Ok::<_, Infallible>(answer) }
+                    let pages = Arc::clone(&pages);
+                    async move { Ok::<_, Infallible>(pages.answer(&request).await) }
                 });
                 let connection = http1::Builder::new()
                     .auto_date_header(false)
@@ -192,6 +194,8 @@ pub(crate) trait Overview: Send + Sync + 'static {
     fn metrics(&self, metrics: &Metrics) -> String;
     /// The page for `/debug/snapshot`, with what the registry says about a tenant.
     fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage;
+    /// The page for `/debug/endpoints`. `None` if the control task doesn't answer.
+    fn endpoints(&self, asked: &AskedCells) -> impl Future<Output = Option<EndpointsPage>> + Send;
     /// The page of envelopes' public keys, as every listener answers it.
     fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page;
 }
@@ -242,7 +246,7 @@ impl Drop for Place {
 }
 
 impl<R: Overview> Pages<R> {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if self.audience == Audience::Machine && envelope::is_asked(request.uri()) {
             let Page {
                 status,
@@ -271,10 +275,14 @@ impl<R: Overview> Pages<R> {
             "/debug/snapshot" if self.audience == Audience::Machine => {
                 self.snapshot(request.uri().query())
             }
+            "/debug/endpoints" if self.audience == Audience::Machine => {
+                self.endpoints(request.uri().query()).await
+            }
             _ => {
                 let text = match self.audience {
                     Audience::Machine => format!(
-                        "There is /healthz, /readyz, /metrics, /debug/snapshot and {JWKS_PATH}.\n"
+                        "There is /healthz, /readyz, /metrics, /debug/snapshot, /debug/endpoints and \
+                         {JWKS_PATH}.\n"
                     ),
                     Audience::Everybody => "There is /healthz, /readyz and /metrics.\n".to_owned(),
                 };
@@ -284,19 +292,34 @@ impl<R: Overview> Pages<R> {
     }
 
     fn snapshot(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        let tenant = match query.map(|query| query.strip_prefix("tenant=")) {
-            None => None,
-            Some(Some(id)) => match Text::new(id) {
-                Ok(id) => Some(id.decode().into_owned()),
-                Err(_) => {
-                    return bad_request(
-                        "the tenant's id is empty, too long or not percent-encoded",
-                    );
-                }
-            },
-            Some(None) => return bad_request("the only parameter is tenant, such as ?tenant=acme"),
+        match Query::read(query, &["tenant"]) {
+            Ok(Query { value, .. }) => {
+                json(StatusCode::OK, &self.router.snapshot(value.as_deref()))
+            }
+            Err(problem) => bad_request(&problem),
+        }
+    }
+
+    async fn endpoints(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let asked = match Query::read(query, &["cell", "after"]) {
+            Ok(Query {
+                name: "cell",
+                value: Some(id),
+            }) => AskedCells::Only(id),
+            Ok(Query {
+                value: Some(id), ..
+            }) => AskedCells::After(id),
+            Ok(Query { value: None, .. }) => AskedCells::All,
+            Err(problem) => return bad_request(&problem),
         };
-        json(StatusCode::OK, &self.router.snapshot(tenant.as_deref()))
+        match self.router.endpoints(&asked).await {
+            Some(page) => json(StatusCode::OK, &page),
+            None => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "the control task doesn't answer\n".into(),
+            ),
+        }
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {

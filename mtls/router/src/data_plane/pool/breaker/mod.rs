@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::observe::debug::BreakerState;
 use crate::settings::BreakerSettings;
 
 /// How long a suspect endpoint is avoided before another request tries it, if the cell has others.
@@ -198,6 +199,18 @@ impl Breaker {
         let since = self.millis();
         let next = State::Suspect { row: 0, since };
         self.swap(State::Closed.pack(), next);
+    }
+
+    /// The state, for operators.
+    pub(crate) fn state(&self) -> BreakerState {
+        match State::unpack(self.word.load(Ordering::Relaxed)) {
+            State::Closed => BreakerState::Closed,
+            State::Suspect { row, .. } => BreakerState::Suspect { failures: row },
+            State::Open { until } => BreakerState::Open {
+                left_ms: until.saturating_sub(self.millis()),
+            },
+            State::HalfOpen => BreakerState::HalfOpen,
+        }
     }
 
     /// Whether requests are refused, or only one may pass.

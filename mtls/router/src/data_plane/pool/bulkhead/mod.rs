@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use cellway_core::Text;
 use cellway_core::registry::{EndpointId, Registry};
@@ -18,8 +18,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
+use super::counts::Counts;
 use super::queue::{Place, Queue};
 use crate::lock::lock_uncontended;
+use crate::observe::debug::{BreakerState, EndpointUse};
 use crate::observe::metrics::CellLoad;
 use crate::settings::{CellLimits, CellShares};
 use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake, Stakes};
@@ -30,6 +32,8 @@ pub(crate) struct Bulkheads {
     cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
     endpoints: Mutex<BTreeMap<EndpointId, Arc<Breaker>>>,
     budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
+    /// The counts of each worker that uses the endpoint.
+    counts: Mutex<BTreeMap<EndpointId, Vec<Weak<Counts>>>>,
 }
 
 impl Bulkheads {
@@ -51,18 +55,49 @@ impl Bulkheads {
         budgets.entry(id.clone()).or_default().clone()
     }
 
+    /// Creates counts for a worker's pool of an endpoint.
+    pub(super) fn counts(&self, id: EndpointId) -> Arc<Counts> {
+        let counts = Arc::default();
+        let mut endpoints = lock_uncontended(&self.counts);
+        let all = endpoints.entry(id).or_default();
+        all.retain(|it| it.strong_count() > 0);
+        all.push(Arc::downgrade(&counts));
+        counts
+    }
+
+    /// How the router uses an endpoint now.
+    pub(crate) fn endpoint(&self, id: EndpointId) -> EndpointUse {
+        let breaker = lock_uncontended(&self.endpoints).get(&id).cloned();
+        let mut sum = EndpointUse {
+            breaker: breaker.map_or_else(BreakerState::default, |it| it.state()),
+            ..EndpointUse::default()
+        };
+        let endpoints = lock_uncontended(&self.counts);
+        let counts = endpoints.get(&id).into_iter().flatten();
+        counts
+            .filter_map(Weak::upgrade)
+            .for_each(|it| it.add_to(&mut sum));
+        sum
+    }
+
     /// The current requests and connections of each cell, sorted by id.
     pub(crate) fn loads(&self) -> Vec<CellLoad> {
         let cells = lock_uncontended(&self.cells);
         let budgets = lock_uncontended(&self.budgets);
-        let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
-            cell: cell.clone(),
-            requests: bulkhead.requests.taken(),
-            waiting: bulkhead.queue.waiting(),
-            connections: bulkhead.connections.load(Ordering::Relaxed),
-            retries: budgets.get(cell).map_or(0, |budget| budget.in_flight()),
-        };
-        cells.iter().map(load).collect()
+        cells
+            .iter()
+            .map(|(cell, bulkhead)| bulkhead.load(cell, budgets.get(cell)))
+            .collect()
+    }
+
+    /// The current requests and connections of one cell.
+    pub(crate) fn load(&self, cell: &Text) -> CellLoad {
+        let cells = lock_uncontended(&self.cells);
+        let budgets = lock_uncontended(&self.budgets);
+        match cells.get(cell) {
+            Some(bulkhead) => bulkhead.load(cell, budgets.get(cell)),
+            None => Bulkhead::default().load(cell, None),
+        }
     }
 
     /// Forgets cells and endpoints that the registry no longer has. Requests that still use a
@@ -71,6 +106,7 @@ impl Bulkheads {
         lock_uncontended(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
         lock_uncontended(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
         lock_uncontended(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
+        lock_uncontended(&self.counts).retain(|id, _| registry.endpoint(*id).is_some());
     }
 }
 
@@ -160,6 +196,16 @@ impl Bulkhead {
         }
     }
 
+    fn load(&self, cell: &Text, budget: Option<&Arc<RetryBudget>>) -> CellLoad {
+        CellLoad {
+            cell: cell.clone(),
+            requests: self.requests.taken(),
+            waiting: self.queue.waiting(),
+            connections: self.connections.load(Ordering::Relaxed),
+            retries: budget.map_or(0, |budget| budget.in_flight()),
+        }
+    }
+
     /// Notes which version of HTTP a new connection to the cell speaks.
     pub(super) fn speaks(&self, http1: bool) {
         self.http1.store(http1, Ordering::Relaxed);
@@ -178,7 +224,10 @@ impl Bulkhead {
     ) -> Option<ConnectionPermit> {
         let permit = || {
             let granted = take(&self.connections, limits.connections_max);
-            granted.then(|| ConnectionPermit(self.clone()))
+            granted.then(|| ConnectionPermit {
+                bulkhead: self.clone(),
+                counts: None,
+            })
         };
         let granted = permit();
         if granted.is_some() || limits.queue_max == 0 {
@@ -311,13 +360,30 @@ impl Drop for RequestPermit {
 
 /// A connection to a cell.
 #[derive(Debug)]
-pub(crate) struct ConnectionPermit(Arc<Bulkhead>);
+pub(crate) struct ConnectionPermit {
+    bulkhead: Arc<Bulkhead>,
+    counts: Option<Arc<Counts>>,
+}
+
+impl ConnectionPermit {
+    /// Counts the connection here too, as long as it lasts.
+    pub(super) fn counted(self, counts: &Arc<Counts>) -> Self {
+        debug_assert!(self.counts.is_none(), "a connection has one endpoint");
+        counts.opens();
+        let mut counted = self;
+        counted.counts = Some(Arc::clone(counts));
+        counted
+    }
+}
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::SeqCst);
-        if self.0.wants_connections() {
-            self.0.freed.notify_one();
+        self.bulkhead.connections.fetch_sub(1, Ordering::SeqCst);
+        if self.bulkhead.wants_connections() {
+            self.bulkhead.freed.notify_one();
+        }
+        if let Some(counts) = &self.counts {
+            counts.closes();
         }
     }
 }

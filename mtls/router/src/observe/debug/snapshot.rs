@@ -1,4 +1,4 @@
-//! Pages for operators that show what is in force, as JSON. They show no secrets.
+//! The configuration and the snapshot that decide requests now.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::settings::{ListenerSettings, RouterSettings, Serves};
 
-/// `/debug/snapshot`: the configuration and the snapshot that decide requests now.
+/// `/debug/snapshot`.
 #[derive(Debug, Serialize)]
 pub(crate) struct SnapshotPage {
     /// Grows with each reload.

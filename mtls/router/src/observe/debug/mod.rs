@@ -1,0 +1,9 @@
+//! Pages for operators that show what is in force, as JSON. They show no secrets.
+
+mod endpoints;
+mod snapshot;
+
+pub(crate) use self::endpoints::{
+    AskedCells, BreakerState, CellsOnPage, EndpointUse, EndpointsPage,
+};
+pub(crate) use self::snapshot::SnapshotPage;
