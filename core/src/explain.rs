@@ -23,7 +23,7 @@ impl Recorder for () {
     fn fail(&mut self, _: &'static str, _: impl FnOnce() -> String) {}
 }
 
-/// Records every step, for `cellway explain`.
+/// Records every step, for `cellway explain` and for operators who ask about their own requests.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub struct Steps(pub Vec<Step>);
@@ -37,6 +37,13 @@ pub struct Step {
     pub passed: bool,
     /// What was seen.
     pub detail: String,
+}
+
+impl Step {
+    /// Whether the detail of a passed check names the caller: a person or a service, not a tenant.
+    pub fn names_subject(&self) -> bool {
+        self.passed && self.check == "certificate.san"
+    }
 }
 
 impl Recorder for Steps {

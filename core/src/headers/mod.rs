@@ -61,6 +61,10 @@ pub fn sanitize(
             credentials.routing_key = values.collect();
         } else if name == rules.routing_key_signature() {
             credentials.routing_key_signature = values.collect();
+        } else if name == rules.explain() {
+            let first = values.next();
+            let alone = first.filter(|_| values.next().is_none());
+            credentials.explain = alone.map(Box::new);
         }
     })?;
     if authorized {

@@ -131,6 +131,8 @@ pub struct HeaderRules {
     routing_key_signature: HeaderName,
     owner: HeaderName,
     reason: HeaderName,
+    explain: HeaderName,
+    explanation: HeaderName,
     envelope: HeaderName,
     envelope_hmac: [HeaderName; 6],
     envelope_compatible: [HeaderName; 6],
@@ -209,6 +211,8 @@ impl HeaderRules {
             routing_key_signature: HeaderName::from_static(RESERVED[1]),
             owner: prefixed(&spec.prefix, "owner"),
             reason: prefixed(&spec.prefix, "reason"),
+            explain: prefixed(&spec.prefix, "explain"),
+            explanation: prefixed(&spec.prefix, "explanation"),
             envelope,
             envelope_hmac: [kid, cell, issued, expires, claims, signature],
             envelope_compatible,
@@ -286,6 +290,16 @@ impl HeaderRules {
     /// The header of a router's own answer that holds its reason.
     pub fn reason(&self) -> &HeaderName {
         &self.reason
+    }
+
+    /// The header with which an operator asks for an explanation of the decision.
+    pub fn explain(&self) -> &HeaderName {
+        &self.explain
+    }
+
+    /// The header of an answer that holds the explanation.
+    pub fn explanation(&self) -> &HeaderName {
+        &self.explanation
     }
 
     /// The header that carries an envelope as a JWS.

@@ -180,6 +180,10 @@ pub struct Allowed {
     pub headers: Vec<HeaderValueOption>,
     #[prost(string, repeated, tag = "5")]
     pub headers_to_remove: Vec<String>,
+    /// For the client, on the answer that the request gets.
+    #[prost(message, repeated, tag = "6")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_headers_to_add: Vec<HeaderValueOption>,
 }
 
 /// `HeaderValueOption`

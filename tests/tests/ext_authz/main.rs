@@ -11,6 +11,7 @@
 
 mod ask;
 mod check;
+mod explained;
 mod hostile;
 mod routing_keys;
 mod slow_or_untrusted;

@@ -7,5 +7,6 @@
 
 mod canary;
 mod endpoints;
+mod explained;
 mod labels;
 mod pages;

@@ -7,6 +7,7 @@
 
 mod envelope;
 mod error;
+mod explain;
 mod health;
 mod listeners;
 mod paths;

@@ -10,6 +10,7 @@ use cellway_env::fetch::SourceUrl;
 
 use super::envelope::envelope;
 use super::error::ConfigError;
+use super::explain::explain;
 use super::listeners::{addresses_differ, listeners};
 use super::paths::Paths;
 use super::report::Reporter;
@@ -39,6 +40,7 @@ pub(super) fn resolve(
     let upstream = upstream(&tables.upstream, &mut report);
     let fetch = fetch(&tables.fetch, surroundings, &mut report);
     let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
+    let explain = (tables.explain.as_ref()).and_then(|table| explain(table, &mut report));
     let rate_limits = rate_limits(&tables.rate_limits, &tables.traffic, &mut report);
     let health = own_addresses(&tables, &mut report);
     let runtime = runtime(&tables.runtime, &mut report);
@@ -63,6 +65,7 @@ pub(super) fn resolve(
             envelope,
             access_log,
             trace: tables.trace.as_ref().map(|table| trace(table, &mut report)),
+            explain,
             rate_limits,
         },
         admin: tables.admin.map(|admin| admin.bind),

@@ -10,6 +10,7 @@ mod client;
 mod connection;
 mod date;
 pub(crate) mod drain;
+mod explained;
 mod ext_authz;
 mod http1;
 mod http2;

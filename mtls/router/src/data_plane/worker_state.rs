@@ -51,6 +51,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
             router.views.clone(),
             reporter.clone(),
             router.holders.clone(),
+            router.buckets.clone(),
             router.replay_cache.clone(),
             seed,
         );

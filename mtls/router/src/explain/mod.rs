@@ -68,6 +68,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
         cell_bound: question.cell_bound.iter().cloned().collect(),
         routing_key: question.routing_key.iter().cloned().collect(),
         routing_key_signature: question.routing_key_signature.iter().cloned().collect(),
+        explain: None,
         grpc: question.grpc,
         overrides_request: false,
     };

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod drain;
+mod explain;
 mod listener;
 mod log;
 mod rate;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::access_log::AccessLog;
 pub use self::drain::DrainTimes;
+pub use self::explain::ExplainSettings;
 pub use self::listener::{
     Callers, ClientCertificate, ClientTimeouts, ListenerRoute, ListenerSettings, ListenerTls,
     Routed, Serves,
@@ -64,6 +66,8 @@ pub struct RouterSettings {
     pub access_log: AccessLog,
     /// `[trace]`: traces that the router starts. `None`: trace fields pass as they are.
     pub trace: Option<TraceSettings>,
+    /// `[explain]`: operators who may ask for the explanation of a request. `None`: nobody may.
+    pub explain: Option<ExplainSettings>,
     /// `[rate_limits]`: what applies to all rate limits.
     pub rate_limits: RateSettings,
 }

@@ -25,6 +25,7 @@ mod drain;
 mod endpoints;
 mod envelope;
 mod event_stream;
+mod explained;
 mod forward;
 mod frames;
 mod grpc;

@@ -363,6 +363,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         envelope: None,
         access_log: AccessLog::Off,
         trace: None,
+        explain: None,
         rate_limits: RateSettings::default(),
     }
 }

@@ -45,6 +45,20 @@ pub enum AccessWord {
     Full,
 }
 
+/// `[explain]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainTable {
+    /// The SHA-256 digests of the tokens that may ask, in hexadecimal.
+    pub token_sha256: Vec<String>,
+    /// How many explanations the router gives per second.
+    #[serde(default)]
+    pub per_second: Option<u32>,
+    /// Whether an explanation names the subject of a client certificate.
+    #[serde(default)]
+    pub subjects: bool,
+}
+
 /// Where log lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]

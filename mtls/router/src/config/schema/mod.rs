@@ -19,8 +19,8 @@ pub use self::listener::{
     CallersWord, ClientCertificateWord, ListenerTable, ListenerTlsTable, Loopback,
     ProxyProtocolTable, ServesWord,
 };
-pub(super) use self::log::TraceTable;
 pub use self::log::{AccessTable, AccessWord, LogTable, Output};
+pub(super) use self::log::{ExplainTable, TraceTable};
 pub(super) use self::traffic::{RateLimitTable, RateLimitsTable, TrafficTable};
 pub use self::upstream::{
     BreakerTable, CheckWord, HealthCheckTable, OutlierTable, UpstreamTable, WhenAllEjectedWord,
@@ -87,6 +87,9 @@ pub struct File {
     /// `[trace]`: W3C Trace Context. Absent: trace fields pass as they are.
     #[serde(default)]
     pub trace: Option<TraceTable>,
+    /// `[explain]`: operators who may ask for the explanation of a request. Absent: nobody may.
+    #[serde(default)]
+    pub explain: Option<ExplainTable>,
 }
 
 /// `[registry]`

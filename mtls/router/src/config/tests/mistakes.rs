@@ -146,6 +146,34 @@ fn names_addresses_that_overlap_or_are_too_open() {
 }
 
 #[test]
+fn names_mistakes_of_explanations() {
+    let with = |digest: &str| and(&format!("[explain]\ntoken_sha256 = [\"{digest}\"]\n"));
+    let empty = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855";
+    each_is_named(&[
+        (
+            and("[explain]\ntoken_sha256 = []\n"),
+            "explain.token_sha256: has 0 digests",
+        ),
+        (
+            with("secret"),
+            "explain.token_sha256[0]: is not a SHA-256 digest",
+        ),
+        (
+            with(&"g".repeat(64)),
+            "explain.token_sha256[0]: is not a SHA-256 digest",
+        ),
+        (
+            with(empty),
+            "explain.token_sha256[0]: is the digest of an empty token",
+        ),
+        (
+            with(&"a".repeat(64)) + "per_second = 0\n",
+            "explain.per_second: is 0",
+        ),
+    ]);
+}
+
+#[test]
 fn names_mistakes_of_external_authorization() {
     each_is_named(&[
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\""), "listener[0].callers: is missing, so every request would be refused"),

@@ -56,6 +56,7 @@ async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>)
         envelope: None,
         access_log: AccessLog::Off,
         trace: None,
+        explain: None,
         rate_limits: Default::default(),
     };
     let (provider, now) = (Provider::default(), Clock::new(host.clone()).now());

@@ -4,6 +4,7 @@
 //! [`stamp`](stamp()) sets the headers that tell the cell about an allowed request. Neither knows
 //! of bodies or connections.
 
+mod explain;
 mod keys;
 mod refused;
 mod stamp;
@@ -14,7 +15,10 @@ use std::sync::{Arc, Mutex};
 use cellway_core::headers::HeaderRules;
 use cellway_core::identify::Memo;
 use cellway_core::policy::PolicyId;
-use cellway_core::{Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, headers};
+use cellway_core::rate_limit::Rate;
+use cellway_core::{
+    Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Recorder, decide, headers,
+};
 use cellway_env::Env;
 use http::HeaderValue;
 use http::request::Parts;
@@ -22,7 +26,9 @@ use http::request::Parts;
 use self::keys::KeyWaiters;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
+use crate::data_plane::buckets::Buckets;
 use crate::data_plane::client::Client;
+use crate::data_plane::explained::Explained;
 use crate::data_plane::origin::Origin;
 use crate::data_plane::record::Record;
 use crate::data_plane::replay_cache::ShardedReplayCache;
@@ -41,6 +47,7 @@ pub(crate) struct Authorizer<E, S> {
     views: Arc<ViewCell>,
     reporter: Reporter<E, S>,
     holders: Arc<Holders>,
+    buckets: Arc<Buckets>,
     replay_cache: Arc<ShardedReplayCache>,
     memo: Mutex<Memo>,
     waiters: KeyWaiters,
@@ -52,6 +59,7 @@ impl<E: Env, S: Sink> Authorizer<E, S> {
         views: Arc<ViewCell>,
         reporter: Reporter<E, S>,
         holders: Arc<Holders>,
+        buckets: Arc<Buckets>,
         replay_cache: Arc<ShardedReplayCache>,
         seed: u64,
     ) -> Self {
@@ -59,6 +67,7 @@ impl<E: Env, S: Sink> Authorizer<E, S> {
             views,
             reporter,
             holders,
+            buckets,
             replay_cache,
             memo: Mutex::new(Memo::new(Memo::CAPACITY_DEFAULT, seed)),
             waiters: KeyWaiters::default(),
@@ -89,6 +98,8 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) has_target: bool,
     /// What the access log says about it, if it says anything.
     pub(crate) record: Option<&'a Record>,
+    /// Takes the steps of the decision, if an operator asks for them.
+    pub(crate) explained: &'a Explained,
 }
 
 impl<E: Env, S: Sink> Case<'_, E, S> {
@@ -98,6 +109,20 @@ impl<E: Env, S: Sink> Case<'_, E, S> {
             let now = self.authorizer.reporter.clock().mono();
             record.ends(phase, now.since(self.began.mono));
         }
+    }
+
+    /// Takes one of the explanations that the router may give.
+    pub(crate) fn takes_explanation(&self, rate: Rate) -> bool {
+        let buckets = &self.authorizer.buckets;
+        let now = self.authorizer.reporter.now().mono;
+        buckets
+            .take(buckets.named("explain"), rate, now.into())
+            .is_ok()
+    }
+
+    /// Emits an event about the request.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.authorizer.reporter.emit(event);
     }
 }
 
@@ -150,6 +175,8 @@ fn first<E: Env, S: Sink>(
 ) -> Result<(Credentials, Outcome), Refused> {
     let credentials = sanitize(view, parts)?;
     checked?;
+    let settings = view.config.settings.explain.as_ref();
+    explain::ask(case, settings, credentials.explain.as_deref());
     reverify_client(case, view, case.began)
         .map_err(|why| tell(case, view, parts, &credentials, why))?;
     let outcome = once(case, view, parts, &credentials, false)?;
@@ -262,13 +289,23 @@ fn once<E: Env, S: Sink>(
         false => case.began,
         true => authorizer.reporter.now(),
     };
-    let mut memo = lock_uncontended(&authorizer.memo);
-    let outcome = cellway_core::decide(&view.snapshot, &evidence, now, &mut memo, &mut ());
-    drop(memo);
+    let mut steps = case.explained.recorder();
+    let snapshot = &view.snapshot;
+    let outcome = match &mut steps {
+        None => {
+            let mut memo = lock_uncontended(&authorizer.memo);
+            decide(snapshot, &evidence, now, &mut memo, &mut ())
+        }
+        // Without the memo, which would hide how the token was verified.
+        Some(steps) => decide(snapshot, &evidence, now, &mut Memo::disabled(), steps),
+    };
     let Outcome::Done(decision) = outcome else {
         return Ok(outcome);
     };
     let decision = authorizer.replay_cache.settle(decision, now);
+    if let Some(steps) = steps {
+        case.explained.decided(steps, &decision);
+    }
     told(
         case,
         view,
@@ -295,6 +332,10 @@ fn tell<E: Env, S: Sink>(
     let picked = config.policy(case.listener, target::path_and_query(parts));
     let policy = picked.unwrap_or_else(|_| config.listener(case.listener).policy);
     let decision = Decision::Deny(refused.as_denial());
+    if let Some(mut steps) = case.explained.recorder() {
+        steps.fail("request", || refused.detail.to_owned());
+        case.explained.decided(steps, &decision);
+    }
     let at = (authorizer.reporter.now(), false);
     told(case, view, policy, parts, credentials, at, &decision);
     refused.told = true;

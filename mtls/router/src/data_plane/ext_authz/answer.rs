@@ -90,10 +90,13 @@ pub(super) fn allow<E: Env, S: Sink>(
     let Some(headers) = options(mutations.set) else {
         return unsayable(report, rules, form);
     };
+    let explanation = report.explained.field();
+    let explanation = explanation.map(|field| (rules.explanation().clone(), field));
     let remove = mutations.remove.iter().map(HeaderName::to_string);
     let allowed = Allowed {
         headers,
         headers_to_remove: remove.collect(),
+        response_headers_to_add: options(explanation).unwrap_or_default(),
     };
     let response = CheckResponse {
         status: Some(status(0, "")),

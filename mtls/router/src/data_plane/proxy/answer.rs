@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::headers::{self, HeaderRules};
-use cellway_core::{Challenge, Class};
+use cellway_core::{Challenge, Class, Steps};
 use cellway_env::Env;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -249,6 +249,9 @@ fn own<E: Env, S: Sink>(
     if report.explains {
         explain(report, rules, headers);
     }
+    if let Some(explanation) = report.explained.field() {
+        headers.insert(rules.explanation(), explanation);
+    }
 }
 
 /// Tells the client how the request was routed.
@@ -275,6 +278,8 @@ pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) ->
         owner: &'static str,
         request_id: &'a str,
         detail: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        explanation: Option<&'a Steps>,
     }
     let page = Page {
         error: Error {
@@ -282,6 +287,7 @@ pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) ->
             owner: Owner::Router.as_str(),
             request_id: report.request_id(),
             detail: refused.detail,
+            explanation: report.explained.steps(),
         },
     };
     let mut text = serde_json::to_vec(&page).unwrap_or_default();

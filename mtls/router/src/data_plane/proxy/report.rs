@@ -15,6 +15,7 @@ use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::body::Progress;
 use crate::data_plane::buckets::Quota;
 use crate::data_plane::connection::Connection;
+use crate::data_plane::explained::Explained;
 use crate::data_plane::record::Record;
 use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::data_plane::turns::Turns;
@@ -51,6 +52,8 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) stream: Option<Arc<Stream>>,
     /// What the access log says. `None` if it is off.
     pub(super) record: Option<Box<Record>>,
+    /// Why it was decided so, if an operator asks.
+    pub(crate) explained: Explained,
     answered: Option<(StatusCode, Owner, Now)>,
 }
 
@@ -85,6 +88,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             quota: None,
             stream: None,
             record: None,
+            explained: Explained::default(),
             answered: None,
         }
     }
@@ -131,6 +135,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             forwards: true,
             has_target: true,
             record: self.record.as_deref(),
+            explained: &self.explained,
         }
     }
 

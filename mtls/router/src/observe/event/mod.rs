@@ -18,7 +18,7 @@ use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
 pub use self::exchange::{Exchange, Phase, Phases};
-pub use self::outcome::{CircuitChange, Closed, Owner, SealOutcome, Unserved};
+pub use self::outcome::{CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, Unserved};
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
@@ -128,6 +128,17 @@ pub enum Event<'a> {
         registry_version: Option<u64>,
         /// Whether the request waited for keys.
         waited: bool,
+    },
+    /// A request asked for the explanation of its decision. Its `Decided` follows.
+    ExplainAsked {
+        /// The listener's name.
+        listener: &'a str,
+        /// The client's address, if known: Envoy may not send it.
+        peer: Option<SocketAddr>,
+        /// The request's id.
+        request_id: &'a str,
+        /// Whether it gets one.
+        answer: ExplainAnswer,
     },
     /// The router answered a CORS preflight. It has no `Decided` event, because a preflight has no
     /// credentials.

@@ -174,3 +174,28 @@ impl Closed {
         }
     }
 }
+
+/// Whether a request gets the explanation that it asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ExplainAnswer {
+    /// It does.
+    Given,
+    /// Its token is none of those in the settings.
+    WrongToken,
+    /// More requests ask than the settings allow.
+    OverRate,
+}
+
+impl ExplainAnswer {
+    /// All values, in the order of their discriminants.
+    pub const ALL: &'static [Self] = &[Self::Given, Self::WrongToken, Self::OverRate];
+
+    /// The name in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::WrongToken => "wrong_token",
+            Self::OverRate => "over_rate",
+        }
+    }
+}

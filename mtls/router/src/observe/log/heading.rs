@@ -7,7 +7,7 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 
 use super::Level;
-use crate::observe::event::{CircuitChange, Event, SealOutcome};
+use crate::observe::event::{CircuitChange, Event, ExplainAnswer, SealOutcome};
 
 /// The level and the name of an event.
 pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
@@ -41,6 +41,10 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         } => (Info, "responded"),
         Event::Responded { .. } => (Debug, "responded"),
         Event::StreamClosed { .. } => (Info, "stream_closed"),
+        Event::ExplainAsked { answer, .. } => match answer {
+            ExplainAnswer::Given => (Info, "explained"),
+            ExplainAnswer::WrongToken | ExplainAnswer::OverRate => (Warn, "explain_refused"),
+        },
         Event::Preflight { .. } => (Debug, "cors_preflight"),
         Event::ShareRefused { news, .. } => match news {
             true => (Warn, "share_refused"),

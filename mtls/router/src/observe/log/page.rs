@@ -27,7 +27,8 @@ use super::*;
 use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
-    Asked, Changed, CircuitChange, Closed, HandshakeError, Owner, SealOutcome, Startup, Unserved,
+    Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome,
+    Startup, Unserved,
 };
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
@@ -77,6 +78,14 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
     tell(&Event::AcceptFailed { listener, error });
     tell(&Event::ConnectionAccepted { listener, peer });
     tell(&Event::ConnectionRefused { listener, peer });
+    for answer in ExplainAnswer::ALL {
+        tell(&Event::ExplainAsked {
+            listener,
+            peer: Some(peer),
+            request_id: "01",
+            answer: *answer,
+        });
+    }
     let why = Closed::Idle;
     tell(&Event::ConnectionClosed { listener, why });
     tell(&Event::TlsRefused {

@@ -119,6 +119,7 @@ impl Sink for Counting {
                 ..
             } => shard.responded(answer_at(*status, *owner), *reason, *cell, *latency),
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
+            Event::ExplainAsked { answer, .. } => shard.explained.add(*answer as usize),
             Event::Preflight { covered, .. } => shard.preflights.add(usize::from(*covered)),
             Event::ShareRefused {
                 resource, share, ..

@@ -13,7 +13,7 @@ use super::counter::{Counter, OWNERS, STATUS_CLASSES};
 use super::load::CellLoad;
 use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
-use crate::observe::event::{Closed, HandshakeError, SealOutcome};
+use crate::observe::event::{Closed, ExplainAnswer, HandshakeError, SealOutcome};
 use crate::settings::RateScope;
 use crate::shares::{Resource, Share};
 
@@ -146,6 +146,7 @@ impl Page {
         }
         self.reasons(shards);
         self.preflights(shards);
+        self.explained(shards);
         self.streams_closed(shards);
         self.shares_refused(shards);
         self.rate_limited(shards);
@@ -177,6 +178,16 @@ impl Page {
         for (covered, result) in ["refused", "allowed"].into_iter().enumerate() {
             let count = sum(shards, |shard| shard.preflights.get(covered));
             self.sample(name, &[("result", result)], count);
+        }
+    }
+
+    fn explained(&mut self, shards: &[Arc<Shard>]) {
+        let name = "explanations_total";
+        let help = "Requests that asked for an explanation of their decision, by result.";
+        self.head(name, "counter", help);
+        for (at, answer) in ExplainAnswer::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.explained.get(at));
+            self.sample(name, &[("result", answer.as_str())], count);
         }
     }
 

@@ -14,7 +14,7 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 
 use super::cells::{Cells, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
-use crate::observe::event::{Closed, HandshakeError, Owner, SealOutcome};
+use crate::observe::event::{Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome};
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 
@@ -53,6 +53,7 @@ pub(super) struct Shard {
     pub(super) answered: Counter,
     /// CORS preflights: first refused, then allowed.
     pub(super) preflights: Counters<2>,
+    pub(super) explained: Counters<{ ExplainAnswer::ALL.len() }>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
     pub(super) rate_limited: Counters<{ RateScope::ALL.len() }>,

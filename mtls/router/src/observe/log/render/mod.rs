@@ -46,6 +46,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::Envelope { .. }
         | Event::Responded { .. }
         | Event::StreamClosed { .. }
+        | Event::ExplainAsked { .. }
         | Event::Preflight { .. } => requests::body(line, event, subjects),
         Event::CellConnected { .. }
         | Event::CellFailed { .. }

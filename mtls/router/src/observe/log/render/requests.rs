@@ -3,7 +3,7 @@
 use cellway_core::{Decision, LeftOut};
 
 use super::{Line, Subjects, micros};
-use crate::observe::event::Event;
+use crate::observe::event::{Event, ExplainAnswer};
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -14,6 +14,18 @@ pub(super) fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         Event::Decided { .. } => decided(line, event, subjects),
         Event::CellBound { .. } => cell_bound(line, event),
         Event::Responded { .. } => responded(line, event),
+        Event::ExplainAsked {
+            listener,
+            peer,
+            request_id,
+            answer,
+        } => {
+            let why = (*answer != ExplainAnswer::Given).then(|| answer.as_str());
+            line.str("listener", listener)
+                .opt("peer", *peer, Line::addr)
+                .str("request_id", request_id)
+                .opt("why", why, Line::str)
+        }
         Event::Envelope {
             listener,
             request_id,

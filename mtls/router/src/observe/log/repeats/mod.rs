@@ -16,7 +16,7 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Class, Mono};
 
-use crate::observe::event::{Event, SealOutcome};
+use crate::observe::event::{Event, ExplainAnswer, SealOutcome};
 
 /// The shortest time between similar lines that requests or connections cause.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(10);
@@ -152,6 +152,9 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
         Event::Envelope { outcome, cell, .. } if *outcome != SealOutcome::Sealed => {
             (Kind::Envelope, hash((cell, *outcome as usize)))
         }
+        Event::ExplainAsked {
+            listener, answer, ..
+        } if *answer != ExplainAnswer::Given => (Kind::Listener, hash((listener, answer))),
         Event::AcceptFailed { listener, .. } => (Kind::Listener, hash((listener, "accept"))),
         Event::ConnectionRefused { listener, .. } => (Kind::Listener, hash((listener, "refuse"))),
         Event::TlsRefused {
