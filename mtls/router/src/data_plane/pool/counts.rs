@@ -3,11 +3,8 @@
 //! Each worker has its own counts, so that workers don't compete for a cache line. A page for
 //! operators adds them up.
 
-use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::EndpointPool;
 use crate::observe::debug::EndpointUse;
 
 /// One worker's connections to one endpoint, and the requests on them.
@@ -31,6 +28,16 @@ impl Counts {
         self.connections.fetch_sub(1, Relaxed);
     }
 
+    /// A request gets a connection.
+    pub(super) fn lends(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// A request gives its connection back, or the connection ends with it.
+    pub(super) fn takes_back(&self) {
+        self.requests.fetch_sub(1, Relaxed);
+    }
+
     /// Notes how many HTTP/1.1 connections are kept now.
     pub(super) fn keeps(&self, kept: usize) {
         self.kept.store(kept, Relaxed);
@@ -51,30 +58,5 @@ impl Counts {
         sum.connections += self.connections.load(Relaxed);
         sum.idle += kept + quiet;
         sum.requests += self.requests.load(Relaxed);
-    }
-}
-
-/// The pool of a connection that is lent to a request. Counts the request.
-#[derive(Debug)]
-pub(crate) struct Lent(Arc<EndpointPool>);
-
-impl Lent {
-    pub(super) fn of(pool: &Arc<EndpointPool>) -> Self {
-        pool.counts.requests.fetch_add(1, Relaxed);
-        Self(Arc::clone(pool))
-    }
-}
-
-impl Deref for Lent {
-    type Target = Arc<EndpointPool>;
-
-    fn deref(&self) -> &Arc<EndpointPool> {
-        &self.0
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.0.counts.requests.fetch_sub(1, Relaxed);
     }
 }

@@ -1,5 +1,6 @@
 //! Lends a connection to one request.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use tokio::time::{Instant, timeout};
 
 use super::bulkhead::{Bulkhead, ConnectionPermit, RequestPermit};
 use super::connect::{ConnectError, Opened, Versions, connect};
-use super::counts::Lent;
 use super::endpoint::{Aged, EndpointPool, Next, Protocol};
 use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
@@ -38,6 +38,31 @@ pub(crate) struct Lease {
     pub(super) epoch: u64,
     /// Counts the request on its connection while the lease lasts. `None` on HTTP/1.1.
     pub(super) stream: Option<Stream>,
+}
+
+/// The pool of a connection that is lent to a request. Counts the request.
+#[derive(Debug)]
+pub(crate) struct Lent(Arc<EndpointPool>);
+
+impl Lent {
+    fn of(pool: &Arc<EndpointPool>) -> Self {
+        pool.counts.lends();
+        Self(Arc::clone(pool))
+    }
+}
+
+impl Deref for Lent {
+    type Target = Arc<EndpointPool>;
+
+    fn deref(&self) -> &Arc<EndpointPool> {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.counts.takes_back();
+    }
 }
 
 impl Lease {
