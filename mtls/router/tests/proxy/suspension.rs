@@ -172,13 +172,17 @@ impl Published {
         self.folder.path("registry.json")
     }
 
-    fn write(&self, version: u64, region: &str, tenants: &Value) {
-        let document = json!({
+    fn document(&self, version: u64, region: &str, tenants: &Value) -> Value {
+        json!({
             "version": version, "allow_shrink_from": version.saturating_sub(1),
             "cells": [{"id": "a", "tier": "t", "region": region, "state": "active",
                        "endpoints": [{"url": format!("http://127.0.0.1:{}", self.port)}]}],
             "tenants": tenants,
-        });
+        })
+    }
+
+    fn write(&self, version: u64, region: &str, tenants: &Value) {
+        let document = self.document(version, region, tenants);
         self.folder.write("registry.json", document.to_string());
     }
 
@@ -190,6 +194,17 @@ impl Published {
 
     pub(crate) async fn suspend_acme(&self, world: &World) {
         self.publish(world, 2, "eu", &suspended()).await;
+    }
+
+    /// Publishes version 2 with these fields instead of those of version 1.
+    pub(crate) async fn change(&self, world: &World, fields: &Value) {
+        let mut document = self.document(2, "eu", &both());
+        for (name, value) in fields.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        self.folder.write("registry.json", document.to_string());
+        world.handle.reload().await.unwrap();
+        world.events.line("registry 2").await;
     }
 }
 

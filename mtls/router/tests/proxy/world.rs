@@ -122,6 +122,9 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
         ],
         Event::RateLimited { scope, .. } => vec![format!("rate limited {}", scope.as_str())],
         Event::StreamClosed { reason, .. } => vec![format!("stream closed {reason}")],
+        Event::TunnelEnded { protocol, end, .. } => {
+            vec![format!("tunnel {} {}", protocol.as_str(), end.as_str())]
+        }
         _ => return None,
     })
 }

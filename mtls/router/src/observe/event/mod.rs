@@ -18,7 +18,9 @@ use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
 pub use self::exchange::{Exchange, Phase, Phases};
-pub use self::outcome::{CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, Unserved};
+pub use self::outcome::{
+    CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, TunnelEnd, TunnelProtocol, Unserved,
+};
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
@@ -261,6 +263,30 @@ pub enum Event<'a> {
         tenant: Option<&'a Text>,
         /// Whether this is the first refusal by a limit of this kind in a minute.
         news: bool,
+    },
+    /// A client's connection, or a stream of it, has switched its protocol.
+    TunnelOpened {
+        /// The listener's name.
+        listener: &'a str,
+        /// The client's address.
+        peer: SocketAddr,
+        /// The id of the request that asked to switch.
+        request_id: &'a str,
+        /// What it speaks now.
+        protocol: TunnelProtocol,
+    },
+    /// A connection that had switched its protocol ended. `Responded` follows.
+    TunnelEnded {
+        /// The listener's name.
+        listener: &'a str,
+        /// The client's address.
+        peer: SocketAddr,
+        /// The id of the request that asked to switch.
+        request_id: &'a str,
+        /// What it spoke.
+        protocol: TunnelProtocol,
+        /// Why it ended.
+        end: TunnelEnd,
     },
     /// A connection to a cell was made.
     CellConnected {

@@ -199,3 +199,83 @@ impl ExplainAnswer {
         }
     }
 }
+
+/// What a connection speaks after a switch of protocols.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TunnelProtocol {
+    /// WebSocket (RFC 6455).
+    WebSocket,
+    /// Another protocol that the settings list.
+    Other,
+}
+
+impl TunnelProtocol {
+    /// All values.
+    pub const ALL: &'static [Self] = &[Self::WebSocket, Self::Other];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why a connection that has switched its protocol ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TunnelEnd {
+    /// One side closed it, and the other one followed.
+    Closed,
+    /// The client broke off.
+    ClientGone,
+    /// The cell broke off.
+    CellGone,
+    /// The caller may no longer use it
+    /// ([`Event::StreamClosed`](super::Event::StreamClosed) says why).
+    Refused,
+    /// The router is draining.
+    Drain,
+    /// A reload changed the client's listener.
+    ListenerChanged,
+    /// No byte moved for too long.
+    Idle,
+    /// The client read nothing for too long.
+    ClientStalled,
+    /// The cell read nothing for too long.
+    CellStalled,
+    /// The router cut the client's connection, at the end of a drain for example.
+    Cut,
+}
+
+impl TunnelEnd {
+    /// All values.
+    pub const ALL: &'static [Self] = &[
+        Self::Closed,
+        Self::ClientGone,
+        Self::CellGone,
+        Self::Refused,
+        Self::Drain,
+        Self::ListenerChanged,
+        Self::Idle,
+        Self::ClientStalled,
+        Self::CellStalled,
+        Self::Cut,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::ClientGone => "client_gone",
+            Self::CellGone => "cell_gone",
+            Self::Refused => "refused",
+            Self::Drain => "drain",
+            Self::ListenerChanged => "listener_changed",
+            Self::Idle => "idle",
+            Self::ClientStalled => "client_stalled",
+            Self::CellStalled => "cell_stalled",
+            Self::Cut => "cut",
+        }
+    }
+}

@@ -54,6 +54,8 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             true => (Warn, "rate_limited"),
             false => (Debug, "rate_limited"),
         },
+        Event::TunnelOpened { .. } => (Debug, "tunnel_opened"),
+        Event::TunnelEnded { .. } => (Debug, "tunnel_ended"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
         Event::CircuitChanged { change, .. } => match change {

@@ -28,7 +28,7 @@ use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
     Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome,
-    Startup, Unserved,
+    Startup, TunnelEnd, TunnelProtocol, Unserved,
 };
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
@@ -111,6 +111,20 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
             news,
         });
     }
+    let (request_id, protocol) = ("1", TunnelProtocol::WebSocket);
+    tell(&Event::TunnelOpened {
+        listener,
+        peer,
+        request_id,
+        protocol,
+    });
+    tell(&Event::TunnelEnded {
+        listener,
+        peer,
+        request_id,
+        protocol,
+        end: TunnelEnd::Drain,
+    });
 }
 
 /// An allowance and a denial with every field set.

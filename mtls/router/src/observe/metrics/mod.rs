@@ -125,6 +125,8 @@ impl Sink for Counting {
                 resource, share, ..
             } => shard.share_refused(*resource, *share),
             Event::RateLimited { scope, .. } => shard.rate_limited.add(*scope as usize),
+            Event::TunnelOpened { protocol, .. } => shard.tunnels_opened.add(*protocol as usize),
+            Event::TunnelEnded { protocol, end, .. } => shard.tunnel_ended(*protocol, *end),
             Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);

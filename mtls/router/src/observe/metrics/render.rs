@@ -13,7 +13,9 @@ use super::counter::{Counter, OWNERS, STATUS_CLASSES};
 use super::load::CellLoad;
 use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
-use crate::observe::event::{Closed, ExplainAnswer, HandshakeError, SealOutcome};
+use crate::observe::event::{
+    Closed, ExplainAnswer, HandshakeError, SealOutcome, TunnelEnd, TunnelProtocol,
+};
 use crate::settings::RateScope;
 use crate::shares::{Resource, Share};
 
@@ -150,6 +152,7 @@ impl Page {
         self.streams_closed(shards);
         self.shares_refused(shards);
         self.rate_limited(shards);
+        self.tunnels(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
         // Read the answers first, so that an answer that ends meanwhile can't make the difference
@@ -239,6 +242,32 @@ impl Page {
         for (at, scope) in RateScope::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.rate_limited.get(at));
             self.sample(name, &[("limit", scope.as_str())], count);
+        }
+    }
+
+    fn tunnels(&mut self, shards: &[Arc<Shard>]) {
+        let (name, ended_name) = ("tunnels_open", "tunnels_ended_total");
+        let help = "Connections and streams that have switched their protocol.";
+        self.head(name, "gauge", help);
+        let mut ended = Vec::new();
+        for (p, protocol) in TunnelProtocol::ALL.iter().enumerate() {
+            // Read the ends first: a tunnel that is opened and ends meanwhile must not count twice.
+            let mut open = 0u64;
+            for (e, end) in TunnelEnd::ALL.iter().enumerate() {
+                let at = p * TunnelEnd::ALL.len() + e;
+                let count = sum(shards, |shard| shard.tunnels_ended.get(at));
+                ended.push((protocol.as_str(), end.as_str(), count));
+                open += count;
+            }
+            let opened = sum(shards, |shard| shard.tunnels_opened.get(p));
+            let open = opened.saturating_sub(open);
+            self.sample(name, &[("protocol", protocol.as_str())], open);
+        }
+        let help = "Tunnels that ended, by protocol and why.";
+        self.head(ended_name, "counter", help);
+        for (protocol, end, count) in ended {
+            let labels = [("protocol", protocol), ("end", end)];
+            self.sample(ended_name, &labels, count);
         }
     }
 

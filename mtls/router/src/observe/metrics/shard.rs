@@ -14,7 +14,9 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 
 use super::cells::{Cells, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
-use crate::observe::event::{Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome};
+use crate::observe::event::{
+    Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome, TunnelEnd, TunnelProtocol,
+};
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 
@@ -54,6 +56,10 @@ pub(super) struct Shard {
     /// CORS preflights: first refused, then allowed.
     pub(super) preflights: Counters<2>,
     pub(super) explained: Counters<{ ExplainAnswer::ALL.len() }>,
+    /// Tunnels, by protocol.
+    pub(super) tunnels_opened: Counters<{ TunnelProtocol::ALL.len() }>,
+    /// By protocol and end.
+    pub(super) tunnels_ended: Counters<{ TunnelProtocol::ALL.len() * TunnelEnd::ALL.len() }>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
     pub(super) rate_limited: Counters<{ RateScope::ALL.len() }>,
@@ -123,6 +129,11 @@ impl Shard {
         let form = FORMS.iter().position(|f| *f == form).unwrap_or_default();
         self.envelopes
             .add(form * SealOutcome::ALL.len() + outcome as usize);
+    }
+
+    pub(super) fn tunnel_ended(&self, protocol: TunnelProtocol, end: TunnelEnd) {
+        self.tunnels_ended
+            .add(protocol as usize * TunnelEnd::ALL.len() + end as usize);
     }
 
     pub(super) fn share_refused(&self, resource: Resource, share: Share) {

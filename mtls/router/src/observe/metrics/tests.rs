@@ -10,7 +10,9 @@ use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
 use cellway_core::{Challenge, Decision, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
-use crate::observe::event::{Asked, HandshakeError, Owner, Schemes, SealOutcome};
+use crate::observe::event::{
+    Asked, HandshakeError, Owner, Schemes, SealOutcome, TunnelEnd, TunnelProtocol,
+};
 use crate::settings::EnvelopeForm;
 
 fn policy(issuer: &str) -> Policy {
@@ -169,6 +171,52 @@ fn adds_up_what_workers_count() {
         1.0
     );
     assert_eq!(count("cellway_registry_loaded"), 0.0);
+}
+
+/// Catches: a gauge that a tunnel of another protocol or another worker changes, and a tunnel that
+/// counts as open after its end.
+#[test]
+fn open_tunnels_are_those_that_have_not_ended() {
+    let metrics = Metrics::new();
+    let (listener, peer, request_id) = ("public", ([127, 0, 0, 1], 1).into(), "1");
+    let opened = |protocol| Event::TunnelOpened {
+        listener,
+        peer,
+        request_id,
+        protocol,
+    };
+    let ended = |protocol, end| Event::TunnelEnded {
+        listener,
+        peer,
+        request_id,
+        protocol,
+        end,
+    };
+    let (first, second) = (metrics.sink(), metrics.sink());
+    let tell = |sink: &Counting, event| sink.emit(Now::default(), &event);
+    for _ in 0..3 {
+        tell(&first, opened(TunnelProtocol::WebSocket));
+    }
+    tell(&second, opened(TunnelProtocol::Other));
+    let end = TunnelEnd::CellGone;
+    tell(&second, ended(TunnelProtocol::WebSocket, end));
+    tell(&first, ended(TunnelProtocol::Other, TunnelEnd::Drain));
+    let series = rendered(&metrics);
+    for (name, value) in [
+        ("tunnels_open{protocol=\"websocket\"}", 2.0),
+        ("tunnels_open{protocol=\"other\"}", 0.0),
+        (
+            "tunnels_ended_total{protocol=\"websocket\",end=\"cell_gone\"}",
+            1.0,
+        ),
+        (
+            "tunnels_ended_total{protocol=\"websocket\",end=\"drain\"}",
+            0.0,
+        ),
+        ("tunnels_ended_total{protocol=\"other\",end=\"drain\"}", 1.0),
+    ] {
+        assert_eq!(series[&format!("cellway_{name}")], value, "{name}");
+    }
 }
 
 #[test]

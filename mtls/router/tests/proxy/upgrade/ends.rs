@@ -23,7 +23,7 @@ use crate::world::{
     World, ca, cell, issue_until, now, plain, plain_endpoint, registry, secure, start, uri,
 };
 
-const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
+pub(super) const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
 async fn with(scheme: &str, change: impl FnOnce(&mut RouterSettings)) -> World {
     let tls = match scheme {
@@ -37,7 +37,7 @@ async fn with(scheme: &str, change: impl FnOnce(&mut RouterSettings)) -> World {
 }
 
 /// Sees that the router closes the socket with this code, and then ends it.
-async fn told(socket: &mut WebSocket, code: u16) {
+pub(super) async fn told(socket: &mut WebSocket, code: u16) {
     assert_eq!(soon(socket.next()).await.unwrap(), Message::Close(code));
     socket.close(code).await.unwrap();
     assert_eq!(soon(socket.next()).await.unwrap(), Message::End);
@@ -94,6 +94,7 @@ async fn a_drain_tells_both_sides_and_abandons_nothing() {
             let draining = handle.drain(Duration::from_secs(20));
             let (drained, ()) = tokio::join!(draining, told(&mut socket, 1001));
             assert_eq!(drained.abandoned, 0, "{protocol:?} to {scheme}");
+            world.events.line("tunnel websocket drain").await;
         }
     }
 }
@@ -170,6 +171,7 @@ async fn a_tunnel_ends_with_its_token_if_a_setting_says_so() {
                     .events
                     .line("responded 101 cell cell_timeout_idle whole")
                     .await;
+                world.events.line("tunnel websocket idle").await;
             }
         }
     }
@@ -208,9 +210,66 @@ async fn a_tunnel_holds_its_place_and_its_connection() {
         assert_eq!(answer.headers["x-cellway-reason"], "overloaded");
         socket.close(1000).await.unwrap();
         world.events.line("responded 101 cell - whole").await;
+        world.events.line("tunnel websocket closed").await;
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
     }
+}
+
+/// A cell that answers a message only when it has been told to close.
+///
+/// Catches: a client that is told at once, so that it never gets the answers to what it has sent.
+#[tokio::test]
+async fn a_drain_lets_the_cell_answer_first() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        stream.write_all(AGREEMENT).await.unwrap();
+        // A message, and then the router's Close frame.
+        let mut came = Vec::new();
+        while !came.windows(2).any(|bytes| bytes == [0x88, 0x82]) {
+            let mut chunk = [0; 64];
+            let count = stream.read(&mut chunk).await.unwrap();
+            assert!(count > 0, "{came:?}");
+            came.extend_from_slice(&chunk[..count]);
+        }
+        let answer_and_close = [0x82, 2, b'h', b'i', 0x88, 2, 0x03, 0xe9];
+        stream.write_all(&answer_and_close).await.unwrap();
+        while receive(&mut stream).await > 0 {}
+    });
+    let port = port.await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
+    let (_, mut socket) = connection.websocket(Request::get("/")).await.unwrap();
+    socket.send(b"hello").await.unwrap();
+    let draining = world.handle.drain(Duration::from_secs(20));
+    let (drained, ()) = tokio::join!(draining, async {
+        let answer = soon(socket.next()).await.unwrap();
+        assert_eq!(answer, Message::Data(bytes::Bytes::from_static(b"hi")));
+        told(&mut socket, 1001).await;
+    });
+    assert_eq!(drained.abandoned, 0);
+}
+
+/// Catches: a client that is never told because its cell doesn't answer.
+#[tokio::test]
+async fn a_drain_tells_the_client_if_the_cell_says_nothing() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        stream.write_all(AGREEMENT).await.unwrap();
+        while receive(&mut stream).await > 0 {}
+    });
+    let port = port.await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
+    let (_, mut socket) = connection.websocket(Request::get("/")).await.unwrap();
+    let draining = world.handle.drain(Duration::from_secs(20));
+    let (drained, ()) = tokio::join!(draining, async {
+        assert_eq!(soon(socket.next()).await.unwrap(), Message::Close(1001));
+        socket.close(1001).await.unwrap();
+        socket.finish().await.unwrap();
+        assert_eq!(soon(socket.next()).await.unwrap(), Message::End);
+    });
+    assert_eq!(drained.abandoned, 0);
 }
 
 const AGREEMENT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
@@ -236,6 +295,7 @@ async fn a_client_that_reads_nothing_is_cut() {
         .events
         .line("responded 101 cell client_stalled cut")
         .await;
+    world.events.line("tunnel websocket client_stalled").await;
     drop(client);
 }
 
@@ -255,9 +315,9 @@ async fn a_cell_that_breaks_off_is_blamed_and_a_client_that_does_is_not() {
     });
     let port = port.await;
     let world = start(plain(registry(plain_endpoint("http", port)))).await;
-    for (byte, line) in [
-        (1, "responded 101 cell cell_reset cut"),
-        (2, "responded 101 cell - cut"),
+    for (byte, line, end) in [
+        (1, "responded 101 cell cell_reset cut", "cell_gone"),
+        (2, "responded 101 cell - cut", "client_gone"),
     ] {
         let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         client.write_all(ASK).await.unwrap();
@@ -271,5 +331,7 @@ async fn a_cell_that_breaks_off_is_blamed_and_a_client_that_does_is_not() {
             while soon(client.read(&mut head)).await.is_ok_and(|n| n > 0) {}
         }
         world.events.line(line).await;
+        let end = format!("tunnel websocket {end}");
+        world.events.line(&end).await;
     }
 }

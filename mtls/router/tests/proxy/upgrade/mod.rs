@@ -3,3 +3,4 @@
 mod asked;
 mod ends;
 mod opened;
+mod revoked;

@@ -6,8 +6,10 @@
 //! is revoked or expires; by a setting also when its token expires. In a drain it is told to close.
 //!
 //! The end of a WebSocket is said with a Close frame to both sides: 1008 to a client whose right has
-//! ended, otherwise 1001. Both then have [`CLOSE_WITHIN`] to answer. Other protocols have no such
-//! message, so they are cut; in a drain they may last until its deadline.
+//! ended, otherwise 1001. Both then have [`CLOSE_WITHIN`] to answer. In a drain the cell is told first,
+//! and the client after the cell's last message or after [`ANSWER_WITHIN`]: what the client sent
+//! before is still answered. Other protocols have no such message, so they are cut; in a drain they
+//! may last until its deadline.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -26,11 +28,16 @@ use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::proxy::health_report;
 use crate::data_plane::proxy::report::Report;
 use crate::data_plane::streams::Side;
-use crate::observe::event::{Closed, Sink};
+use crate::observe::event::{Closed, Event, Sink, TunnelEnd, TunnelProtocol};
 
 /// How long both ends of a WebSocket may take to close after they were told to. Less than
 /// [`STREAMS_CLOSED_WITHIN`](crate::data_plane::streams::STREAMS_CLOSED_WITHIN).
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a cell that was told to close may still answer earlier messages, before the router tells
+/// the client itself. Together with [`CLOSE_WITHIN`] less than
+/// [`STREAMS_CLOSED_WITHIN`](crate::data_plane::streams::STREAMS_CLOSED_WITHIN).
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 /// When a tunnel ends by itself.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +67,12 @@ pub(in crate::data_plane::proxy) struct Tunnel<E: Env, S: Sink> {
     told: bool,
     /// Until when both ends may close. Set when the tunnel ends.
     closing: Option<Instant>,
+    /// When the client is told, if only the cell was told yet.
+    tells_client: Option<Instant>,
+    /// Whether both ends have switched, and that was reported.
+    opened: bool,
+    /// Why it ends. `None` until that is known, or if its task is dropped.
+    end: Option<TunnelEnd>,
 }
 
 impl<E: Env, S: Sink> Tunnel<E, S> {
@@ -78,6 +91,9 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             down: Flow::new(websocket),
             told: false,
             closing: None,
+            tells_client: None,
+            opened: false,
+            end: None,
         }
     }
 
@@ -88,10 +104,36 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             return;
         };
         match cell.await {
-            Ok(cell) => self.pass(TokioIo::new(client), TokioIo::new(cell)).await,
+            Ok(cell) => {
+                self.opens();
+                self.pass(TokioIo::new(client), TokioIo::new(cell)).await;
+            }
             Err(error) => self.cell_broke(&error.to_string()),
         }
         self.report.bytes = self.down.bytes();
+    }
+
+    fn opens(&mut self) {
+        self.opened = true;
+        let connection = &self.report.connection;
+        connection.worker.reporter.emit(&Event::TunnelOpened {
+            listener: &connection.name,
+            peer: connection.origin.address,
+            request_id: self.report.request_id(),
+            protocol: self.protocol(),
+        });
+    }
+
+    fn protocol(&self) -> TunnelProtocol {
+        match self.up.is_websocket() {
+            true => TunnelProtocol::WebSocket,
+            false => TunnelProtocol::Other,
+        }
+    }
+
+    /// Notes why the tunnel ends. Only the first reason counts.
+    fn ends_by(&mut self, end: TunnelEnd) {
+        self.end.get_or_insert(end);
     }
 
     async fn pass(&mut self, mut client: End, mut cell: End) {
@@ -122,6 +164,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         if let (Some(stream), None) = (stream, self.closing)
             && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
         {
+            self.ends_by(TunnelEnd::Refused);
             self.close(CloseCode::PolicyViolation, Some(reason));
         }
     }
@@ -131,7 +174,12 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         if why == Closed::CertificateExpired {
             self.refuse(Reason::CertificateExpired);
         } else if self.up.is_websocket() {
-            self.close(CloseCode::GoingAway, None);
+            let changed = why == Closed::ListenerChanged;
+            self.ends_by(match changed {
+                true => TunnelEnd::ListenerChanged,
+                false => TunnelEnd::Drain,
+            });
+            self.close_after_answers();
         }
         // Another protocol can't be told, so it may last until the connection is cut.
     }
@@ -140,7 +188,10 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
     fn refuse(&mut self, reason: Reason) {
         match &self.report.stream {
             Some(stream) => stream.close(&self.report.connection.worker.reporter, reason),
-            None => self.close(CloseCode::PolicyViolation, Some(reason)),
+            None => {
+                self.ends_by(TunnelEnd::Refused);
+                self.close(CloseCode::PolicyViolation, Some(reason));
+            }
         }
     }
 
@@ -149,10 +200,8 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         if self.closing.is_some() {
             return;
         }
-        let mut mask = [0; 4];
-        self.report.connection.worker.env.fill(&mut mask);
         let down = self.down.close(close_frame(to_client, None));
-        let up = self.up.close(close_frame(CloseCode::GoingAway, Some(mask)));
+        let up = self.tell_cell();
         self.report.reason = reason;
         let within = if up && down {
             CLOSE_WITHIN
@@ -162,8 +211,28 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         self.closing = Some(Instant::now() + within);
     }
 
+    /// Starts to close a WebSocket that has lost no right. The client is told after the cell's answers
+    /// to what it has sent, usually by the cell's own Close frame.
+    fn close_after_answers(&mut self) {
+        if self.closing.is_some() {
+            return;
+        }
+        self.tell_cell();
+        let tells_client = Instant::now() + ANSWER_WITHIN;
+        self.tells_client = Some(tells_client);
+        self.closing = Some(tells_client + CLOSE_WITHIN);
+    }
+
+    /// `false` if the protocol has no message for it.
+    fn tell_cell(&mut self) -> bool {
+        let mut mask = [0; 4];
+        self.report.connection.worker.env.fill(&mut mask);
+        self.up.close(close_frame(CloseCode::GoingAway, Some(mask)))
+    }
+
     /// Ends the tunnel at once, because one end doesn't read.
-    fn cut(&mut self, reason: Reason) {
+    fn cut(&mut self, end: TunnelEnd, reason: Reason) {
+        self.ends_by(end);
         self.report.reason = Some(reason);
         self.closing = Some(Instant::now());
     }
@@ -177,6 +246,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         match (up, down) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
                 self.report.complete = true;
+                self.ends_by(TunnelEnd::Closed);
                 Poll::Ready(())
             }
             (Poll::Ready(Err(Broken::To(error))), _)
@@ -186,6 +256,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             }
             // The client is gone.
             (Poll::Ready(Err(Broken::From(_))), _) | (_, Poll::Ready(Err(Broken::To(_)))) => {
+                self.ends_by(TunnelEnd::ClientGone);
                 Poll::Ready(())
             }
             (Poll::Pending | Poll::Ready(Ok(())), Poll::Pending)
@@ -194,6 +265,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
     }
 
     fn cell_broke(&mut self, error: &str) {
+        self.ends_by(TunnelEnd::CellGone);
         if self.closing.is_none() {
             let reason = Reason::CellReset;
             health_report::failed(&self.report, &self.lease.pool, reason, error);
@@ -213,11 +285,13 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             if self.closing.is_some_and(|until| until <= now) {
                 return Poll::Ready(());
             }
-            if self.closing.is_none() {
+            if self.tells_client.take_if(|at| *at <= now).is_some() {
+                self.down.close(close_frame(CloseCode::GoingAway, None));
+            } else if self.closing.is_none() {
                 self.check_limits(now);
-                // What was begun goes on at once.
-                cx.waker().wake_by_ref();
             }
+            // What was begun goes on at once.
+            cx.waker().wake_by_ref();
             timer.as_mut().reset(self.next(now));
         }
         Poll::Pending
@@ -230,14 +304,16 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         let moved = self.moved();
         if self.is_half_closed() && moved + CLOSE_WITHIN <= now {
             self.report.complete = self.up.has_closed() && self.down.has_closed();
+            self.ends_by(TunnelEnd::Closed);
             self.closing = Some(now);
         } else if token.is_some_and(|expires| expires <= unix) {
             self.refuse(Reason::ExpiredToken);
         } else if self.down.is_blocked() && self.down.moved() + stall <= now {
-            self.cut(Reason::ClientStalled);
+            self.cut(TunnelEnd::ClientStalled, Reason::ClientStalled);
         } else if self.up.is_blocked() && self.up.moved() + idle <= now {
-            self.cut(Reason::CellTimeoutIdle);
+            self.cut(TunnelEnd::CellStalled, Reason::CellTimeoutIdle);
         } else if moved + idle <= now {
+            self.ends_by(TunnelEnd::Idle);
             self.close(CloseCode::GoingAway, Some(Reason::CellTimeoutIdle));
         }
     }
@@ -255,7 +331,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
     /// When to check the limits again. No limit that begins meanwhile is nearer than the shortest.
     fn next(&self, now: Instant) -> Instant {
         if let Some(until) = self.closing {
-            return until;
+            return self.tells_client.unwrap_or(until);
         }
         let Ends { idle, stall, token } = self.ends;
         let moved = self.moved();
@@ -268,5 +344,26 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             Some(expires) => look.min(now + expires.since(unix)),
             None => look,
         }
+    }
+}
+
+/// Reports the end of a tunnel, also if its task is dropped because its connection is cut.
+impl<E: Env, S: Sink> Drop for Tunnel<E, S> {
+    fn drop(&mut self) {
+        if !self.opened {
+            return;
+        }
+        let connection = &self.report.connection;
+        let cut = || match connection.activity.is_stalled() {
+            true => TunnelEnd::ClientStalled,
+            false => TunnelEnd::Cut,
+        };
+        connection.worker.reporter.emit(&Event::TunnelEnded {
+            listener: &connection.name,
+            peer: connection.origin.address,
+            request_id: self.report.request_id(),
+            protocol: self.protocol(),
+            end: self.end.unwrap_or_else(cut),
+        });
     }
 }

@@ -57,6 +57,28 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("limit", scope.as_str())
             .opt("placement", *placement, Line::show)
             .opt("tenant", *tenant, Line::show),
+        Event::TunnelOpened {
+            listener,
+            peer,
+            request_id,
+            protocol,
+        } => line
+            .str("listener", listener)
+            .addr("peer", *peer)
+            .str("request_id", request_id)
+            .str("protocol", protocol.as_str()),
+        Event::TunnelEnded {
+            listener,
+            peer,
+            request_id,
+            protocol,
+            end,
+        } => line
+            .str("listener", listener)
+            .addr("peer", *peer)
+            .str("request_id", request_id)
+            .str("protocol", protocol.as_str())
+            .str("end", end.as_str()),
         _ => line,
     }
 }

@@ -40,7 +40,9 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::ConnectionClosed { .. }
         | Event::TlsRefused { .. }
         | Event::ShareRefused { .. }
-        | Event::RateLimited { .. } => connections::body(line, event),
+        | Event::RateLimited { .. }
+        | Event::TunnelOpened { .. }
+        | Event::TunnelEnded { .. } => connections::body(line, event),
         Event::Decided { .. }
         | Event::CellBound { .. }
         | Event::Envelope { .. }
