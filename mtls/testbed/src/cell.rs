@@ -29,7 +29,8 @@ use super::serve::{self, Handler, Peer, Rejected};
 use super::websocket;
 
 /// A cell that reports each request to a sink and echoes it as JSON. For `/stream/30`, it sends a
-/// line every quarter of a second for thirty seconds. It sends back what comes over a WebSocket.
+/// line every quarter of a second for thirty seconds. For `/trailers`, it sends the request's trailers
+/// back as its own. It sends back what comes over a WebSocket.
 ///
 /// The sink gets the cell's own account of the requests that reached it. A check that only read the
 /// router's log would have to trust the router.
@@ -43,6 +44,8 @@ struct CellState {
     id: String,
     arrivals: AtomicU64,
     connections: AtomicU64,
+    /// Messages that came over WebSockets.
+    messages: AtomicU64,
     /// Whether its HTTP/2 connections take an extended CONNECT.
     takes_connect: AtomicBool,
     behavior: Mutex<Behavior>,
@@ -203,6 +206,7 @@ impl EchoCell {
                 id: id.to_owned(),
                 arrivals: AtomicU64::new(0),
                 connections: AtomicU64::new(0),
+                messages: AtomicU64::new(0),
                 takes_connect: AtomicBool::new(true),
                 behavior: Mutex::default(),
                 sink: Box::new(sink),
@@ -262,6 +266,11 @@ impl EchoCell {
         self.state.arrivals.load(Ordering::Relaxed)
     }
 
+    /// How many messages came over its WebSockets.
+    pub fn messages(&self) -> u64 {
+        self.state.messages.load(Ordering::Relaxed)
+    }
+
     fn behavior(&self) -> std::sync::MutexGuard<'_, Behavior> {
         let behavior = self.state.behavior.lock();
         behavior.unwrap_or_else(PoisonError::into_inner)
@@ -310,7 +319,10 @@ impl Handler for EchoCell {
 
     async fn talk(&self, upgraded: Upgraded) {
         // The client sees what breaks.
-        let _ = websocket::echo(upgraded).await;
+        let count = || {
+            self.state.messages.fetch_add(1, Ordering::Relaxed);
+        };
+        let _ = websocket::echo(upgraded, count).await;
     }
 
     fn goes_away(&self, nth: u64) -> bool {
@@ -362,7 +374,7 @@ impl Handler for EchoCell {
             Some(verifier) => Some(verifier.0.verify(&head).await),
             None => None,
         };
-        let ended = read(body).await;
+        let (ended, trailers) = read(body).await;
         (self.state.sink)(Report::Ended(&received, &ended));
         if let Some(Err(refused)) = verified {
             return refusal(refused);
@@ -399,7 +411,10 @@ impl Handler for EchoCell {
             CellFault::HalfOpen => future::pending().await,
         };
         response.headers_mut().extend(answer_headers);
-        response
+        match received.path.as_str() {
+            "/trailers" => response.map(|body| body.with_trailers(trailers)),
+            _ => response,
+        }
     }
 }
 
@@ -423,8 +438,9 @@ fn authority(request: &Request<Incoming>) -> Option<String> {
     }
 }
 
-/// Reads a body to its end and discards it.
-async fn read(mut body: Incoming) -> Ended {
+/// Reads a body to its end and discards it. Returns its trailers too.
+async fn read(mut body: Incoming) -> (Ended, HeaderMap) {
+    let mut trailers = HeaderMap::new();
     let mut ended = Ended {
         body_bytes: 0,
         complete: false,
@@ -434,14 +450,15 @@ async fn read(mut body: Incoming) -> Ended {
         match body.frame().await {
             None => {
                 ended.complete = true;
-                return ended;
+                return (ended, trailers);
             }
-            Some(Err(_)) => return ended,
+            Some(Err(_)) => return (ended, trailers),
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     ended.body_bytes += data.len() as u64;
-                } else if let Some(trailers) = frame.trailers_ref() {
-                    ended.trailers = pairs(trailers);
+                } else if let Ok(came) = frame.into_trailers() {
+                    ended.trailers = pairs(&came);
+                    trailers = came;
                 }
             }
         }

@@ -226,12 +226,15 @@ fn accepts(key: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::try_from(accept(key.as_bytes())).ok()
 }
 
-/// Sends everything back that comes, until the client closes.
-pub(super) async fn echo(upgraded: Upgraded) -> io::Result<Option<u16>> {
+/// Sends everything back that comes, until the client closes. Calls `message` for each message.
+pub(super) async fn echo(upgraded: Upgraded, message: impl Fn()) -> io::Result<Option<u16>> {
     let mut socket = WebSocket::new(upgraded, false);
     loop {
         match socket.next().await? {
-            Message::Data(data) => socket.send(&data).await?,
+            Message::Data(data) => {
+                message();
+                socket.send(&data).await?;
+            }
             Message::Close(code) => {
                 // The client may be gone already.
                 let _ = socket.close(code).await;

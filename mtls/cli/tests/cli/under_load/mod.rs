@@ -2,12 +2,16 @@
 //! is upgraded, and drains.
 //!
 //! The clients speak HTTP/1.1 and HTTP/2, on kept and on new connections, with streams that last longer
-//! than the change and with gRPC's trailers. They are as strict as RFC 9110 and RFC 9113 let them be: a
-//! request is sent again only if the router said that it did not process it, or it was never sent.
+//! than the change, with gRPC's trailers in both directions, and over WebSockets. They are as strict as
+//! RFC 9110 and RFC 9113 let them be: a request is sent again only if the router said that it did not
+//! process it, or it was never sent. A WebSocket ends only with a Close frame of code 1001, and every
+//! message that came to the cell is answered before.
+
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,9 +55,9 @@ fn carry_out(plan: &Plan) {
         .enable_all()
         .build()
         .unwrap();
-    let cell = runtime.block_on(cell());
+    let (cell, at) = runtime.block_on(cell());
     let folder = Folder::new();
-    folder.write("registry.json", registry(cell));
+    folder.write("registry.json", registry(at));
     folder.write("cellway.toml", config(0));
     let mut serving = Serving::with(&folder.config(), &[]);
     let admin = serving.address("admin");
@@ -81,7 +85,9 @@ fn carry_out(plan: &Plan) {
     serving.wait("draining");
     load.leave();
     assert_eq!(serving.wait("drained")["abandoned"], 0);
-    load.end(&runtime);
+    let answered = load.end(&runtime);
+    // The cell counts for itself.
+    assert_eq!(cell.messages(), answered, "messages over WebSockets");
 }
 
 fn signal(serving: &Serving, next: Option<&Next>, name: &str) {
@@ -114,16 +120,17 @@ fn config(round: usize) -> String {
     ) + runtime
 }
 
-async fn cell() -> SocketAddr {
+async fn cell() -> (EchoCell, SocketAddr) {
     let any = "127.0.0.1:0".parse().unwrap();
     let listener: TokioListener = TokioEnv::new().bind(any, false).await.unwrap();
     let address = listener.local_addr().unwrap();
     let cell = EchoCell::new("a", |_| ());
+    let serving = cell.clone();
     tokio::spawn(async move {
-        let served = cell.serve(TokioEnv::new(), listener, ServerTls::plain_h2());
+        let served = serving.serve(TokioEnv::new(), listener, ServerTls::plain_h2());
         let _ = served.await;
     });
-    address
+    (cell, address)
 }
 
 fn registry(cell: SocketAddr) -> String {
@@ -147,6 +154,8 @@ enum Kind {
     Stream(Version),
     /// A body and trailers, as gRPC sends them.
     Grpc,
+    /// Messages over a WebSocket, each of which is sent back.
+    WebSocket(Version),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -155,7 +164,7 @@ enum Version {
     Http2,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 9] = [
     Kind::Kept(Version::Http1),
     Kind::Kept(Version::Http2),
     Kind::New(Version::Http1),
@@ -163,6 +172,8 @@ const KINDS: [Kind; 7] = [
     Kind::Stream(Version::Http1),
     Kind::Stream(Version::Http2),
     Kind::Grpc,
+    Kind::WebSocket(Version::Http1),
+    Kind::WebSocket(Version::Http2),
 ];
 
 /// How many clients of each kind there are.
@@ -173,22 +184,23 @@ impl Kind {
         match self {
             Self::Kept(Version::Http1)
             | Self::New(Version::Http1)
-            | Self::Stream(Version::Http1) => Protocol::Http1,
+            | Self::Stream(Version::Http1)
+            | Self::WebSocket(Version::Http1) => Protocol::Http1,
             Self::Kept(Version::Http2)
             | Self::New(Version::Http2)
             | Self::Stream(Version::Http2)
+            | Self::WebSocket(Version::Http2)
             | Self::Grpc => Protocol::Http2,
         }
     }
 
     fn request(self) -> Request {
         let request = match self {
-            Self::Kept(_) | Self::New(_) => Request::get("/"),
+            Self::Kept(_) | Self::New(_) | Self::WebSocket(_) => Request::get("/"),
             Self::Stream(_) => Request::get("/stream/1"),
             Self::Grpc => {
                 let grpc = HeaderValue::from_static("application/grpc");
-                let mut call =
-                    Request::get("/orders.Orders/Put").header(header::CONTENT_TYPE, grpc);
+                let mut call = Request::get("/trailers").header(header::CONTENT_TYPE, grpc);
                 call.method = Method::POST;
                 call.body = Bytes::from_static(b"\0\0\0\0\x02hi");
                 let sum = HeaderName::from_static("x-sum");
@@ -206,9 +218,9 @@ impl Kind {
             return Some(format!("status {}: {text}", answer.status));
         }
         let whole = match self {
-            Self::Kept(_) | Self::New(_) => text.contains("\"cell\""),
+            Self::Kept(_) | Self::New(_) | Self::WebSocket(_) => text.contains("\"cell\""),
             Self::Stream(_) => text.lines().count() >= 4,
-            Self::Grpc => text.contains("x-sum"),
+            Self::Grpc => text.contains("x-sum") && answer.trailers.contains_key("x-sum"),
         };
         (!whole).then(|| format!("not the whole answer: {text}"))
     }
@@ -220,12 +232,18 @@ struct Shared {
     /// The router drains: nobody connects any more. A client stops when its connection ends.
     leaving: AtomicBool,
     served: Mutex<BTreeMap<Kind, usize>>,
+    /// Messages over WebSockets that were sent back.
+    messages: AtomicU64,
     failed: Mutex<Vec<String>>,
 }
 
 impl Shared {
     fn leaves(&self) -> bool {
         self.leaving.load(SeqCst)
+    }
+
+    fn serves(&self, kind: Kind) {
+        *self.served.lock().unwrap().entry(kind).or_default() += 1;
     }
 
     fn fail(&self, kind: Kind, why: impl std::fmt::Display) {
@@ -251,7 +269,14 @@ impl Load {
                 protocol: kind.protocol(),
             };
             let client = Client::new(TokioEnv::new(), target, Duration::from_secs(20));
-            runtime.spawn(async move { run(kind, &client, &shared).await })
+            runtime.spawn(async move {
+                match kind {
+                    Kind::WebSocket(_) => websocket::run(kind, &client, &shared).await,
+                    Kind::Kept(_) | Kind::New(_) | Kind::Stream(_) | Kind::Grpc => {
+                        run(kind, &client, &shared).await
+                    }
+                }
+            })
         });
         let clients = clients.collect();
         Self { shared, clients }
@@ -267,7 +292,7 @@ impl Load {
             KINDS.iter().zip(before).all(|(kind, before)| {
                 let more = match kind {
                     Kind::Stream(_) => 1,
-                    Kind::Kept(_) | Kind::New(_) | Kind::Grpc => more,
+                    Kind::Kept(_) | Kind::New(_) | Kind::Grpc | Kind::WebSocket(_) => more,
                 };
                 count(kind).unwrap_or_default() >= before + more
             })
@@ -278,12 +303,14 @@ impl Load {
         self.shared.leaving.store(true, SeqCst);
     }
 
-    fn end(self, runtime: &tokio::runtime::Runtime) {
+    /// Returns how many messages over WebSockets were sent back.
+    fn end(self, runtime: &tokio::runtime::Runtime) -> u64 {
         for client in self.clients {
             runtime.block_on(client).unwrap();
         }
         let failed = self.shared.failed.lock().unwrap();
         assert!(failed.is_empty(), "{failed:#?}");
+        self.shared.messages.load(SeqCst)
     }
 }
 
@@ -303,10 +330,10 @@ async fn run(kind: Kind, client: &Client<TokioEnv>, shared: &Shared) {
         };
         match exchange(kind, &mut open).await {
             Exchanged::Served => {
-                *shared.served.lock().unwrap().entry(kind).or_default() += 1;
+                shared.serves(kind);
                 connection = Some(open).filter(|_| !matches!(kind, Kind::New(_)));
             }
-            Exchanged::Last => *shared.served.lock().unwrap().entry(kind).or_default() += 1,
+            Exchanged::Last => shared.serves(kind),
             Exchanged::Unprocessed => {}
             Exchanged::Failed(why) => return shared.fail(kind, why),
         }
