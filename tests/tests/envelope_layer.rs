@@ -131,3 +131,29 @@ fn what_a_service_gets_to_see() {
     }
     insta::assert_snapshot!(page);
 }
+
+/// An extended CONNECT (RFC 8441) comes over HTTP/2 only and stands for the `GET` that the router
+/// decided, so the envelope is bound to `GET`. A plain CONNECT stands for nothing else.
+#[test]
+fn an_extended_connect_is_verified_as_a_get() {
+    for (uri, status) in [
+        ("https://shop.example/orders", 200),
+        ("shop.example:443", 403),
+    ] {
+        let verifier = Verifier::new(VerifierSpec {
+            jws: false,
+            hmac: vec![key("eu-1")],
+            ..VerifierSpec::new("eu-1")
+        });
+        let clock = || Unix::from_secs(NOW);
+        let layer = EnvelopeLayer::new(verifier.unwrap(), NoKeys, clock);
+        let mut request = Request::connect(uri).body(()).unwrap();
+        *request.headers_mut() = sealed("eu-1");
+        let mut answer = Box::pin(layer.layer(Backend).call(request));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut context) else {
+            panic!("nothing to wait for");
+        };
+        assert_eq!(answer.status().as_u16(), status, "{uri}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Identity envelopes: which requests get one, what it is valid for, and key rotation.
 
 mod keys;
+mod switch;
 mod world;
 
 use std::time::Duration;

@@ -19,6 +19,7 @@ use cellway_router::settings::{
     Callers, EnvelopeForm, EnvelopeSettings, ListenerSettings, RouterSettings, Serves,
 };
 use cellway_router::{Handle, Router};
+use cellway_service::EnvelopeLayer;
 use cellway_testbed::{Ca, Client, EchoCell, Folder, Protocol, Request, ServerTls, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -130,10 +131,23 @@ impl Sealing {
     }
 
     async fn start(folder: KeyFolder, form: Option<EnvelopeForm>) -> Result<Self, String> {
+        Self::start_over(folder, form, "http").await
+    }
+
+    /// The same with cells that speak this scheme.
+    pub(super) async fn start_over(
+        folder: KeyFolder,
+        form: Option<EnvelopeForm>,
+        scheme: &str,
+    ) -> Result<Self, String> {
         let clients = ca(1);
-        let (a, port_a) = cell("a", ServerTls::plain()).await;
-        let (b, port_b) = cell("b", ServerTls::plain()).await;
-        let mut settings = settings(&clients, &[("a", port_a), ("b", port_b)]);
+        let tls = || match scheme {
+            "h2c" => ServerTls::plain_h2(),
+            _ => ServerTls::plain(),
+        };
+        let (a, port_a) = cell("a", tls()).await;
+        let (b, port_b) = cell("b", tls()).await;
+        let mut settings = settings(&clients, &[("a", port_a), ("b", port_b)], scheme);
         settings.envelope = form.map(|form| folder.settings(form));
         let (env, tls) = (Stepped::new(folder.start), provider());
         let events = EventLog::default();
@@ -224,6 +238,17 @@ impl Sealing {
         KeySet::parse(&answer.body, &Verifier::ALGORITHMS).unwrap()
     }
 
+    /// From now on the cells verify envelopes as a service with the library does.
+    pub(super) async fn cells_verify(&self) {
+        let keys = Arc::new(self.published(Protocol::Http1).await);
+        for cell in &self.cells {
+            let verifier = Verifier::new(VerifierSpec::new(cell.id())).unwrap();
+            let env = self.env.clone();
+            let layer = EnvelopeLayer::new(verifier, keys.clone(), move || env.now());
+            cell.verify_envelopes(layer);
+        }
+    }
+
     /// How many requests have reached a cell.
     pub(super) fn arrivals(&self) -> u64 {
         self.cells.iter().map(EchoCell::arrivals).sum()
@@ -238,7 +263,7 @@ pub(super) async fn refused(cells: &[(&str, u8)]) -> String {
     started.err().expect("it doesn't start")
 }
 
-fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
+fn settings(clients: &Ca, cells: &[(&str, u16)], scheme: &str) -> RouterSettings {
     let document = json!({
         "version": 1,
         "cells": cells.iter().map(|(id, port)| json!({
@@ -246,8 +271,8 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
             // Nobody listens at the first endpoint, so the request, with its envelope, goes to the
             // next one.
             "endpoints": [
-                {"url": "http://127.0.0.1:1"},
-                {"url": format!("http://127.0.0.1:{port}")},
+                {"url": format!("{scheme}://127.0.0.1:1")},
+                {"url": format!("{scheme}://127.0.0.1:{port}")},
             ],
         })).collect::<Vec<_>>(),
         "placements": [{"id": "public", "tier": "t", "cells": ["a"]}],
