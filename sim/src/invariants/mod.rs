@@ -50,6 +50,7 @@ mod true_client;
 mod tunnels;
 mod verified;
 mod waits;
+mod websockets;
 mod withdrawn;
 
 #[cfg(test)]

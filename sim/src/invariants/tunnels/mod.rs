@@ -1,9 +1,9 @@
 //! A WebSocket has no more rights than a request, and is told to close in a drain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::journal::Journal;
+use super::websockets::WebSockets;
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Fact, Life};
 
@@ -14,67 +14,44 @@ use crate::fact::{Answer, Fact, Life};
 /// suspensions.
 #[derive(Debug)]
 pub struct Tunnels {
-    journal: Journal,
+    websockets: WebSockets,
     within: Duration,
-    end_with_token: bool,
     troubles: Vec<(Duration, Duration)>,
-    /// The WebSockets that were forwarded and aren't over, by tag.
-    open: BTreeMap<String, Open>,
-    /// The wall clock of each router at its last decision, and when that was.
-    clocks: BTreeMap<Life, (Duration, Duration)>,
     /// When each draining router closed its listeners.
     closed: BTreeMap<Life, Duration>,
-    /// The tags of requests for a WebSocket.
-    asked: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct Open {
-    life: Life,
-    since: Duration,
-    certificate_expires: Option<Duration>,
-    token_expires: Option<Duration>,
 }
 
 impl Tunnels {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
+            websockets: WebSockets::new(bounds),
             within: bounds.streams_within + bounds.delivery_max,
-            end_with_token: bounds.websockets_end_with_token,
             troubles: bounds.troubles.clone(),
-            open: BTreeMap::new(),
-            clocks: BTreeMap::new(),
             closed: BTreeMap::new(),
-            asked: BTreeSet::new(),
         }
     }
 
     /// Checks what comes back over a WebSocket.
     fn streamed(&self, at: Duration, tag: &str) -> Result<(), String> {
-        let Some(open) = self.open.get(tag) else {
+        let Some(open) = self.websockets.get(tag) else {
             return Ok(());
         };
-        let Some((unix, then)) = self.clocks.get(&open.life) else {
-            return Ok(());
-        };
-        let now = *unix + at.saturating_sub(*then);
-        let token = open.token_expires.filter(|_| self.end_with_token);
-        for (what, expires) in [("certificate", open.certificate_expires), ("token", token)] {
-            if expires.is_some_and(|expires| now > expires + self.within) {
+        let late = self.within;
+        match self.websockets.expired(open, at, Duration::ZERO, late) {
+            Some(what) => {
                 let router = &open.life.router;
-                return Err(format!(
+                Err(format!(
                     "{tag} still hears its cell through {router}, but its {what} has expired"
-                ));
+                ))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Checks that no WebSocket outlives its router's drain.
     fn check_drains(&self, at: Duration) -> Result<(), String> {
-        for (tag, open) in &self.open {
+        for (tag, open) in self.websockets.open() {
             let Some(closed) = self.closed.get(&open.life) else {
                 continue;
             };
@@ -90,7 +67,7 @@ impl Tunnels {
     }
 
     fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) -> Result<(), String> {
-        let Some(open) = self.open.remove(tag) else {
+        let Some(open) = self.websockets.over(tag) else {
             return Ok(());
         };
         match self.closed.get(&open.life) {
@@ -117,43 +94,14 @@ impl Invariant for Tunnels {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        if let Some(passed) = self.journal.passed(at, fact)
-            && passed.sent.websocket
-        {
-            let open = Open {
-                life: passed.decided.life.clone(),
-                since: at,
-                certificate_expires: passed.certificate_expires,
-                token_expires: passed.sent.token.as_ref().map(|token| token.expires),
-            };
-            // The client may have given up before the request arrives.
-            let tag = passed.sent.tag.clone();
-            if self.asked.contains(&tag) {
-                self.open.insert(tag, open);
-            }
-        }
+        self.websockets.observe(at, fact);
         match fact {
-            Fact::Sent(sent) if sent.websocket => {
-                self.asked.insert(sent.tag.clone());
-            }
-            Fact::Decided(decided) => {
-                let clock = (decided.unix, at);
-                self.clocks.insert(decided.life.clone(), clock);
-            }
             Fact::Noted(life, note) if note.kind == "listeners_closed" => {
                 self.closed.insert(life.clone(), at);
             }
-            Fact::Crashed(life) => self.open.retain(|_, open| open.life != *life),
             Fact::Started(life) => self.closed.retain(|of, _| of.router != life.router),
-            Fact::ClientStopped(client) => {
-                let of = format!("{client}-");
-                self.open.retain(|tag, _| !tag.starts_with(&of));
-            }
             Fact::Streamed { tag } => self.streamed(at, tag)?,
-            Fact::Answered { tag, answer } => {
-                self.asked.remove(tag);
-                self.answered(at, tag, answer)?;
-            }
+            Fact::Answered { tag, answer } => self.answered(at, tag, answer)?,
             _ => {}
         }
         self.check_drains(at)

@@ -1,19 +1,31 @@
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
+use crate::fact::Token;
 
-/// A WebSocket is opened, and then these facts follow, a second apart.
+/// A WebSocket is opened, and then these facts follow, a second apart. Its token is valid for an
+/// hour.
 fn fed(certificate: Option<Duration>, more: &[Fact]) -> Result<(), String> {
+    opened_with(true, token("main"), certificate, more)
+}
+
+/// The same with this token, which ends the WebSocket or doesn't.
+fn opened_with(
+    end_with_token: bool,
+    token: Token,
+    certificate: Option<Duration>,
+    more: &[Fact],
+) -> Result<(), String> {
     let bounds = Bounds {
         streams_within: SECOND * 2,
         delivery_max: SECOND,
-        websockets_end_with_token: true,
+        websockets_end_with_token: end_with_token,
         ..with_settings(super::super::RouterSettings::default())
     };
     let opened = [
         sent_with("t", "acme", |sent| {
             sent.websocket = true;
-            sent.token = Some(token("main"));
+            sent.token = Some(token);
         }),
         Fact::Presented {
             tag: "t".to_owned(),
@@ -58,6 +70,19 @@ fn notices_a_websocket_that_outlives_its_certificate() {
     let why = fed(Some(EPOCH + SECOND), &heard).unwrap_err();
     assert!(why.contains("its certificate has expired"), "{why}");
     assert_eq!(fed(Some(EPOCH + SECOND * 20), &heard), Ok(()));
+}
+
+#[test]
+fn notices_a_websocket_that_outlives_its_token_if_a_setting_ends_it() {
+    let heard: Vec<Fact> = (0..9).map(|_| heard()).collect();
+    let short = || Token {
+        expires: EPOCH + SECOND,
+        ..token("main")
+    };
+    let why = opened_with(true, short(), None, &heard).unwrap_err();
+    assert!(why.contains("its token has expired"), "{why}");
+    assert_eq!(opened_with(false, short(), None, &heard), Ok(()));
+    assert_eq!(opened_with(true, token("main"), None, &heard), Ok(()));
 }
 
 #[test]
