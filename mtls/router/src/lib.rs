@@ -16,6 +16,7 @@ pub mod envelope;
 mod error;
 pub mod explain;
 mod finding;
+mod health_service;
 mod lock;
 pub mod network;
 mod observe;

@@ -133,6 +133,11 @@ impl ViewCell {
         }
     }
 
+    /// Waits for the next view, after this was first polled.
+    pub(crate) async fn published(&self) {
+        self.published.notified().await;
+    }
+
     /// Sends a message to control. `false` if its inbox is full or it is gone.
     pub(crate) fn tell(&self, message: ToControl) -> bool {
         self.to_control.try_send(message).is_ok()

@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
+use cellway_router::admin::Admin;
+use cellway_router::metrics::Metrics;
 use cellway_testbed::Signer;
 use cellway_tests::pki::Pki;
 use cellway_tests::python;
@@ -123,5 +126,62 @@ async fn every_call_ends_as_without_the_router() {
     let gone = outcomes(&python, &[&plain, &token]).await;
     for (name, outcome) in gone {
         assert!(outcome.contains("UNAVAILABLE"), "{name}: {outcome}");
+    }
+}
+
+const AUTHORIZER: &str = r#"
+[[listener]]
+name = "envoy"
+bind = "127.0.0.1:0"
+serves = "ext_authz"
+callers = "loopback"
+"#;
+
+/// Catches: a health service that real clients don't understand, and a watch that isn't told of a drain
+/// or holds it up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "installs grpcio"]
+async fn the_router_tells_its_own_health() {
+    let python = python::with(env!("CARGO_TARGET_TMPDIR"), "grpc", PACKAGES);
+    let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
+    world.configure(&format!("{}{AUTHORIZER}", world.config()));
+    let router = world.router().await;
+    router.handle.ready().await;
+    let health = Admin::bind_health(TokioEnv::new(), "127.0.0.1:0".parse().unwrap());
+    let health = health.await.unwrap();
+    let at = [router.listener("envoy"), health.address()];
+    let subject = router.handle.clone();
+    TokioEnv::new().spawn(async move { match health.serve(subject, Metrics::new()).await {} });
+
+    let asking = at.map(|at| {
+        let mut command = Command::new(&python);
+        command.arg(script("health.py")).arg(at.to_string());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        (BufReader::new(child.stdout.take().unwrap()).lines(), child)
+    });
+    let before = TokioEnv::new().heavy(move || {
+        asking.map(|(mut lines, child)| {
+            let said: Vec<String> = lines.by_ref().take(6).map(Result::unwrap).collect();
+            (said, lines, child)
+        })
+    });
+    let asking = before.await;
+    let drained = router.handle.drain(Duration::from_secs(60)).await;
+    assert_eq!(drained.abandoned, 0);
+    for (mut said, lines, mut child) in asking {
+        said.extend(lines.map(Result::unwrap));
+        assert!(child.wait().unwrap().success(), "{said:#?}");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said.join("\n"), @r"
+            check of '': SERVING
+            check of 'envoy.service.auth.v3.Authorization': SERVING
+            check of 'nothing': NOT_FOUND
+            watch of 'nothing': SERVICE_UNKNOWN
+            list: UNIMPLEMENTED
+            watch: SERVING
+            watch: NOT_SERVING
+            watch ended: UNAVAILABLE
+            ");
+        }
     }
 }

@@ -24,8 +24,10 @@ pub(crate) struct Drain {
     /// When the drain began, and how long connections without a request stay open. Set before
     /// `draining`.
     idle: OnceLock<(Instant, Duration)>,
-    /// Notified at each step, and after a reload.
+    /// Notified at each step but the announcement, and after a reload.
     changed: Notify,
+    /// Notified when the drain is announced and when it begins.
+    stepped: Notify,
     /// The open connections of all listeners, and the sockets that may still give one.
     connections: AtomicUsize,
     /// Notified when the last of them is gone.
@@ -56,7 +58,9 @@ impl Drain {
 
     /// Announces the drain. `false` if it was announced before.
     pub(crate) fn announce(&self) -> bool {
-        !self.announced.swap(true, Ordering::AcqRel)
+        let first = !self.announced.swap(true, Ordering::AcqRel);
+        self.stepped.notify_waiters();
+        first
     }
 
     /// Begins the drain: from now on no connection is accepted. `false` if it had begun before.
@@ -66,7 +70,13 @@ impl Drain {
         self.announce();
         let first = !self.draining.swap(true, Ordering::AcqRel);
         self.changed.notify_waiters();
+        self.stepped.notify_waiters();
         first
+    }
+
+    /// Waits until the drain is announced or begins, after this was first polled.
+    pub(crate) async fn stepped(&self) {
+        self.stepped.notified().await;
     }
 
     /// Until when a connection that has had no request in flight since `since` stays open. `None`

@@ -20,6 +20,7 @@ mod origin;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 mod rates;
+pub(crate) mod readiness;
 mod record;
 mod replay_cache;
 pub(crate) mod router_state;

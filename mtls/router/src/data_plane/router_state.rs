@@ -9,6 +9,7 @@ use crate::data_plane::opening::Opening;
 use crate::data_plane::pool::Bulkheads;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::sockets::Sockets;
+use crate::observe::ready::ReadyLatch;
 use crate::settings::DrainTimes;
 use crate::shares::Holders;
 use crate::view::ViewCell;
@@ -25,6 +26,8 @@ pub(crate) struct RouterState {
     pub(crate) replay_cache: Arc<ShardedReplayCache>,
     pub(crate) drain: Arc<Drain>,
     pub(crate) opening: Arc<Opening>,
+    /// Whether the router was ever ready.
+    pub(crate) latch: Arc<ReadyLatch>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) sockets: Arc<Sockets>,
 }
@@ -47,6 +50,7 @@ impl RouterState {
             replay_cache: Arc::default(),
             drain,
             opening: Arc::new(opening),
+            latch: Arc::default(),
             admission: Arc::new(admission),
             sockets: Arc::new(sockets),
         }

@@ -12,6 +12,7 @@ use crate::data_plane::buckets::Buckets;
 use crate::data_plane::date::DateCache;
 use crate::data_plane::drain::Drain;
 use crate::data_plane::pool::Pools;
+use crate::data_plane::readiness::RouterReadiness;
 use crate::data_plane::router_state::RouterState;
 use crate::data_plane::streams::Streams;
 use crate::observe::Reporter;
@@ -34,6 +35,8 @@ pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) pools: Pools,
     pub(crate) streams: Arc<Streams>,
     pub(crate) date: DateCache,
+    /// What the gRPC health service says.
+    pub(crate) readiness: Arc<RouterReadiness<E>>,
     /// Places for request bodies that are kept to be sent again.
     pub(crate) kept_bodies: Arc<Bound>,
     ids: Ids,
@@ -46,6 +49,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
         let seed = u64::from_le_bytes(seed);
         router.holders.key(seed);
         router.buckets.key(seed);
+        let readiness = Arc::new(RouterReadiness::new(router, clock.clone()));
         let reporter = Reporter::new(clock, sink);
         let authorizer = Authorizer::new(
             router.views.clone(),
@@ -68,6 +72,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
             pools: Pools::new(router.bulkheads.clone()),
             streams: Arc::default(),
             date: DateCache::default(),
+            readiness,
             kept_bodies: Arc::default(),
             ids,
         }

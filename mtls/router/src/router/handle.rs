@@ -20,15 +20,17 @@ use crate::config::Config;
 use crate::control_plane::apply::Applier;
 use crate::control_plane::driver::Command;
 use crate::control_plane::reload::Reloader;
+use crate::data_plane::readiness::RouterReadiness;
 use crate::data_plane::router_state::RouterState;
 use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::error::{ReloadError, StartError};
+use crate::health_service::Readiness;
 use crate::observe::Reporter;
 use crate::observe::admin::{Admin, Overview};
 use crate::observe::debug::{AskedCells, CellsOnPage, EndpointsPage, SnapshotPage};
 use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
-use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
+use crate::observe::ready::{Mismatches, Status, is_ready};
 use crate::settings::{DrainTimes, RouterSettings};
 use crate::tls::{CertificateDates, ListDates};
 use crate::view::View;
@@ -61,8 +63,6 @@ struct Running<E: Env, S> {
     applier: Arc<Applier<E, S>>,
     commands: mpsc::Sender<Command>,
     addresses: Vec<(Arc<str>, SocketAddr)>,
-    /// Whether the router was ever ready.
-    latch: ReadyLatch,
     /// Where policy and registry don't fit together, for `/readyz`.
     mismatches: Mismatches,
 }
@@ -86,7 +86,6 @@ impl<E: Env, S: Sink> Handle<E, S> {
             applier,
             commands,
             addresses,
-            latch: ReadyLatch::default(),
             mismatches: Mismatches::default(),
         }))
     }
@@ -174,7 +173,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     pub fn status(&self) -> Status {
         let (view, now) = (self.0.state.views.current(), self.0.reporter.now());
         let (config, snapshot) = (&view.config, &view.snapshot);
-        let ready = self.0.latch.check(snapshot, now.mono);
+        let ready = self.0.state.latch.check(snapshot, now.mono);
         let sealer = config.sealer.as_ref();
         let registry = snapshot.registry.as_deref();
         Status::new(snapshot, now, ready, self.is_draining())
@@ -280,6 +279,11 @@ pub struct Drained {
 impl<E: Env, S: Sink> Overview for Handle<E, S> {
     fn status(&self) -> Status {
         self.status()
+    }
+
+    fn readiness(&self) -> Arc<dyn Readiness> {
+        let clock = self.clock().clone();
+        Arc::new(RouterReadiness::new(&self.0.state, clock))
     }
 
     fn metrics(&self, metrics: &Metrics) -> String {

@@ -30,6 +30,7 @@ mod forward;
 mod frames;
 mod grpc;
 mod health_checks;
+mod health_service;
 mod identity;
 mod idle_http1;
 mod idle_http2;

@@ -17,6 +17,7 @@ use super::Form;
 use crate::data_plane::authz::Refused;
 use crate::data_plane::proxy::answer::{self, Wants};
 use crate::data_plane::proxy::{Answer, Report, ResponseBody};
+use crate::health_service::{self, Call};
 use crate::observe::event::{Owner, Sink};
 use crate::view::View;
 
@@ -155,6 +156,19 @@ pub(super) fn deny<E: Env, S: Sink>(
         )]))),
     };
     send(report, form, &response, (http, said))
+}
+
+/// Answers a call of the health service.
+pub(super) fn health<E: Env, S: Sink>(
+    report: Report<E, S>,
+    call: Call,
+    body: &[u8],
+) -> Answer<E, S> {
+    let readiness = report.connection.worker.readiness.clone();
+    let (head, body) = health_service::answer(call, body, readiness).into_parts();
+    let (report, mut response) = begun(report, head.status);
+    response.headers_mut().extend(head.headers);
+    response.map(|()| ResponseBody::health(report, body))
 }
 
 /// In Envoy's plain form, the answer's own header fields are the fields to set.

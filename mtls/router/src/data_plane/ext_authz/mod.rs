@@ -6,6 +6,9 @@
 //! the answer is an HTTP status: 200 allows the request, and any other status refuses it. If
 //! something is wrong with the check itself, the answer is an error and never allows the request.
 //! An Envoy with `failure_mode_allow: false` then refuses the request.
+//!
+//! The listener also answers gRPC's [health service](crate::health_service) about the router itself,
+//! because an Envoy checks the health of its authorizer there.
 
 mod answer;
 mod caller;
@@ -37,6 +40,7 @@ use crate::data_plane::rates::{self, Limits};
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
 use crate::envelope;
+use crate::health_service::Call;
 use crate::observe::event::Sink;
 
 /// The path of the gRPC method.
@@ -138,7 +142,15 @@ async fn answered<E: Env, S: Sink>(
     if let Err(unfit) = well_formed::well_formed(&head) {
         return from_router(report, config.header_rules(), &unfit.into(), &asking);
     }
-    let asked = match caller::check(&report.connection, &config) {
+    let checked = caller::check(&report.connection, &config);
+    if let (Ok(()), Some(call)) = (&checked, Call::of(&head)) {
+        let limit = config.listener(report.connection.listener).timeouts.header;
+        return match whole(limit, unread).await {
+            Ok(body) => answer::health(report, call, &body),
+            Err(refused) => from_router(report, config.header_rules(), &refused, &asking),
+        };
+    }
+    let asked = match checked {
         Ok(()) => asked(&report, &config, head, unread).await,
         Err(refused) => Err(refused),
     };

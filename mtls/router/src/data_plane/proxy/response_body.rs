@@ -22,6 +22,7 @@ use crate::data_plane::activity::Activity;
 use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::streams::Side;
+use crate::health_service;
 use crate::observe::event::Sink;
 
 /// A body from the cell or from the router itself to the client. Boxed, because hyper moves a body
@@ -38,6 +39,8 @@ enum Source {
     Router(Option<Bytes>),
     /// A gRPC message. The trailers after it end the answer.
     Grpc(Option<Bytes>),
+    /// An answer of the router's own health service, which may last.
+    Health(Box<health_service::Body>),
     Cell(CellBody),
     Ended,
 }
@@ -70,6 +73,16 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
     /// One framed gRPC message, and the status `OK`.
     pub(crate) fn grpc(report: Report<E, S>, message: Bytes) -> Self {
         Self::new(report, Source::Grpc(Some(message)))
+    }
+
+    /// An answer of the router's own health service.
+    pub(crate) fn health(report: Report<E, S>, body: health_service::Body) -> Self {
+        let ended = body.is_end_stream();
+        let mut this = Self::new(report, Source::Health(Box::new(body)));
+        if ended {
+            this.0.finish();
+        }
+        this
     }
 
     /// No body, and no end to report: a tunnel follows.
@@ -182,6 +195,44 @@ impl<E: Env, S: Sink> Answering<E, S> {
         let mut trailers = HeaderMap::with_capacity(1);
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         Frame::trailers(trailers)
+    }
+
+    /// The next frame of the health service's answer.
+    fn poll_health(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Health(body) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut **body).poll_frame(cx);
+        let frame = match polled {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(never))) => match never {},
+            Poll::Ready(None) => {
+                self.finish();
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                if let Some(report) = &self.report {
+                    report.turns.client_waits();
+                }
+                return Poll::Pending;
+            }
+        };
+        let frame = match frame.into_data() {
+            Ok(data) => {
+                if let Some(report) = &self.report {
+                    report.turns.client_has_the_turn(data.len());
+                }
+                self.own(data)
+            }
+            Err(trailers) => {
+                self.finish();
+                trailers
+            }
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     /// The next frame of a cell's answer.
@@ -374,6 +425,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                 let frame = message.map(|message| this.own(message));
                 Poll::Ready(Some(Ok(frame.unwrap_or_else(|| this.grpc_ok()))))
             }
+            Source::Health(_) => this.poll_health(cx),
             Source::Cell(_) => this.poll_cell(cx),
         }
     }
@@ -383,6 +435,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             Source::Ended => true,
             Source::Router(text) => text.is_none(),
             Source::Grpc(_) => false,
+            Source::Health(body) => body.is_end_stream(),
             Source::Cell(body) => body.is_over(),
         }
     }
@@ -393,7 +446,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             Source::Router(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }
-            Source::Grpc(_) => SizeHint::default(),
+            Source::Grpc(_) | Source::Health(_) => SizeHint::default(),
             Source::Cell(body) => body.incoming.size_hint(),
         }
     }

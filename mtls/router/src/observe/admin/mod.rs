@@ -1,4 +1,5 @@
-//! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`.
+//! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`, and gRPC's
+//! [health service](crate::health_service).
 //!
 //! There may be two listeners. The admin listener serves all pages, and also the public keys of
 //! envelopes for services on the same machine. It binds loopback only, because it authenticates
@@ -8,6 +9,7 @@
 //! ([`shares`](crate::shares)).
 
 mod query;
+mod serving;
 
 use std::convert::Infallible;
 use std::io;
@@ -23,16 +25,14 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use self::query::Query;
 use crate::envelope::{self, Page};
 use crate::error::BindError;
+use crate::health_service::Readiness;
 use crate::observe::debug::{AskedCells, EndpointsPage, SnapshotPage};
 use crate::observe::metrics::Metrics;
 use crate::observe::ready::Status;
@@ -165,21 +165,9 @@ impl<E: Env> Admin<E> {
             let Some(place) = places.take(peer.ip()) else {
                 continue;
             };
-            let pages = Arc::clone(&pages);
+            let (env, pages) = (self.env.clone(), Arc::clone(&pages));
             self.env.spawn(async move {
-                let service = service_fn(|request| {
-                    let pages = Arc::clone(&pages);
-                    async move { Ok::<_, Infallible>(pages.answer(&request).await) }
-                });
-                let connection = http1::Builder::new()
-                    .auto_date_header(false)
-                    // An idle connection would take a place that others need.
-                    .keep_alive(false)
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .serve_connection(TokioIo::new(stream), service);
-                // Nobody here needs to know whether the connection ended well.
-                let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+                serving::serve(env, stream, pages).await;
                 drop((place, permit));
             });
         }
@@ -190,6 +178,8 @@ impl<E: Env> Admin<E> {
 pub(crate) trait Overview: Send + Sync + 'static {
     /// The status for `/readyz`.
     fn status(&self) -> Status;
+    /// What the gRPC health service says.
+    fn readiness(&self) -> Arc<dyn Readiness>;
     /// The text for `/metrics`, with these counters in it.
     fn metrics(&self, metrics: &Metrics) -> String;
     /// The page for `/debug/snapshot`, with what the registry says about a tenant.

@@ -175,6 +175,11 @@ impl TenantStatus {
     }
 }
 
+/// Whether a router serves whose listeners are open: its [`Status`] would be `ready`.
+pub(crate) fn serves(snapshot: &Snapshot, now: Mono, ready: bool, draining: bool) -> bool {
+    word(draining, ready, TenantStatus::of(snapshot, now)) == READY
+}
+
 /// The status in one word.
 fn word(draining: bool, ready: bool, tenants: TenantStatus) -> &'static str {
     match (draining, ready, tenants) {
@@ -182,10 +187,13 @@ fn word(draining: bool, ready: bool, tenants: TenantStatus) -> &'static str {
         // A ready router keeps serving without its sources until this limit. After that, a router
         // that can still reach its control plane must get the requests.
         (false, true, TenantStatus::Expired) => "failed",
-        (false, true, _) => "ready",
+        (false, true, _) => READY,
         (false, false, _) => "starting",
     }
 }
+
+/// The word of a router that serves.
+const READY: &str = "ready";
 
 /// What an operator should not overlook in the snapshot. `left`: the seconds until tenant status is
 /// too old.

@@ -1,0 +1,215 @@
+//! The gRPC health service that the router answers about itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_env::Env;
+use cellway_env::tokio::TokioEnv;
+use cellway_envoy::grpc;
+use cellway_envoy::health::{
+    CHECK_PATH, HealthCheckRequest, HealthCheckResponse, ServingStatus, WATCH_PATH,
+};
+use cellway_router::admin::Admin;
+use cellway_router::metrics::Metrics;
+use cellway_router::settings::{
+    Callers, DrainTimes, ListenerSettings, RegistryLocation, RouterSettings, Serves, Sources,
+};
+use cellway_router::{Handle, Router};
+use cellway_testbed::{Answer, Client, Folder, Protocol, Request, ServerTls, Target};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::json;
+
+use crate::suspension::soon;
+use crate::world::{
+    EventLog, PATIENCE, World, body, cell, plain, plain_endpoint, provider, registry, start,
+};
+
+const AUTHORIZER: &str = "envoy.service.auth.v3.Authorization";
+
+/// Plain settings with a listener for external authorization too.
+fn asked(mut settings: RouterSettings) -> RouterSettings {
+    let policy = settings.listeners[0].policy;
+    let envoy = ListenerSettings::new("envoy", "127.0.0.1:0".parse().unwrap(), policy);
+    settings.listeners.push(ListenerSettings {
+        serves: Serves::ExtAuthz(Callers::Loopback),
+        ..envoy
+    });
+    settings
+}
+
+/// The address of a health listener for this router.
+async fn health(handle: &Handle<TokioEnv, EventLog>) -> SocketAddr {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let admin = Admin::bind_health(TokioEnv::new(), any).await.unwrap();
+    let (address, handle) = (admin.address(), handle.clone());
+    TokioEnv::new().spawn(async move { match admin.serve(handle, Metrics::new()).await {} });
+    address
+}
+
+fn client(at: SocketAddr, protocol: Protocol) -> Client<TokioEnv> {
+    let target = Target {
+        host: at.ip().to_string(),
+        port: at.port(),
+        tls: None,
+        protocol,
+    };
+    Client::new(TokioEnv::new(), target, PATIENCE)
+}
+
+fn call(path: &str, service: &str) -> Request {
+    let service = service.to_owned();
+    Request {
+        method: Method::POST,
+        body: grpc::write(&HealthCheckRequest { service }),
+        ..Request::get(path)
+    }
+    .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
+}
+
+/// The statuses in an answer, and the status of the call.
+fn said(answer: &Answer) -> (Vec<ServingStatus>, String) {
+    assert_eq!(answer.status, StatusCode::OK);
+    let (mut rest, mut statuses) = (&answer.body[..], Vec::new());
+    while !rest.is_empty() {
+        let length = 5 + usize::from(rest[4]);
+        let message: HealthCheckResponse = grpc::read(&rest[..length]).unwrap();
+        statuses.push(message.status());
+        rest = &rest[length..];
+    }
+    let trailers = match answer.trailers.is_empty() {
+        true => &answer.headers,
+        false => &answer.trailers,
+    };
+    (
+        statuses,
+        trailers["grpc-status"].to_str().unwrap().to_owned(),
+    )
+}
+
+async fn ask(at: SocketAddr, path: &str, service: &str) -> (Vec<ServingStatus>, String) {
+    let answer = client(at, Protocol::Http2).send(call(path, service)).await;
+    said(&answer.unwrap())
+}
+
+async fn world() -> (World, [SocketAddr; 2]) {
+    let (_cell, port) = cell("a", ServerTls::plain_h2()).await;
+    let world = start(asked(plain(registry(plain_endpoint("h2c", port))))).await;
+    let at = [world.handle.addresses()[1].1, health(&world.handle).await];
+    (world, at)
+}
+
+#[tokio::test]
+async fn the_router_answers_about_itself_where_nobody_is_proxied() {
+    let (world, at) = world().await;
+    for at in at {
+        let serving = (vec![ServingStatus::Serving], "0".to_owned());
+        assert_eq!(ask(at, CHECK_PATH, "").await, serving);
+        assert_eq!(ask(at, CHECK_PATH, AUTHORIZER).await, serving);
+        assert_eq!(
+            ask(at, CHECK_PATH, "orders").await,
+            (vec![], "5".to_owned())
+        );
+        let list = "/grpc.health.v1.Health/List";
+        assert_eq!(ask(at, list, "").await, (vec![], "12".to_owned()));
+    }
+    // On other listeners it is a call like any other.
+    let public = world.client(Protocol::Http2);
+    let answer = public.send(call(CHECK_PATH, "")).await.unwrap();
+    assert_eq!(body(&answer)["path"], CHECK_PATH);
+}
+
+/// Catches: a health listener that speaks only one version, or whose pages need gRPC's.
+#[tokio::test]
+async fn the_health_listener_answers_its_pages_over_both_versions() {
+    let (_world, [_, at]) = world().await;
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let client = client(at, protocol);
+        let ready = client.send(Request::get("/readyz")).await.unwrap();
+        assert_eq!(ready.status, StatusCode::OK, "{protocol:?}");
+        assert_eq!(body(&ready)["status"], "ready");
+        let wrong = client.send(call("/orders.Orders/Put", "")).await.unwrap();
+        assert_eq!(wrong.status, StatusCode::METHOD_NOT_ALLOWED, "{protocol:?}");
+    }
+    let long = Request {
+        body: Bytes::from(vec![0; 1 << 16]),
+        ..call(CHECK_PATH, "")
+    };
+    let answer = client(at, Protocol::Http2).send(long).await.unwrap();
+    assert_eq!(said(&answer), (vec![], "8".to_owned()));
+}
+
+/// Catches: a watch that isn't told, and one that holds the drain up until its deadline.
+#[tokio::test]
+async fn a_watch_is_told_of_a_drain_and_ends_with_it() {
+    for which in 0..2 {
+        let (world, at) = world().await;
+        let at = at[which];
+        let mut connection = client(at, Protocol::Http2).connect().await.unwrap();
+        let (told, seen) = tokio::sync::oneshot::channel();
+        let mut told = Some(told);
+        let watch = connection.send_and_watch(call(WATCH_PATH, ""), || {
+            if let Some(told) = told.take() {
+                told.send(()).unwrap();
+            }
+        });
+        let drain = async {
+            soon(seen).await.unwrap();
+            let times = DrainTimes {
+                delay: Duration::from_millis(200),
+                ..Duration::from_secs(60).into()
+            };
+            world.handle.drain(times).await
+        };
+        let (answer, drained) = tokio::join!(watch, drain);
+        let both = vec![ServingStatus::Serving, ServingStatus::NotServing];
+        assert_eq!(said(&answer.unwrap()), (both, "14".to_owned()));
+        assert_eq!(drained.abandoned, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_router_that_is_not_ready_does_not_serve_until_it_is() {
+    let folder = Folder::generate();
+    // No registry, so the router isn't ready.
+    folder.write("late.json", "{}");
+    let mut settings = asked(plain(registry(json!([]))));
+    settings.sources = Sources::new(RegistryLocation::File(folder.path("late.json")));
+    let tls = provider();
+    let events = EventLog::default();
+    let router = Router::builder(TokioEnv::new(), settings, tls.crypto, tls.time, events);
+    let handle = router.open_wait(Duration::ZERO).start().await.unwrap();
+    soon(handle.opened()).await.unwrap();
+    let at = [handle.addresses()[1].1, health(&handle).await];
+    for at in at {
+        let (statuses, code) = ask(at, CHECK_PATH, "").await;
+        assert_eq!(
+            (statuses, code.as_str()),
+            (vec![ServingStatus::NotServing], "0")
+        );
+    }
+    let watches = at.map(|at| async move {
+        let mut connection = client(at, Protocol::Http2).connect().await.unwrap();
+        connection.send(call(WATCH_PATH, "")).await.unwrap()
+    });
+    let [first, second] = watches;
+    let changes = async {
+        let document = registry(plain_endpoint("http", 1));
+        folder.write("late.json", &document[..]);
+        handle.reload().await.unwrap();
+        soon(handle.ready()).await;
+        for at in at {
+            while ask(at, CHECK_PATH, "").await.0 != [ServingStatus::Serving] {}
+        }
+        handle.drain(Duration::from_secs(60)).await
+    };
+    let (first, second, drained) = tokio::join!(first, second, changes);
+    assert_eq!(drained.abandoned, 0);
+    for answer in [first, second] {
+        let (statuses, code) = said(&answer);
+        // A watch that begins late sees no more than the end of it.
+        assert_eq!(statuses.last(), Some(&ServingStatus::NotServing));
+        assert_eq!(code, "14");
+    }
+}
