@@ -13,6 +13,8 @@ pub struct Guard {
     /// The request that the next answer belongs to.
     asked: Option<RequestKind>,
     heads: u64,
+    /// Whether the last step passed the head of an interim answer.
+    interim: bool,
 }
 
 /// The request that an answer belongs to. It decides whether the answer has a body.
@@ -86,6 +88,7 @@ impl Guard {
             state: State::Head(Head::default()),
             asked: None,
             heads: 0,
+            interim: false,
         }
     }
 
@@ -120,10 +123,21 @@ impl Guard {
 
     /// Checks all bytes that haven't passed. They must begin after the last byte that passed.
     pub fn scan(&mut self, bytes: &[u8]) -> Scan {
+        self.scan_for(bytes, |_| ())
+    }
+
+    /// As [`scan`](Self::scan). Calls `interim` with the head of each interim answer (RFC 9110, section
+    /// 15.2) that may pass.
+    pub fn scan_for(&mut self, bytes: &[u8], mut interim: impl FnMut(&[u8])) -> Scan {
         let mut pass = 0;
         loop {
             match self.step(&bytes[pass..]) {
-                Ok(Step::Pass(more)) => pass += more,
+                Ok(Step::Pass(more)) => {
+                    if std::mem::take(&mut self.interim) {
+                        interim(&bytes[pass..pass + more]);
+                    }
+                    pass += more;
+                }
                 Ok(Step::More) => return Scan { pass, found: None },
                 Err(found) => {
                     self.state = State::Ended(found);
@@ -211,7 +225,10 @@ impl Guard {
                 // The bytes of the other protocol follow. The code that reads the answer refuses it
                 // if the router didn't ask to switch.
                 101 => return State::UntilClose,
-                100..200 => return State::Head(Head::default()),
+                100..200 => {
+                    self.interim = true;
+                    return State::Head(Head::default());
+                }
                 _ => {}
             }
             let asked = self.asked.take();

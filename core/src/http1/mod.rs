@@ -24,11 +24,13 @@ mod body;
 mod error;
 mod guard;
 mod head;
+mod interim;
 mod octets;
 
 pub use self::error::MessageError;
 pub use self::guard::{Found, Guard, RequestKind, Scan};
 pub use self::head::check_target;
+pub use self::interim::Interim;
 
 /// The most bytes of a request's head, and of its trailer section.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -446,3 +446,45 @@ fn a_request_with_a_body_does_not_switch() {
         assert!(!guard.asks_to_switch(), "{bytes}");
     }
 }
+
+/// The interim answers that a guard finds, and what a proxy passes on of each.
+fn interims(bytes: &str) -> Vec<Option<String>> {
+    let mut guard = Guard::answers(Limits::default());
+    guard.expect_answer_to(RequestKind::Other);
+    let mut found = Vec::new();
+    let scanned = guard.scan_for(bytes.as_bytes(), |head| {
+        found.push(Interim::read(head).map(|interim| {
+            let mut bytes = Vec::new();
+            interim.write(&mut bytes);
+            String::from_utf8(bytes).unwrap()
+        }));
+    });
+    assert_eq!(scanned.found, None);
+    found
+}
+
+#[test]
+fn interim_answers_are_passed_on_without_a_length() {
+    let answers = "HTTP/1.1 103 Hints\r\nlink: </a>\r\nLink:  </b> \r\ncontent-length: 3\r\n\r\n\
+                   HTTP/1.1 102\r\ntransfer-encoding: chunked\r\nupgrade: x\r\n\r\n\
+                   HTTP/1.1 199 Own words\r\nx:\r\n\r\n\
+                   HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let passed = [
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nlink: </b>\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\n\r\n",
+        "HTTP/1.1 199 \r\nx: \r\n\r\n",
+    ];
+    assert_eq!(interims(answers), passed.map(|head| Some(head.to_owned())));
+}
+
+/// Catches: a second answer to the router's own `100 Continue`, and a final answer or a switch that is
+/// taken for an interim answer.
+#[test]
+fn neither_100_nor_101_is_passed_on() {
+    assert_eq!(interims("HTTP/1.1 100 Continue\r\n\r\n"), [None]);
+    for status in ["101 Switching Protocols", "200 OK", "204 No Content"] {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        assert!(interims(&head).is_empty(), "{status}");
+        assert_eq!(Interim::read(head.as_bytes()), None, "{status}");
+    }
+}

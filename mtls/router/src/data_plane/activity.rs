@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::data_plane::http1::Interims;
 use crate::settings::ClientTimeouts;
 
 const FIRST_BYTE: u8 = 0;
@@ -44,6 +45,8 @@ pub(crate) struct Activity {
     reset: AtomicBool,
     /// Whether the last request was answered before its body was read.
     unread: AtomicBool,
+    /// The interim answers that wait for the client, over HTTP/1.1.
+    interims: Interims,
 }
 
 /// The phase of a connection.
@@ -75,7 +78,13 @@ impl Activity {
             body_comes: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             unread: AtomicBool::new(false),
+            interims: Interims::default(),
         }
+    }
+
+    /// The interim answers that wait for the client.
+    pub(crate) fn interims(&self) -> &Interims {
+        &self.interims
     }
 
     /// Notes that bytes came.

@@ -34,6 +34,7 @@ mod health_service;
 mod identity;
 mod idle_http1;
 mod idle_http2;
+mod interim;
 mod listener_changed;
 mod malformed;
 mod memory;

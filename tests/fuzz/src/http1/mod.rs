@@ -1,6 +1,6 @@
 //! The guard over the bytes of HTTP/1.1 connections.
 
-use cellway_core::http1::{Found, Guard, Limits, RequestKind};
+use cellway_core::http1::{Found, Guard, Interim, Limits, RequestKind};
 
 mod reader;
 
@@ -38,7 +38,7 @@ fn feed(mut guard: Guard, data: &[u8], size: usize) -> (usize, Option<Found>) {
     let (mut passed, mut shown) = (0, 0);
     while shown < data.len() {
         shown = (shown + size).min(data.len());
-        let scanned = guard.scan(&data[passed..shown]);
+        let scanned = guard.scan_for(&data[passed..shown], interim);
         assert!(scanned.pass <= shown - passed, "more than there is");
         passed += scanned.pass;
         if scanned.found.is_some() {
@@ -48,6 +48,24 @@ fn feed(mut guard: Guard, data: &[u8], size: usize) -> (usize, Option<Found>) {
     (passed, None)
 }
 
+/// What a proxy passes on of an interim answer is one too, and reads the same.
+fn interim(head: &[u8]) {
+    let Some(interim) = Interim::read(head) else {
+        return;
+    };
+    let mut bytes = Vec::new();
+    interim.write(&mut bytes);
+    let mut guard = Guard::answers(Limits {
+        bytes: usize::MAX,
+        ..Limits::default()
+    });
+    guard.expect_answer_to(RequestKind::Other);
+    let mut again = Vec::new();
+    let scanned = guard.scan_for(&bytes, |head| again.push(Interim::read(head)));
+    assert_eq!((scanned.pass, scanned.found), (bytes.len(), None));
+    assert_eq!(again, [Some(interim)]);
+}
+
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     [
         "GET / HTTP/1.1\r\nhost: a\r\n\r\nPOST /x?y HTTP/1.1\r\ncontent-length: 3\r\n\r\nabcGET * HTTP/1.0\r\n\r\n",
@@ -55,6 +73,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         "\r\nGET http://a:80/ HTTP/1.1\r\nhost: a:80\r\nx:\t1 \r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nhi",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nLink:\t</b> \r\ncontent-length: 1\r\n\r\nHTTP/1.1 200\r\n\r\n",
         "HTTP/1.0 200 OK\r\n\r\nto the end",
         "HTTP/1.1 204 No Content\r\n\r\n",
         "POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",

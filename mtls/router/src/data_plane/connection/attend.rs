@@ -6,6 +6,8 @@
 //! that the client is gone. It ends the request, so that the request doesn't keep its place at the
 //! cell.
 //!
+//! Interim answers (RFC 9110, section 15.2) are written here while the request's final answer is awaited.
+//!
 //! If a request switches the connection to another protocol, its tunnel runs here after hyper.
 
 use std::future::Future;
@@ -111,6 +113,13 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
                 let closed = Pin::new(&mut *lock_uncontended(&self.io)).poll_shutdown(cx);
                 // A failure means that the client is gone already.
                 return closed.map(|_| Ok(()));
+            }
+        }
+        if self.activity.interims().any() {
+            let mut io = lock_uncontended(&self.io);
+            // hyper notices a broken connection by itself.
+            if let Poll::Ready(Ok(())) = io.poll_interims(cx) {
+                let _ = Pin::new(&mut *io).poll_flush(cx);
             }
         }
         if self.activity.only_awaits_answer() && lock_uncontended(&self.io).poll_ahead(cx).is_err()

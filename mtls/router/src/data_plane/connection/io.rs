@@ -23,6 +23,8 @@ pub(crate) struct ClientIo<S> {
     activity: Arc<Activity>,
     /// Whether the client has closed its sending side.
     ended: bool,
+    /// Whether hyper has written all that it had: nothing of a message is left in its buffers.
+    is_between: bool,
     /// Set when the router has closed its sending side and discards what still comes.
     linger: Option<Box<Linger>>,
 }
@@ -34,6 +36,7 @@ impl<S> ClientIo<S> {
             read_ahead,
             activity,
             ended: false,
+            is_between: true,
             linger: None,
         }
     }
@@ -62,6 +65,52 @@ impl<S> ClientIo<S> {
             cx.waker().wake_by_ref();
         }
         Ok(self.ended || !self.read_ahead.is_empty())
+    }
+
+    /// Writes the interim answers that wait, if hyper isn't in the middle of a message. hyper calls
+    /// this from its own writes too, so those of a request come before its answer.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(super) fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { wire, activity, .. } = self;
+        let interims = activity.interims();
+        if !self.is_between {
+            interims.leave_out();
+            return Poll::Ready(Ok(()));
+        }
+        let written = interims.write(|bytes| {
+            let result = Pin::new(&mut *wire).poll_write(cx, bytes);
+            match &result {
+                Poll::Pending => activity.write_blocked(),
+                Poll::Ready(count) => activity.write_moved(*count.as_ref().unwrap_or(&0)),
+            }
+            match result {
+                Poll::Ready(Ok(0)) => Err(Poll::Ready(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => Ok(count),
+                Poll::Ready(Err(error)) => Err(Poll::Ready(error)),
+                Poll::Pending => Err(Poll::Pending),
+            }
+        });
+        match written {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(stopped) => stopped.map(Err),
+        }
+    }
+
+    /// Called before bytes of hyper's are written.
+    fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.activity.interims().any() {
+            ready!(self.poll_interims(cx))?;
+        }
+        self.is_between = false;
+        Poll::Ready(Ok(()))
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
@@ -106,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_before(cx))?;
         let result = Pin::new(&mut self.wire).poll_write(cx, buf);
         self.wrote(&result);
         result
@@ -116,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_before(cx))?;
         let result = Pin::new(&mut self.wire).poll_write_vectored(cx, bufs);
         self.wrote(&result);
         result
@@ -126,6 +177,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes only what it has written completely.
+        self.is_between = true;
         let result = Pin::new(&mut self.wire).poll_flush(cx);
         match &result {
             Poll::Pending => self.activity.write_blocked(),

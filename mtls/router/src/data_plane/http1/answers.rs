@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::guarded::{Instead, Side};
+use super::interims::Heads;
 use crate::data_plane::body::RequestBody;
 use crate::settings::AnswerLimits;
 
@@ -25,6 +26,8 @@ pub(crate) struct Question {
     asked: AtomicU8,
     /// Whether any byte of an answer has come since.
     heard: AtomicBool,
+    /// The interim answers that have come since and were not taken.
+    interims: Heads,
 }
 
 impl Question {
@@ -33,6 +36,12 @@ impl Question {
         let asked = if method == Method::HEAD { HEAD } else { OTHER };
         self.asked.store(asked, Relaxed);
         self.heard.store(false, Relaxed);
+        self.interims.forget();
+    }
+
+    /// The interim answers to the request.
+    pub(crate) fn interims(&self) -> &Heads {
+        &self.interims
     }
 }
 
@@ -70,7 +79,7 @@ impl<P> Side for Answers<P> {
     }
 
     fn prepare(&self, guard: &mut Guard) {
-        let Question { asked, heard } = &*self.question;
+        let Question { asked, heard, .. } = &*self.question;
         heard.store(true, Relaxed);
         match asked.load(Relaxed) {
             NOTHING => return,
@@ -78,6 +87,10 @@ impl<P> Side for Answers<P> {
             _ => guard.expect_answer_to(RequestKind::Other),
         }
         asked.store(NOTHING, Relaxed);
+    }
+
+    fn interim(&self, head: &[u8]) {
+        self.question.interims.add(head);
     }
 
     fn found(&self, found: Found, _: &Guard, _: &[u8]) -> Instead {
@@ -136,11 +149,17 @@ impl Http1Sender {
         self.question.heard.load(Relaxed)
     }
 
+    /// The request that is being sent.
+    pub(crate) fn question(&self) -> &Question {
+        &self.question
+    }
+
     /// The same as hyper's method.
     pub(crate) fn try_send_request(
         &mut self,
         request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
+    {
         self.question.to(request.method());
         self.sender.try_send_request(request)
     }

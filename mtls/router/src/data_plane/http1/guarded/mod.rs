@@ -19,6 +19,8 @@ pub(crate) trait Side {
     fn settle(&self, guard: &mut Guard) {
         guard.stays();
     }
+    /// Called with the head of each interim answer, which passes.
+    fn interim(&self, _head: &[u8]) {}
     /// What the reader gets instead of the malformed message. `rest` starts with that message.
     fn found(&self, found: Found, guard: &Guard, rest: &[u8]) -> Instead;
 }
@@ -99,7 +101,7 @@ impl<W, S: Side> Guarded<W, S> {
         self.side.prepare(&mut self.guard);
         if self.held.is_empty() {
             let came = &buf.filled()[before..];
-            let scanned = self.guard.scan(came);
+            let scanned = self.guard.scan_for(came, |head| self.side.interim(head));
             let rest = &came[scanned.pass..];
             match scanned.found {
                 Some(found) => self.ends(found, rest),
@@ -122,7 +124,8 @@ impl<W, S: Side> Guarded<W, S> {
 
     /// Checks the held bytes.
     fn look_at_held(&mut self) {
-        let scanned = self.guard.scan(&self.held[self.good..]);
+        let held = &self.held[self.good..];
+        let scanned = self.guard.scan_for(held, |head| self.side.interim(head));
         self.good += scanned.pass;
         if let Some(found) = scanned.found {
             let rest = self.held.split_off(self.good);

@@ -1,10 +1,12 @@
 //! Forwards an allowed request to its cell and returns the answer.
 
+mod interim;
 mod resend;
 mod rewrite;
 mod switch;
 mod timing;
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use cellway_core::health::{Cause, Outcome};
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
@@ -62,6 +64,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     failover: Option<Instant>,
     resends: Resends,
     head: bool,
+    /// Whether the client can get interim answers.
+    hears_interims: bool,
     upgrade: Option<Box<Upgrade>>,
     /// Whether the request may be served twice (RFC 9110, section 9.2.2).
     idempotent: bool,
@@ -157,6 +161,8 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         ),
         config,
         head: outgoing.parts.method == Method::HEAD,
+        // HTTP/1.0 has none (RFC 9110, section 15.2), and hyper has no way to send one over HTTP/2.
+        hears_interims: outgoing.parts.version == Version::HTTP_11,
         idempotent,
         upgrade: outgoing.upgrade,
         probe: None,
@@ -358,7 +364,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             );
         };
         let sent = match &mut lease.sender {
-            Sender::H1(http1) => self.in_time(pin!(http1.try_send_request(request))).await,
+            Sender::H1(http1) => {
+                let mut answer = pin!(http1.try_send_request(request));
+                let heads = http1.question().interims();
+                let answer = poll_fn(|cx| self.poll_answer(heads, answer.as_mut(), cx));
+                self.in_time(pin!(answer)).await
+            }
             Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
         };
         self.report.ends(Phase::Cell);

@@ -1,0 +1,62 @@
+//! Interim answers (RFC 9110, section 15.2): `103 Early Hints` and other heads of the class 1xx that come
+//! before the final answer.
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::octets::token;
+
+/// An interim answer that a proxy passes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interim {
+    /// Its status: 102 to 199.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: HeaderMap,
+}
+
+impl Interim {
+    /// Reads a head that the guard has passed. `None` if a proxy doesn't pass it on: 100 is the answer to
+    /// an expectation that the proxy itself expresses, and 101 is no interim answer.
+    pub fn read(head: &[u8]) -> Option<Self> {
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let mut line = || Some(lines.next()?.strip_suffix(b"\r").unwrap_or_default());
+        let status = line()?.get(b"HTTP/1.1 ".len()..)?.get(..3)?;
+        let status = StatusCode::from_bytes(status).ok()?;
+        if !matches!(status.as_u16(), 102..200) {
+            return None;
+        }
+        let mut headers = HeaderMap::new();
+        while let Some(line) = line().filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_at_checked(token(line))?;
+            let name = HeaderName::from_bytes(name).ok()?;
+            let value = value.strip_prefix(b":")?.trim_ascii();
+            headers.append(name, HeaderValue::from_bytes(value).ok()?);
+        }
+        // It has no body (RFC 9110, section 8.6; RFC 9112, section 6.1).
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE] {
+            headers.remove(name);
+        }
+        Some(Self { status, headers })
+    }
+
+    /// Appends the head as HTTP/1.1.
+    pub fn write(&self, into: &mut Vec<u8>) {
+        let reason = match self.status.as_u16() {
+            103 => "Early Hints",
+            _ => self.status.canonical_reason().unwrap_or_default(),
+        };
+        into.extend_from_slice(b"HTTP/1.1 ");
+        into.extend_from_slice(self.status.as_str().as_bytes());
+        into.push(b' ');
+        into.extend_from_slice(reason.as_bytes());
+        into.extend_from_slice(b"\r\n");
+        for (name, value) in &self.headers {
+            into.extend_from_slice(name.as_str().as_bytes());
+            into.extend_from_slice(b": ");
+            into.extend_from_slice(value.as_bytes());
+            into.extend_from_slice(b"\r\n");
+        }
+        into.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,260 @@
+//! Interim answers (RFC 9110, section 15.2): `103 Early Hints` and others, and `Expect: 100-continue`.
+
+use std::sync::Arc;
+
+use cellway_router::settings::TrafficSettings;
+use cellway_testbed::{Protocol, Request, ServerTls};
+use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::cells::{played, receive};
+use crate::suspension::soon;
+use crate::world::{World, body, cell, plain, plain_endpoint, registry, start};
+
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// A router before a cell that answers each request with these bytes.
+async fn before(answer: &str) -> World {
+    let answer = answer.to_owned();
+    let port = played(move |mut stream| {
+        let answer = answer.clone();
+        async move {
+            while receive(&mut stream).await > 0 {
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    start(plain(registry(plain_endpoint("http", port.await)))).await
+}
+
+/// A raw client.
+struct Raw(TcpStream);
+
+impl Raw {
+    async fn new(world: &World) -> Self {
+        Self(TcpStream::connect(("127.0.0.1", world.port)).await.unwrap())
+    }
+
+    async fn send(&mut self, bytes: &str) {
+        self.0.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    /// The next head, in lower case, without its end.
+    async fn head(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(soon(self.0.read_u8()).await.unwrap().into());
+        }
+        head.trim_end().to_ascii_lowercase()
+    }
+
+    /// The statuses of the next answer's heads, the final one last. Reads its body.
+    async fn statuses(&mut self) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        loop {
+            let head = self.head().await;
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            statuses.push(status);
+            if status >= 200 {
+                let length = head.split("content-length: ").nth(1).unwrap();
+                let length = length.split("\r\n").next().unwrap().parse().unwrap();
+                let mut body = vec![0; length];
+                soon(self.0.read_exact(&mut body)).await.unwrap();
+                return statuses;
+            }
+        }
+    }
+}
+
+/// Catches: hints that wait for the final answer, and names of the router's, or of the connection's,
+/// that pass in them.
+#[tokio::test]
+async fn hints_come_before_the_cell_has_answered_and_without_forbidden_fields() {
+    let heard = Arc::new(Notify::new());
+    let go_on = heard.clone();
+    let port = played(move |mut stream| {
+        let go_on = go_on.clone();
+        async move {
+            receive(&mut stream).await;
+            let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\
+                         link: </b.js>; rel=preload\r\nx-cellway-tenant: globex\r\n\
+                         x_cellway_reason: forged\r\nconnection: x-hop\r\nx-hop: 1\r\n\
+                         content-length: 5\r\nkeep-alive: timeout=5\r\n\r\n";
+            stream.write_all(hints.as_bytes()).await.unwrap();
+            go_on.notified().await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            while receive(&mut stream).await > 0 {}
+        }
+    });
+    let world = start(plain(registry(plain_endpoint("http", port.await)))).await;
+    let mut client = Raw::new(&world).await;
+    client.send(GET).await;
+    let head = client.head().await;
+    let expected = "http/1.1 103 early hints\r\nlink: </a.css>; rel=preload\r\n\
+                    link: </b.js>; rel=preload";
+    assert_eq!(head, expected);
+    heard.notify_one();
+    assert_eq!(client.statuses().await, [200]);
+}
+
+#[tokio::test]
+async fn all_interim_answers_pass_in_order_but_100() {
+    let others = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
+                  HTTP/1.1 199 Own\r\nx-progress: half\r\n\r\n";
+    let world = before(&[others, HINTS, OK].concat()).await;
+    let mut client = Raw::new(&world).await;
+    for _ in 0..3 {
+        client.send(GET).await;
+        assert_eq!(client.statuses().await, [102, 199, 103, 200]);
+    }
+}
+
+/// Catches: a hint that comes after the answer that it belongs to, or within another.
+#[tokio::test]
+async fn hints_belong_to_their_own_request() {
+    let world = before(&[HINTS, OK].concat()).await;
+    let mut client = Raw::new(&world).await;
+    client.send(&GET.repeat(8)).await;
+    for _ in 0..8 {
+        assert_eq!(client.statuses().await, [103, 200]);
+    }
+}
+
+/// Catches: a cell that fills the router's memory, and one that keeps its client from its answer.
+#[tokio::test]
+async fn a_flood_of_interim_answers_is_cut_and_the_answer_comes() {
+    let world = before(&[&HINTS.repeat(1000), OK].concat()).await;
+    let mut client = Raw::new(&world).await;
+    for _ in 0..2 {
+        client.send(GET).await;
+        let statuses = client.statuses().await;
+        assert_eq!(statuses.len(), 33, "32 and the answer");
+    }
+    let large = format!(
+        "HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n",
+        "x".repeat(9000)
+    );
+    let world = before(&[&large.repeat(5), OK].concat()).await;
+    let mut client = Raw::new(&world).await;
+    client.send(GET).await;
+    assert_eq!(client.statuses().await, [103, 103, 103, 200]);
+}
+
+/// Catches: an interim answer to a client that can't read one.
+#[tokio::test]
+async fn clients_that_cannot_get_them_get_only_the_answer() {
+    let world = before(&[HINTS, OK].concat()).await;
+    let mut client = Raw::new(&world).await;
+    client.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.statuses().await, [200]);
+    let answer = world.client(Protocol::Http2).send(Request::get("/")).await;
+    assert_eq!(answer.unwrap().body[..], *b"ok");
+}
+
+/// hyper hides a cell's interim answers over HTTP/2. They must not harm.
+#[tokio::test]
+async fn those_of_an_http2_cell_are_left_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let hints = http::Response::builder().status(103).body(()).unwrap();
+            respond.send_informational(hints).unwrap();
+            let mut body = respond
+                .send_response(http::Response::new(()), false)
+                .unwrap();
+            body.send_data("ok".into(), true).unwrap();
+        }
+    });
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let answer = world
+            .client(protocol)
+            .send(Request::get("/"))
+            .await
+            .unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{protocol:?}");
+        assert_eq!(answer.body[..], *b"ok");
+    }
+}
+
+/// Catches: a request that is sent again although its cell has begun to answer.
+#[tokio::test]
+async fn a_cell_that_breaks_off_after_hints_is_answered_for() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        stream.write_all(HINTS.as_bytes()).await.unwrap();
+    });
+    let world = start(plain(registry(plain_endpoint("http", port.await)))).await;
+    let mut client = Raw::new(&world).await;
+    client.send(GET).await;
+    assert_eq!(client.statuses().await, [103, 502]);
+    world
+        .events
+        .line("responded 502 router cell_reset whole")
+        .await;
+}
+
+#[tokio::test]
+async fn an_unasked_101_after_hints_is_an_error() {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: foo\r\nconnection: upgrade\r\n\r\n";
+    let world = before(&[HINTS, switch].concat()).await;
+    let mut client = Raw::new(&world).await;
+    client.send(GET).await;
+    assert_eq!(client.statuses().await, [103, 502]);
+}
+
+const EXPECTS: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\
+                       expect: 100-continue\r\n\r\n";
+
+/// Catches: a client that waits for leave to send its body and never gets it.
+#[tokio::test]
+async fn the_router_answers_an_expectation_itself() {
+    let (cell, port) = cell("a", ServerTls::plain()).await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let mut client = Raw::new(&world).await;
+    client.send(EXPECTS).await;
+    assert_eq!(client.head().await, "http/1.1 100 continue");
+    client.send("hello").await;
+    assert_eq!(client.statuses().await, [200]);
+    assert_eq!(cell.arrivals(), 1);
+    // A cell's own 100 isn't a second one.
+    let world = before(&["HTTP/1.1 100 Continue\r\n\r\n", HINTS, OK].concat()).await;
+    let mut client = Raw::new(&world).await;
+    client.send(EXPECTS).await;
+    assert_eq!(client.head().await, "http/1.1 100 continue");
+    client.send("hello").await;
+    assert_eq!(client.statuses().await, [103, 200]);
+}
+
+/// Catches: a client that is told to send a body that nobody wants.
+#[tokio::test]
+async fn a_request_that_is_refused_is_not_told_to_go_on() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.listeners[0].traffic = Arc::new(TrafficSettings {
+        body_bytes_max: Some(4),
+        ..TrafficSettings::default()
+    });
+    let world = start(settings).await;
+    let mut client = Raw::new(&world).await;
+    client.send(EXPECTS).await;
+    assert_eq!(client.statuses().await, [413]);
+}
+
+/// The echo cell answers all else as usual.
+#[tokio::test]
+async fn a_request_without_interim_answers_is_unchanged() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let answer = world.client(Protocol::Http1).send(Request::get("/x")).await;
+    assert_eq!(body(&answer.unwrap())["path"], "/x");
+}
