@@ -159,7 +159,8 @@ async fn the_router_tells_its_own_health() {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         (BufReader::new(child.stdout.take().unwrap()).lines(), child)
     });
-    let before = TokioEnv::new().heavy(move || {
+    let env = TokioEnv::new();
+    let before = env.heavy(move || {
         asking.map(|(mut lines, child)| {
             let said: Vec<String> = lines.by_ref().take(6).map(Result::unwrap).collect();
             (said, lines, child)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_env::Env;
+use cellway_env::fetch::SourceUrl;
 use cellway_env::tokio::TokioEnv;
 use cellway_envoy::grpc;
 use cellway_envoy::health::{
@@ -16,14 +17,14 @@ use cellway_router::settings::{
     Callers, DrainTimes, ListenerSettings, RegistryLocation, RouterSettings, Serves, Sources,
 };
 use cellway_router::{Handle, Router};
-use cellway_testbed::{Answer, Client, Folder, Protocol, Request, ServerTls, Target};
+use cellway_testbed::{Answer, Client, ControlPlane, Protocol, Request, ServerTls, Target};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use crate::suspension::soon;
 use crate::world::{
-    EventLog, PATIENCE, World, body, cell, plain, plain_endpoint, provider, registry, start,
+    EventLog, PATIENCE, World, body, cell, listen, plain, plain_endpoint, provider, registry, start,
 };
 
 const AUTHORIZER: &str = "envoy.service.auth.v3.Authorization";
@@ -171,11 +172,20 @@ async fn a_watch_is_told_of_a_drain_and_ends_with_it() {
 
 #[tokio::test]
 async fn a_router_that_is_not_ready_does_not_serve_until_it_is() {
-    let folder = Folder::generate();
     // No registry, so the router isn't ready.
-    folder.write("late.json", "{}");
+    let plane = ControlPlane::new("{}");
+    let (listener, address) = listen().await;
+    let serving = plane.clone();
+    tokio::spawn(async move {
+        serving
+            .serve(TokioEnv::new(), listener, ServerTls::plain())
+            .await
+    });
     let mut settings = asked(plain(registry(json!([]))));
-    settings.sources = Sources::new(RegistryLocation::File(folder.path("late.json")));
+    settings.sources = Sources::new(RegistryLocation::Http {
+        url: SourceUrl::parse(&format!("http://{address}/manage/cells")).unwrap(),
+        token_file: None,
+    });
     let tls = provider();
     let events = EventLog::default();
     let router = Router::builder(TokioEnv::new(), settings, tls.crypto, tls.time, events);
@@ -195,8 +205,7 @@ async fn a_router_that_is_not_ready_does_not_serve_until_it_is() {
     });
     let [first, second] = watches;
     let changes = async {
-        let document = registry(plain_endpoint("http", 1));
-        folder.write("late.json", &document[..]);
+        plane.set_document(registry(plain_endpoint("http", 1)));
         handle.reload().await.unwrap();
         soon(handle.ready()).await;
         for at in at {
