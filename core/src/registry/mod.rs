@@ -70,6 +70,7 @@ mod limits;
 mod lines;
 mod older;
 mod parse;
+mod placements;
 mod read;
 mod revocations;
 mod source;

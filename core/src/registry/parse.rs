@@ -1,6 +1,6 @@
 //! Parses a document into a registry, with every check.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -8,15 +8,15 @@ use aws_lc_rs::digest;
 use super::assign::{Targets, assign};
 use super::cells::{self, Cells};
 use super::document::Document;
-use super::entries::{RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::entries::{RawCell, RawTenants, RawUnknownTenant};
 use super::error::{Mistakes, RegistryError, RegistryErrorReason};
 use super::limits::{RegistryFormat, RegistryLimits};
 use super::older::{self, OlderCell};
+use super::placements::{self, Placements};
 use super::read::read;
-use super::terms::RawLimits;
-use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
+use super::{Base, Candidate, EndpointId, Parsed, Registry, Revocations, UnknownTenant};
 use super::{lines, revocations};
-use crate::cell::{Cell, CellState};
+use crate::cell::Cell;
 use crate::rendezvous::Spread;
 use crate::text::Text;
 use crate::words::suggestion;
@@ -209,7 +209,7 @@ fn read_lists<'a>(
     let cells = read_cells(document.cells, document.data, previous, limits, mistakes)?;
     let placements = ("placements", limits.placements_max);
     let placements = within(placements, document.placements, mistakes);
-    let placements = read_placements(placements, &cells.cells, &cells.broken, mistakes);
+    let placements = placements::read(placements, &cells.cells, &cells.broken, mistakes);
     let tenants = document.tenants.listed();
     let bounded = check_count("tenants", tenants, limits.tenants_max);
     if mistakes.take(bounded).is_none() {
@@ -295,92 +295,6 @@ fn read_cells(
     }
     mistakes.take(check_count(list, raw.len(), limits.cells_max))?;
     Some(cells::check(raw, list, previous, mistakes))
-}
-
-/// The checked placements, by id, and the ids of those with mistakes. A reference to one of these
-/// is not a mistake.
-#[derive(Default)]
-struct Placements {
-    placements: Vec<Placement>,
-    broken: BTreeSet<String>,
-}
-
-fn read_placements(
-    raw: Vec<RawPlacement>,
-    cells: &[Arc<Cell>],
-    broken_cells: &BTreeSet<String>,
-    mistakes: &mut Mistakes,
-) -> Placements {
-    let mut placements = BTreeMap::new();
-    let mut broken = BTreeSet::new();
-    for (at, raw) in raw.into_iter().enumerate() {
-        let id = raw.id.clone();
-        if raw.cells.iter().any(|cell| broken_cells.contains(cell)) {
-            broken.insert(id);
-            continue;
-        }
-        let placement = read_placement(raw, &format!("placements[{at}]"), cells);
-        let Some(placement) = mistakes.take(placement) else {
-            broken.insert(id);
-            continue;
-        };
-        if placements.insert(placement.id.clone(), placement).is_some() {
-            mistakes.invalid(format!("placements[{at}].id {id:?} occurs twice"));
-        }
-    }
-    Placements {
-        placements: placements.into_values().collect(),
-        broken,
-    }
-}
-
-fn read_placement(
-    raw: RawPlacement,
-    path: &str,
-    all: &[Arc<Cell>],
-) -> Result<Placement, RegistryError> {
-    let path = &format!("{path} {:?}", raw.id);
-    let invalid = |what: String| Err(RegistryError::invalid(format!("{path}.{what}")));
-    let tier = cells::text(&raw.tier, path, "tier")?;
-    if raw.cells.len() > Placement::CELLS_MAX {
-        return invalid(format!("cells: at most {}", Placement::CELLS_MAX));
-    }
-    let mut members: Vec<Arc<Cell>> = Vec::with_capacity(raw.cells.len());
-    for (at, id) in raw.cells.iter().enumerate() {
-        let Ok(found) = all.binary_search_by(|cell| cell.id.as_str().cmp(id)) else {
-            let known = suggestion(id, "cells", all.iter().map(|cell| cell.id.as_str()));
-            return invalid(format!("cells[{at}]: unknown cell {id:?}; {known}"));
-        };
-        let cell = &all[found];
-        if cell.state == CellState::Retired {
-            return invalid(format!("cells[{at}]: cell {id:?} is retired"));
-        }
-        if cell.tier != tier {
-            let other = &cell.tier;
-            return invalid(format!(
-                "cells[{at}]: cell {id:?} has tier {other:?}, not {tier:?}"
-            ));
-        }
-        if members.iter().any(|member| member.id == cell.id) {
-            return invalid(format!("cells[{at}]: cell {id:?} occurs twice"));
-        }
-        members.push(Arc::clone(cell));
-    }
-    match (members.len(), raw.stateless) {
-        (0, _) => return invalid("cells is empty".into()),
-        (1, _) | (_, true) => {}
-        (_, false) => {
-            return invalid("cells: only a stateless placement spreads over several".into());
-        }
-    }
-    Ok(Placement {
-        id: cells::text(&raw.id, path, "id")?,
-        tier,
-        stateless: raw.stateless,
-        rate: RawLimits::check(raw.limits)
-            .map_err(|why| RegistryError::invalid(format!("{path}{why}")))?,
-        spread: Spread::new(members),
-    })
 }
 
 fn read_unknown(
