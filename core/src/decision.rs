@@ -13,6 +13,7 @@ use crate::ranked::Ranked;
 use crate::rate_limit::RateLimit;
 use crate::reason::{Class, Reason};
 use crate::refused::{KeyWait, Refused};
+use crate::registry::Standby;
 use crate::text::Text;
 
 /// The answer to one request.
@@ -41,7 +42,8 @@ pub struct Allow {
     pub reason: Reason,
     /// The identity that the credentials proved.
     pub identity: Arc<Identity>,
-    /// The placement that chose the cell. `None` if the tenant has a cell of its own.
+    /// The placement that chose the cell, or whose cell another one stands in for. `None` if the
+    /// tenant has a cell of its own.
     pub placement: Option<Text>,
     /// The only cell that may serve the request.
     pub cell: Arc<Cell>,
@@ -56,6 +58,23 @@ pub struct Allow {
     pub rates: Rates,
     /// The result of checking its cell-bound authorization. `None` if it has none and needs none.
     pub cell_bound: Option<Box<CellBound>>,
+    /// The cells to which the request may go if this one can't be reached
+    /// ([`fail_over`](crate::fail_over())). `None`: nowhere.
+    pub standby: Option<Arc<Standby>>,
+    /// Set if the cell stands in for another one. Boxed, because few decisions have it.
+    pub failed_over: Option<Box<FailedOver>>,
+}
+
+/// Why a request doesn't go to the cell that its placement assigns.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FailedOver {
+    /// Why the assigned cell doesn't serve the request: what its client would be answered otherwise.
+    pub reason: Reason,
+    /// The cells that can't serve it, the assigned one first. Empty if no cell of the placement takes
+    /// traffic.
+    pub cells: Vec<Arc<Cell>>,
+    /// The fallback placement, if the cell is one of its cells.
+    pub fallback: Option<Text>,
 }
 
 /// The registry's rate limits for one request.
@@ -219,6 +238,18 @@ impl Deny {
     }
 }
 
+/// The stable JSON form.
+impl Serialize for FailedOver {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let cells: Vec<_> = self.cells.iter().map(|cell| cell.id.as_str()).collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("reason", &self.reason)?;
+        map.serialize_entry("cells", &cells)?;
+        map.serialize_entry("fallback", &self.fallback)?;
+        map.end()
+    }
+}
+
 /// The stable JSON form: `decision`, `reason`, then what belongs to each. Field order is fixed.
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -238,6 +269,9 @@ impl Serialize for Decision {
                 }
                 if let Some(bound) = &allow.cell_bound {
                     map.serialize_entry("cell_bound", bound)?;
+                }
+                if let Some(failed_over) = &allow.failed_over {
+                    map.serialize_entry("failed_over", &**failed_over)?;
                 }
             }
             Self::Deny(deny) => {

@@ -97,6 +97,11 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) now: Now,
 }
 
+/// Whether the request shows an authorization that its policy checks.
+pub(crate) fn is_shown(auth: &AuthPolicy, evidence: &Evidence<'_>) -> bool {
+    auth.cba.mode != CbaMode::Off && !evidence.credentials.cell_bound.is_empty()
+}
+
 /// Checks the authorization that the request shows. `None` if it shows none and needs none.
 pub(crate) fn check(
     request: &RequestContext<'_>,

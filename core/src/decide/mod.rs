@@ -7,6 +7,7 @@ use crate::cba::{self, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, Outcome, Rates};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
+use crate::failover;
 use crate::identify::{IdentifyError, Memo, identify};
 use crate::identity::Identity;
 use crate::placement::{self, PlaceQuery, Placed, place};
@@ -105,6 +106,8 @@ impl Admitted {
                 placement: self.placed.rate,
             },
             cell_bound: caller.cell_bound,
+            standby: self.placed.standby,
+            failed_over: self.placed.failed_over,
         }
     }
 }
@@ -202,11 +205,16 @@ impl Request<'_> {
             identity,
             tenant,
             anonymous_placement: self.auth.anonymous_placement.as_ref().map(Text::as_str),
+            cell_bound: cba::is_shown(self.auth, self.evidence),
             spread: self.evidence.spread,
             now: self.now,
         };
         let placed = place(registry, &self.snapshot.health, query)?;
         recorder.pass(placement::CHECK, || {
+            if let Some(failed_over) = &placed.failed_over {
+                let rule = placed.rule.as_str();
+                return failover::describe(&placed.cell, failed_over, rule);
+            }
             let (cell, rule) = (&placed.cell.id, placed.rule.as_str());
             let drained = placement::drained_from(registry, query, placed.rule);
             let Some((from, drain)) = drained.and_then(|it| Some((&it.id, it.drain?))) else {

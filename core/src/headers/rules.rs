@@ -133,6 +133,7 @@ pub struct HeaderRules {
     reason: HeaderName,
     explain: HeaderName,
     explanation: HeaderName,
+    failover: HeaderName,
     envelope: HeaderName,
     envelope_hmac: [HeaderName; 6],
     envelope_compatible: [HeaderName; 6],
@@ -213,6 +214,7 @@ impl HeaderRules {
             reason: prefixed(&spec.prefix, "reason"),
             explain: prefixed(&spec.prefix, "explain"),
             explanation: prefixed(&spec.prefix, "explanation"),
+            failover: prefixed(&spec.prefix, "failover"),
             envelope,
             envelope_hmac: [kid, cell, issued, expires, claims, signature],
             envelope_compatible,
@@ -300,6 +302,12 @@ impl HeaderRules {
     /// The header of an answer that holds the explanation.
     pub fn explanation(&self) -> &HeaderName {
         &self.explanation
+    }
+
+    /// The header that says why another cell serves a request than its placement assigns: to that cell
+    /// and, if a listener explains, to the client.
+    pub fn failover(&self) -> &HeaderName {
+        &self.failover
     }
 
     /// The header that carries an envelope as a JWS.

@@ -55,6 +55,11 @@ impl Health {
         self.unusable.binary_search(&endpoint).is_err()
     }
 
+    /// Whether one of the cell's endpoints is usable.
+    pub fn has_usable(&self, cell: &Cell) -> bool {
+        self.unusable.is_empty() || cell.endpoints.iter().any(|it| self.is_usable(it.id))
+    }
+
     /// The order in which a request tries the endpoints of its cell. `spread` picks the first one.
     pub fn rank(&self, cell: &Cell, now: Mono, spread: u64) -> Ranked {
         let count = cell.endpoints.len();

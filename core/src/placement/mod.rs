@@ -3,8 +3,13 @@
 //! A tenant with a cell of its own, or with a placement of one cell, is always served there,
 //! whatever the cell's state. Only tenants of a `stateless` placement, and unknown tenants under
 //! `by_tier`, are spread over several cells, by weighted rendezvous hashing of the tenant's id. The
-//! cell depends on the registry and the identity, never on health. An earlier check has decided
-//! whether the caller may act for the tenant.
+//! cell depends on the registry and the identity. An earlier check has decided whether the caller may
+//! act for the tenant.
+//!
+//! Two settings of a placement let another cell stand in ([`Standby`]). If no cell of the placement
+//! takes traffic, its `fallback` serves. With `failover`, health counts too: if the cell has no usable
+//! endpoint, another cell of the placement or of the fallback serves, if one has. A quarantined cell is
+//! never replaced, nor is a tenant's own cell.
 //!
 //! | state of the cell | tenant that the registry lists | any other caller |
 //! | --- | --- | --- |
@@ -22,13 +27,14 @@
 use std::sync::Arc;
 
 use crate::cell::{Cell, CellState};
+use crate::decision::FailedOver;
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::ranked::Ranked;
 use crate::rate_limit::RateLimit;
 use crate::reason::Reason;
 use crate::refused::Refused;
-use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
+use crate::registry::{Placement, Registry, StandIn, Standby, Target, TenantRef, UnknownTenant};
 use crate::rendezvous::{self, Member};
 use crate::text::Text;
 use crate::time::{Now, Unix};
@@ -46,6 +52,8 @@ pub struct PlaceQuery<'a> {
     pub tenant: Option<TenantRef<'a>>,
     /// The id of the placement to which the policy sends callers without a tenant.
     pub anonymous_placement: Option<&'a str>,
+    /// Whether the request carries an authorization for one cell. Then it doesn't fail over.
+    pub cell_bound: bool,
     /// [`Evidence::spread`](crate::Evidence::spread).
     pub spread: u64,
     /// The time, for the shares of endpoints in their slow start and of cells that drain over time.
@@ -67,6 +75,10 @@ pub struct Placed {
     pub endpoints: Ranked,
     /// Which rule chose.
     pub rule: PlaceRule,
+    /// The cells to which the request may go if this one can't be reached.
+    pub standby: Option<Arc<Standby>>,
+    /// Set if the cell stands in for another one.
+    pub failed_over: Option<Box<FailedOver>>,
 }
 
 /// Which rule chose a cell, for `explain`.
@@ -100,7 +112,8 @@ impl PlaceRule {
 
 /// Finds the cell that serves a request, and ranks its endpoints.
 ///
-/// The cell depends only on the registry and the identity. Health only orders its endpoints.
+/// The cell depends only on the registry and the identity, unless its placement allows `failover`.
+/// Otherwise health only orders its endpoints.
 ///
 /// # Errors
 /// [`Refused`]: the registry has no cell or placement for the tenant, or no cell that may serve it
@@ -110,11 +123,17 @@ pub fn place(
     health: &Health,
     query: PlaceQuery<'_>,
 ) -> Result<Placed, Refused> {
-    let choice = match (&query.identity.tenant, query.tenant) {
+    let mut choice = match (&query.identity.tenant, query.tenant) {
         (None, _) => anonymous(registry, query)?,
-        (Some(_), Some(tenant)) => assigned(tenant, query.now.unix)?,
+        (Some(_), Some(tenant)) => assigned(tenant, query)?,
         (Some(id), None) => unknown(registry, id, query)?,
     };
+    let standby = choice.failover(query);
+    if let Some(standby) = standby
+        && !health.has_usable(choice.cell)
+    {
+        choice.avoid_unusable(standby, health, query);
+    }
     let cell = Arc::clone(choice.cell);
     let endpoints = health.rank(&cell, query.now.mono, query.spread);
     Ok(Placed {
@@ -123,6 +142,8 @@ pub fn place(
         cell,
         endpoints,
         rule: choice.rule,
+        standby: standby.cloned(),
+        failed_over: choice.failed_over,
     })
 }
 
@@ -131,6 +152,49 @@ struct Choice<'a> {
     placement: Option<&'a Placement>,
     cell: &'a Arc<Cell>,
     rule: PlaceRule,
+    failed_over: Option<Box<FailedOver>>,
+}
+
+impl<'a> Choice<'a> {
+    /// The cells that may stand in while this one can't be reached.
+    fn failover(&self, query: PlaceQuery<'_>) -> Option<&'a Arc<Standby>> {
+        let standby = self.placement?.standby.as_ref()?;
+        (standby.failover && !query.cell_bound).then_some(standby)
+    }
+
+    /// Chooses a cell with a usable endpoint instead. If there is none, the choice stays.
+    fn avoid_unusable(&mut self, standby: &'a Standby, health: &Health, query: PlaceQuery<'_>) {
+        let accept = |cell: &Cell| health.has_usable(cell);
+        let Some(StandIn { cell, fallback }) = standby.stand_in(query.key(), accept) else {
+            return;
+        };
+        let before = std::mem::replace(&mut self.cell, cell);
+        let reason = match &self.failed_over {
+            Some(earlier) => earlier.reason,
+            None => Reason::NoEndpointHealthy,
+        };
+        self.failed_over = Some(Box::new(FailedOver {
+            reason,
+            cells: vec![before.clone()],
+            fallback: fallback.cloned(),
+        }));
+    }
+}
+
+impl PlaceQuery<'_> {
+    /// The key by which a request is spread over cells.
+    fn key(&self) -> u64 {
+        spread_key(self.identity, self.spread)
+    }
+}
+
+/// The key by which a request is spread over cells.
+pub(crate) fn spread_key(identity: &Identity, spread: u64) -> u64 {
+    match &identity.tenant {
+        Some(tenant) => rendezvous::hash(tenant.as_str()),
+        // Anonymous callers need not stay at one cell.
+        None => rendezvous::mix(spread),
+    }
 }
 
 /// Whether the registry lists the tenant. A draining cell serves only listed tenants.
@@ -145,23 +209,53 @@ fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, Refused> {
 }
 
 /// The cell of a tenant that the registry lists.
-fn assigned(tenant: TenantRef<'_>, now: Unix) -> Result<Choice<'_>, Refused> {
+fn assigned<'a>(tenant: TenantRef<'a>, query: PlaceQuery<'_>) -> Result<Choice<'a>, Refused> {
     match tenant.target {
         Target::Cell(cell) => Ok(Choice {
             placement: None,
             cell: admits(cell, Listing::Listed)?,
             rule: PlaceRule::OwnCell,
+            failed_over: None,
         }),
-        Target::Placement(placement) => Ok(Choice {
-            placement: Some(placement),
-            cell: within(
-                placement,
-                || rendezvous::hash(tenant.id),
-                (Listing::Listed, now),
-            )?,
-            rule: PlaceRule::TenantPlacement,
-        }),
+        Target::Placement(placement) => placed(
+            placement,
+            PlaceRule::TenantPlacement,
+            Listing::Listed,
+            query,
+        ),
     }
+}
+
+/// The cell of a placement, or of its fallback if no cell of the placement takes traffic.
+fn placed<'a>(
+    placement: &'a Placement,
+    rule: PlaceRule,
+    listing: Listing,
+    query: PlaceQuery<'_>,
+) -> Result<Choice<'a>, Refused> {
+    let choice = |cell, failed_over| Choice {
+        placement: Some(placement),
+        cell,
+        rule,
+        failed_over,
+    };
+    let refused = match within(placement, || query.key(), (listing, query.now.unix)) {
+        Ok(cell) => return Ok(choice(cell, None)),
+        Err(refused) => refused,
+    };
+    // A quarantined cell is an operator's decision to serve nobody.
+    let takes_none = refused.reason == Reason::NoCellAvailable;
+    let standby = placement.standby.as_ref().filter(|_| takes_none);
+    let stand_in = standby.and_then(|it| it.stand_in(query.key(), |_| true));
+    let Some(StandIn { cell, fallback }) = stand_in else {
+        return Err(refused);
+    };
+    let failed_over = FailedOver {
+        reason: refused.reason,
+        cells: Vec::new(),
+        fallback: fallback.cloned(),
+    };
+    Ok(choice(cell, Some(Box::new(failed_over))))
 }
 
 /// The cell of a tenant that the registry doesn't list.
@@ -188,12 +282,12 @@ fn unknown<'a>(
         let detail = "the placement for unknown tenants has another tier than the credential names";
         return refuse(Reason::NoCellAvailable, detail);
     }
-    let key = || rendezvous::hash(tenant.as_str());
-    Ok(Choice {
-        placement: Some(placement),
-        cell: within(placement, key, (Listing::Unlisted, query.now.unix))?,
-        rule: PlaceRule::UnknownPlacement,
-    })
+    placed(
+        placement,
+        PlaceRule::UnknownPlacement,
+        Listing::Unlisted,
+        query,
+    )
 }
 
 fn by_tier<'a>(
@@ -214,6 +308,7 @@ fn by_tier<'a>(
             placement: None,
             cell,
             rule: PlaceRule::UnknownByTier,
+            failed_over: None,
         }),
         None => refuse(Reason::NoCellAvailable, "no cell of the tier is active"),
     }
@@ -227,16 +322,12 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
         let detail = "the registry does not have the policy's anonymous_placement";
         return refuse(Reason::NoCellAvailable, detail);
     };
-    Ok(Choice {
-        placement: Some(placement),
-        // Anonymous callers need not stay at one cell.
-        cell: within(
-            placement,
-            || rendezvous::mix(query.spread),
-            (Listing::Unlisted, query.now.unix),
-        )?,
-        rule: PlaceRule::AnonymousPlacement,
-    })
+    placed(
+        placement,
+        PlaceRule::AnonymousPlacement,
+        Listing::Unlisted,
+        query,
+    )
 }
 
 /// The cell of a placement that serves a key. The key is computed only if there are several cells.

@@ -21,6 +21,7 @@ fn query<'a>(registry: &'a Registry, identity: &'a Identity, spread: u64) -> Pla
         identity,
         tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
         anonymous_placement: Some("public"),
+        cell_bound: false,
         spread,
         now: Now {
             unix: NOW,

@@ -62,6 +62,9 @@ pub(super) struct RawPlacement {
     pub(super) cells: Vec<String>,
     #[serde(default)]
     pub(super) stateless: bool,
+    pub(super) fallback: Option<String>,
+    #[serde(default)]
+    pub(super) failover: bool,
     pub(super) limits: Option<RawLimits>,
 }
 

@@ -17,8 +17,9 @@
 //!   ],
 //!   "placements": [{
 //!     "id": "shared", "tier": "free", "cells": ["cell-1"], "stateless": false,
+//!     "fallback": "spare", "failover": true,
 //!     "limits": { "rate": { "requests": 5000, "window_secs": 1, "burst": 5000 } }
-//!   }],
+//!   }, { "id": "spare", "tier": "free", "cells": ["cell-2"] }],
 //!   "tenants": [
 //!     { "id": "acme", "placement": "shared", "status": "active", "issuer": "main" },
 //!     { "id": "globex", "cell": "cell-1", "status": "suspended" }
@@ -33,6 +34,10 @@
 //! - A cell's `weight` (default 1), `endpoints` (if its state takes no traffic), `san` (default:
 //!   the URL's host) and `annotations` are optional.
 //! - A placement's cells are of its tier and not retired; only a `stateless` one has several.
+//! - A placement's `fallback` is another placement of the same tier and regions. It serves the
+//!   tenants while no cell of the placement takes traffic. With `failover`, it also serves them
+//!   while their cell can't be reached, and so do the other cells of a `stateless` placement. The
+//!   fallback of a fallback isn't used.
 //! - A tenant has a `cell` or a `placement`. The default of `status` is `active`. `issuer` is an
 //!   issuer's `name` in the router's configuration, its `iss`, or a trust domain. Without it, the
 //!   configuration alone says who may speak for the tenant.
@@ -74,6 +79,7 @@ mod placements;
 mod read;
 mod revocations;
 mod source;
+mod standby;
 mod symbols;
 mod tenants;
 mod terms;
@@ -97,6 +103,8 @@ pub use source::{
     FetchProblem, RegistryAction, RegistryFetchError, RegistryFetched, RegistryNotice,
     RegistrySource, RegistryTiming, RegistryWake,
 };
+pub(crate) use standby::StandIn;
+pub use standby::Standby;
 pub use tenants::{Assignment, TenantIndex};
 pub use terms::Terms;
 
@@ -177,6 +185,8 @@ pub struct Placement {
     pub stateless: bool,
     /// How many requests all its tenants may send together.
     pub rate: Option<RateLimit>,
+    /// Where its requests go if its own cell can't take them. `None`: nowhere.
+    pub standby: Option<Arc<Standby>>,
     pub(crate) spread: Spread,
 }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Placement;
 use super::cells;
 use super::entries::RawPlacement;
 use super::error::{Mistakes, RegistryError};
 use super::terms::RawLimits;
+use super::{Placement, Standby};
 use crate::cell::{Cell, CellState};
 use crate::rendezvous::Spread;
 use crate::words::suggestion;
@@ -20,6 +20,15 @@ pub(super) struct Placements {
     pub(super) broken: BTreeSet<String>,
 }
 
+/// A placement that names a fallback, or allows failover.
+struct Wish {
+    /// How messages call the placement.
+    path: String,
+    id: String,
+    fallback: Option<String>,
+    failover: bool,
+}
+
 pub(super) fn read(
     raw: Vec<RawPlacement>,
     cells: &[Arc<Cell>],
@@ -28,8 +37,18 @@ pub(super) fn read(
 ) -> Placements {
     let mut placements = BTreeMap::new();
     let mut broken = BTreeSet::new();
-    for (at, raw) in raw.into_iter().enumerate() {
+    let mut wishes = Vec::new();
+    for (at, mut raw) in raw.into_iter().enumerate() {
         let id = raw.id.clone();
+        let (fallback, failover) = (raw.fallback.take(), raw.failover);
+        if fallback.is_some() || failover {
+            wishes.push(Wish {
+                path: format!("placements[{at}] {id:?}"),
+                id: id.clone(),
+                fallback,
+                failover,
+            });
+        }
         if raw.cells.iter().any(|cell| broken_cells.contains(cell)) {
             broken.insert(id);
             continue;
@@ -43,10 +62,94 @@ pub(super) fn read(
             mistakes.invalid(format!("placements[{at}].id {id:?} occurs twice"));
         }
     }
-    Placements {
+    let mut placements = Placements {
         placements: placements.into_values().collect(),
         broken,
+    };
+    for wish in wishes {
+        if let Some(Some(standby)) = mistakes.take(placements.standby(&wish)) {
+            placements.set_standby(&wish.id, standby);
+        }
     }
+    placements
+}
+
+impl Placements {
+    fn get(&self, id: &str) -> Option<&Placement> {
+        let by_id = |placement: &Placement| placement.id.as_str().cmp(id);
+        let at = self.placements.binary_search_by(by_id).ok()?;
+        self.placements.get(at)
+    }
+
+    fn set_standby(&mut self, id: &str, standby: Standby) {
+        let named = |placement: &&mut Placement| placement.id.as_str() == id;
+        if let Some(placement) = self.placements.iter_mut().find(named) {
+            placement.standby = Some(Arc::new(standby));
+        }
+    }
+
+    /// The cells that may stand in for those of a placement. `None` if the placement or its fallback
+    /// has a mistake of its own.
+    fn standby(&self, wish: &Wish) -> Result<Option<Standby>, RegistryError> {
+        let Wish { path, id, .. } = wish;
+        let Some(placement) = self.get(id) else {
+            return Ok(None);
+        };
+        let own = &placement.spread;
+        let Some(name) = &wish.fallback else {
+            return match own.only() {
+                None => Ok(Some(Standby::new(wish.failover, own, None))),
+                Some(_) => Err(RegistryError::invalid(format!(
+                    "{path}.failover needs another cell to go to: name a fallback placement, or add cells \
+                     to a stateless placement"
+                ))),
+            };
+        };
+        let invalid = |what: String| Err(RegistryError::invalid(format!("{path}.fallback{what}")));
+        if self.broken.contains(name) {
+            return Ok(None);
+        }
+        let Some(fallback) = self.get(name) else {
+            let known = self.placements.iter().map(|it| it.id.as_str());
+            let known = suggestion(name, "placements", known);
+            return invalid(format!(": unknown placement {name:?}; {known}"));
+        };
+        if fallback.id == placement.id {
+            return invalid(" is the placement itself; name another one".into());
+        }
+        if fallback.tier != placement.tier {
+            let (theirs, ours) = (&fallback.tier, &placement.tier);
+            return invalid(format!(
+                ": placement {name:?} has tier {theirs:?}, not {ours:?}"
+            ));
+        }
+        let [theirs, ours] = [fallback, placement].map(regions);
+        if theirs != ours {
+            return invalid(format!(
+                ": placement {name:?} has cells in {}, not in {}; a fallback has the same regions",
+                list(&theirs),
+                list(&ours)
+            ));
+        }
+        let is_own = |cell: &Arc<Cell>| own.cells().any(|own| own.id == cell.id);
+        if fallback.cells().all(is_own) {
+            return invalid(format!(
+                ": placement {name:?} has no other cells than this one"
+            ));
+        }
+        let fallback = (&fallback.id, &fallback.spread);
+        Ok(Some(Standby::new(wish.failover, own, Some(fallback))))
+    }
+}
+
+/// The regions of a placement's cells.
+fn regions(placement: &Placement) -> BTreeSet<&str> {
+    placement.cells().map(|cell| cell.region.as_str()).collect()
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+    names.join(", ")
 }
 
 fn read_placement(
@@ -94,6 +197,7 @@ fn read_placement(
         stateless: raw.stateless,
         rate: RawLimits::check(raw.limits)
             .map_err(|why| RegistryError::invalid(format!("{path}{why}")))?,
+        standby: None,
         spread: Spread::new(members),
     })
 }

@@ -43,6 +43,10 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
     pub(crate) fn state(&self) -> CellState {
         self.cell.state
     }

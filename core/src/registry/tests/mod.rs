@@ -2,6 +2,7 @@ mod bounds;
 mod older;
 mod refused;
 mod revocations;
+mod standby;
 mod versions;
 
 use super::*;

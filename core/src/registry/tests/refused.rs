@@ -148,11 +148,6 @@ const ROWS: &[(&str, &str, &str)] = &[
         "placements[1] \"many\".cells: only a stateless",
     ),
     (
-        r#""stateless": true"#,
-        r#""fallback": "one""#,
-        "placements[1]: unknown field `fallback`",
-    ),
-    (
         r#""one", "tier": "free""#,
         r#""one", "tier": "gold""#,
         "placements[0] \"one\".cells[0]: cell \"a\" has",
