@@ -324,8 +324,12 @@ fn page(
                 None => "its own cell".to_owned(),
             };
             let endpoints: Vec<_> = allow.endpoints().map(|e| e.url.as_str()).collect();
+            let standby = match &allow.standby {
+                Some(standby) => format!("\nif it can't be reached: {}", standby.describe()),
+                None => String::new(),
+            };
             format!(
-                "allow {}: cell {} by {placement}, registry version {}\nendpoints: {}",
+                "allow {}: cell {} by {placement}, registry version {}\nendpoints: {}{standby}",
                 allow.reason,
                 allow.cell.id,
                 allow.placement_epoch,

@@ -26,6 +26,7 @@ mod endpoints;
 mod envelope;
 mod event_stream;
 mod explained;
+mod failover;
 mod forward;
 mod frames;
 mod grpc;

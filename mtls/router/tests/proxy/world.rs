@@ -136,6 +136,12 @@ fn of_cells(event: &Event<'_>) -> Option<Vec<String>> {
             vec![format!("cell failed {reason}"), format!("because {error}")]
         }
         Event::CircuitChanged { change, .. } => vec![format!("circuit {}", change.as_str())],
+        Event::FailedOver {
+            from, cell, reason, ..
+        } => {
+            let from = from.map_or("-", |cell| cell.as_str());
+            vec![format!("failed over {from} to {cell} {reason}")]
+        }
         Event::EndpointChecked { failure: None, .. } => vec!["checked".to_owned()],
         Event::CellRetry { why, granted, .. } => match granted {
             true => vec![format!("retry {}", why.as_str())],

@@ -375,6 +375,9 @@ fn told<E: Env, S: Sink>(
             waited,
         },
     );
+    if let Decision::Allow(allow) = decision {
+        fails_over_to(case, allow);
+    }
     if let Some(bound) = decision.cell_bound() {
         authorizer.reporter.emit_at(
             now,
@@ -387,4 +390,19 @@ fn told<E: Env, S: Sink>(
             },
         );
     }
+}
+
+/// Reports that a request goes to another cell than its placement assigns, if it does.
+pub(crate) fn fails_over_to<E: Env, S: Sink>(case: &Case<'_, E, S>, allow: &Allow) {
+    let Some(failed_over) = &allow.failed_over else {
+        return;
+    };
+    case.authorizer.reporter.emit(&Event::FailedOver {
+        listener: case.name,
+        request_id: case.request_id.to_str().unwrap_or_default(),
+        from: failed_over.cells.last().map(|cell| &cell.id),
+        cell: &allow.cell.id,
+        fallback: failed_over.fallback.as_ref(),
+        reason: failed_over.reason,
+    });
 }

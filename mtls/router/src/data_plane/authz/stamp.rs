@@ -6,14 +6,13 @@ use cellway_core::envelope::{self, EnvelopeContents};
 use cellway_core::headers::{self, HeaderRules};
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Case, Refused};
 use crate::active_config::ActiveConfig;
 use crate::envelope::{SealError, Sealed};
 use crate::observe::event::{Event, SealOutcome, Sink};
-use crate::view::View;
 
 /// The positions in [`headers::STAMP_NAMES`] of the stamps that say who is calling. HTTP/2 doesn't
 /// index them. They differ from request to request, so each would push another entry out of the table,
@@ -30,18 +29,18 @@ const _: () = {
 };
 
 /// Sets the router's own headers on a request that [`authorize`](super::authorize) allowed, with
-/// the names that were sanitized. An envelope is only for the cell that was decided. To send the
-/// request to another cell, it must be decided and stamped again.
+/// the names that were sanitized. An envelope is only for the cell that was decided. Before the request
+/// is sent to another cell, core decides on that one and the request is stamped again.
 ///
 /// # Errors
 /// The request needs an envelope and none can be sealed. The request must not reach the cell.
 pub(crate) fn stamp<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    view: &View,
+    config: &ActiveConfig,
     allow: &Allow,
     parts: &mut Parts,
 ) -> Result<(), Refused> {
-    let rules = view.config.header_rules();
+    let rules = config.header_rules();
     let stamps = rules.stamps(allow, case.request_id.clone());
     for (at, (name, mut value)) in stamps.into_iter().enumerate() {
         if IDENTITY.contains(&at) && !value.is_empty() {
@@ -49,9 +48,13 @@ pub(crate) fn stamp<E: Env, S: Sink>(
         }
         parts.headers.insert(name, value);
     }
+    if let Some(failed_over) = &allow.failed_over {
+        let reason = HeaderValue::from_static(failed_over.reason.as_str());
+        parts.headers.insert(rules.failover(), reason);
+    }
     // An envelope says that the caller was verified, so other requests get none.
     if allow.reason == Reason::Verified {
-        seal(case, &view.config, allow, parts)?;
+        seal(case, config, allow, parts)?;
     }
     Ok(())
 }
@@ -114,10 +117,21 @@ fn set(headers: &mut HeaderMap, rules: &HeaderRules, sealed: Sealed<'_>) {
             headers.insert(rules.envelope(), value);
         }
         Sealed::Hmac(_, values) => {
-            headers.extend(rules.envelope_hmac().iter().cloned().zip(values));
+            set_all(headers, rules.envelope_hmac(), values);
         }
         Sealed::Compatible(_, values) => {
-            headers.extend(rules.envelope_compatible().iter().cloned().zip(values));
+            set_all(headers, rules.envelope_compatible(), values);
         }
+    }
+}
+
+/// Sets these headers. Those of an envelope for another cell are replaced.
+fn set_all<const N: usize>(
+    headers: &mut HeaderMap,
+    names: &[HeaderName; N],
+    values: [HeaderValue; N],
+) {
+    for (name, value) in names.iter().zip(values) {
+        headers.insert(name, value);
     }
 }

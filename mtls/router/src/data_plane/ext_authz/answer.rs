@@ -50,6 +50,8 @@ impl Mutations {
         metadata.extend(tenant.map(|tenant| ("tenant", tenant.to_string())));
         let placement = allow.placement.as_ref();
         metadata.extend(placement.map(|placement| ("placement", placement.to_string())));
+        let failover = allow.failed_over.as_ref();
+        metadata.extend(failover.map(|it| ("failover", it.reason.as_str().to_owned())));
         Self {
             set: own
                 .map(|(name, value)| (name.clone(), value.clone()))

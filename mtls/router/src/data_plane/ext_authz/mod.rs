@@ -199,7 +199,7 @@ async fn decided<E: Env, S: Sink>(
         };
         let worker = &report.connection.worker;
         rates::admit(&limits, &worker.buckets, &worker.reporter, case.name)?;
-        stamp(&case, &view, &allow, &mut parts)?;
+        stamp(&case, &view.config, &allow, &mut parts)?;
         Ok(Mutations::new(&before, &parts.headers, &view, &allow))
     });
     let rules = view.config.header_rules();

@@ -57,6 +57,13 @@ impl Pools {
         endpoints.entry(endpoint.id).or_insert_with(make).clone()
     }
 
+    /// Whether the breaker of one of the cell's endpoints lets a request pass.
+    pub(crate) fn has_passage(&self, cell: &Cell) -> bool {
+        let endpoints = cell.endpoints.iter();
+        let mut pools = endpoints.map(|endpoint| self.endpoint(cell, endpoint));
+        pools.any(|pool| pool.breaker.lets_pass())
+    }
+
     /// The bulkhead of a cell.
     pub(crate) fn bulkhead(&self, cell: &Cell) -> Arc<Bulkhead> {
         let mut cells = lock_uncontended(&self.cells);

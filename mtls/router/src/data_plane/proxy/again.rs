@@ -22,6 +22,8 @@ pub(super) struct Resends {
     used: u8,
     /// Whether it was already sent again because its connection died. That happens only once.
     after_death: bool,
+    /// Whether a cell may have processed it.
+    may_be_processed: bool,
     /// Whether the settings allow to send idempotent requests again that the cell may have processed.
     processed: bool,
 }
@@ -34,6 +36,7 @@ impl Resends {
             allowed: percent > 0,
             used: 0,
             after_death: false,
+            may_be_processed: false,
             processed,
         }
     }
@@ -41,6 +44,12 @@ impl Resends {
     /// Whether the request was already sent again.
     pub(super) fn any_used(self) -> bool {
         self.used > 0
+    }
+
+    /// Whether a cell may have processed the request although it is sent again. If so, no other cell
+    /// may get it.
+    pub(super) fn may_be_processed(self) -> bool {
+        self.may_be_processed
     }
 
     fn any_left(self) -> bool {
@@ -91,6 +100,10 @@ impl Resends {
     pub(super) fn used(&mut self, why: Unserved) {
         self.used = self.used.saturating_add(1);
         self.after_death |= why == Unserved::Died;
+        self.may_be_processed |= match why {
+            Unserved::Refused | Unserved::GoneAway => false,
+            Unserved::Died | Unserved::TimedOut | Unserved::Status => true,
+        };
     }
 }
 

@@ -256,8 +256,12 @@ fn own<E: Env, S: Sink>(
 
 /// Tells the client how the request was routed.
 fn explain<E: Env, S: Sink>(report: &Report<E, S>, rules: &HeaderRules, headers: &mut HeaderMap) {
-    if let Some(cell) = &report.cell {
+    if let Some(cell) = report.cell() {
         headers.insert(rules.cell(), cell.id.header_value().clone());
+    }
+    if let Some(failover) = report.failover() {
+        let failover = HeaderValue::from_static(failover.as_str());
+        headers.insert(rules.failover(), failover);
     }
     // If the router answers, its own reason is set after this one.
     if let Some(allowed) = report.allowed {

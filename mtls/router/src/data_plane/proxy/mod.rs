@@ -102,7 +102,13 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let refused = {
             let answered = match decided {
                 Ok(allow) => {
-                    let forwarding = pin!(forward(&report, &allow, &config, outgoing, &mut unsent));
+                    let forwarding = pin!(forward(
+                        &report,
+                        (&allow, spread),
+                        &config,
+                        outgoing,
+                        &mut unsent
+                    ));
                     unless_closed(report.stream.as_deref(), forwarding).await
                 }
                 Err(refused) => {
@@ -162,7 +168,7 @@ fn prepare<E: Env, S: Sink>(
     }
     // Set these before the stamps, because a stamp may have the name of a forwarding field.
     set_forwarding(&report.connection, config, parts);
-    let stamped = stamp(&report.case(spread), view, &allow, parts);
+    let stamped = stamp(&report.case(spread), config, &allow, parts);
     report.opens(&allow, view);
     outgoing.body.passes(
         &config.settings.policy,
@@ -170,8 +176,7 @@ fn prepare<E: Env, S: Sink>(
         &report.connection.activity,
         body_bytes_max,
     );
-    report.cell = Some(allow.cell.clone());
-    report.allowed = Some(allow.reason);
+    report.goes_to(&allow);
     stamped?;
     settle_upgrade(outgoing, view, &allow, report.connection.listener)?;
     Ok(allow)

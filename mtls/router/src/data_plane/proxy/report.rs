@@ -1,6 +1,6 @@
 //! Reports the end of each request.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cellway_core::registry::Cell;
@@ -33,7 +33,12 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) turns: Turns,
     /// When the request's header was complete.
     pub(crate) began: Now,
-    pub(crate) cell: Option<Arc<Cell>>,
+    /// The cell that was decided. See [`Report::cell`].
+    cell: Option<Arc<Cell>>,
+    /// Why another cell was decided than the one that the request's placement assigns.
+    failover: Option<Reason>,
+    /// The cell to which the request went instead.
+    moved: OnceLock<Box<Moved>>,
     pub(crate) reason: Option<Reason>,
     /// Why the request was allowed, if it was.
     pub(super) allowed: Option<Reason>,
@@ -57,6 +62,13 @@ pub(crate) struct Report<E: Env, S: Sink> {
     answered: Option<(StatusCode, Owner, Now)>,
 }
 
+/// A cell that the request went to because another one could not be reached.
+struct Moved {
+    cell: Arc<Cell>,
+    failover: Option<Reason>,
+    then: OnceLock<Box<Moved>>,
+}
+
 struct ReasonDetail {
     /// Which check failed.
     detail: &'static str,
@@ -78,6 +90,8 @@ impl<E: Env, S: Sink> Report<E, S> {
             turns,
             began,
             cell: None,
+            failover: None,
+            moved: OnceLock::new(),
             reason: None,
             allowed: None,
             explains: false,
@@ -105,6 +119,52 @@ impl<E: Env, S: Sink> Report<E, S> {
         let handshake = || lock_uncontended(&self.connection.handshake).take();
         if settings != AccessLog::Off {
             self.record = Record::of(settings, request, body, (count, handshake()));
+        }
+    }
+
+    /// Notes where the request goes.
+    pub(crate) fn goes_to(&mut self, allow: &Allow) {
+        self.cell = Some(allow.cell.clone());
+        self.failover = why(allow);
+        self.allowed = Some(allow.reason);
+    }
+
+    /// Notes that the request goes to another cell, because the last one could not be reached.
+    pub(super) fn moves(&self, allow: &Allow) {
+        let mut place = &self.moved;
+        while let Some(moved) = place.get() {
+            place = &moved.then;
+        }
+        let moved = Moved {
+            cell: allow.cell.clone(),
+            failover: why(allow),
+            then: OnceLock::new(),
+        };
+        // It was empty, and only the request's own task sets it.
+        let _ = place.set(Box::new(moved));
+    }
+
+    fn last_move(&self) -> Option<&Moved> {
+        let mut moved = self.moved.get()?;
+        while let Some(then) = moved.then.get() {
+            moved = then;
+        }
+        Some(moved)
+    }
+
+    /// The cell that gets the request, if one was decided.
+    pub(crate) fn cell(&self) -> Option<&Arc<Cell>> {
+        match self.last_move() {
+            Some(moved) => Some(&moved.cell),
+            None => self.cell.as_ref(),
+        }
+    }
+
+    /// Why this isn't the cell that the request's placement assigns.
+    pub(super) fn failover(&self) -> Option<Reason> {
+        match self.last_move() {
+            Some(moved) => moved.failover,
+            None => self.failover,
         }
     }
 
@@ -199,6 +259,11 @@ impl<E: Env, S: Sink> Report<E, S> {
     }
 }
 
+/// Why the cell isn't the one that the request's placement assigns.
+fn why(allow: &Allow) -> Option<Reason> {
+    allow.failed_over.as_ref().map(|it| it.reason)
+}
+
 impl<E: Env, S: Sink> Drop for Report<E, S> {
     fn drop(&mut self) {
         let unfinished = self.answered.is_some() && !self.complete;
@@ -217,7 +282,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
         };
         let failed =
             self.reason.is_some() || !self.complete || status.is_none_or(|status| status >= 500);
-        let cell = self.cell.as_ref();
+        let cell = self.cell();
         let url = |at: usize| Some(cell?.endpoints.get(at)?.url.as_str());
         let record = self
             .record
@@ -233,7 +298,8 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             reason: self.reason,
             detail: self.more.as_ref().map(|more| more.detail),
             told: self.is_told(),
-            cell: self.cell.as_ref().map(|cell| &cell.id),
+            cell: cell.map(|cell| &cell.id),
+            failover: self.failover(),
             latency: at.mono.since(self.began.mono),
             duration: now.mono.since(self.began.mono),
             bytes: self.bytes,

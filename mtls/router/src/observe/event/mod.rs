@@ -205,6 +205,8 @@ pub enum Event<'a> {
         told: bool,
         /// The cell, if one was decided.
         cell: Option<&'a Text>,
+        /// Why this isn't the cell that the request's placement assigns.
+        failover: Option<Reason>,
         /// From the request's header to the answer's.
         latency: Duration,
         /// From the request's header to the answer's last byte.
@@ -340,6 +342,22 @@ pub enum Event<'a> {
         why: Unserved,
         /// Whether it is sent again. `false` if the cell's retry budget is used up.
         granted: bool,
+    },
+    /// A request goes to another cell than its placement assigns. Comes after the request's `Decided`,
+    /// and again if that cell can't be reached either.
+    FailedOver {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// The cell that can't serve it. `None` if no cell of the placement takes traffic.
+        from: Option<&'a Text>,
+        /// The cell that gets it.
+        cell: &'a Text,
+        /// The fallback placement, if this is one of its cells.
+        fallback: Option<&'a Text>,
+        /// Why the assigned cell doesn't serve it.
+        reason: Reason,
     },
     /// A new snapshot is in force: all further decisions use it.
     Published {

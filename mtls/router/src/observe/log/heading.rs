@@ -67,6 +67,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::EndpointChecked { .. } => (Debug, "endpoint_checked"),
         Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),
         Event::CellRetry { granted: false, .. } => (Warn, "cell_retry_refused"),
+        Event::FailedOver { .. } => (Warn, "failed_over"),
         Event::Published { .. } => (Debug, "published"),
         Event::Notice { notice, .. } => match notice {
             Notice::Keys { notice, .. } => keys_heading(notice),

@@ -227,6 +227,7 @@ fn of_answers(tell: &mut dyn FnMut(&Event<'_>)) {
             detail: Some("the cell has too many requests"),
             told,
             cell: Some(&text("a")),
+            failover: Some(Reason::CircuitOpen),
             latency: Duration::ZERO,
             duration: Duration::ZERO,
             bytes: 1,
@@ -282,6 +283,14 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
             granted,
         });
     }
+    tell(&Event::FailedOver {
+        listener: "public",
+        request_id: "r1",
+        from: Some(cell),
+        cell: &text("b"),
+        fallback: Some(&text("spare")),
+        reason: Reason::CircuitOpen,
+    });
     for change in [
         CircuitChange::Opened,
         CircuitChange::Probing,

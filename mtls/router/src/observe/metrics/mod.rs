@@ -147,6 +147,7 @@ impl Sink for Counting {
             Event::CellRetry {
                 cell, why, granted, ..
             } => shard.cells.of(cell).retried(*why, *granted),
+            Event::FailedOver { reason, .. } => shard.failovers.add(*reason as usize),
             Event::Notice { notice, policy } => shard.notice(notice, policy),
             Event::Published { snapshot } => self.all.forget_cells(snapshot),
             Event::KeptRefused { .. } => shard.kept_refused.add(1),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cellway_core::keys::KeyState;
 use cellway_core::registry::RegistryErrorReason;
-use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
+use cellway_core::{Class, FAILOVER_REASONS, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
 use super::counter::{Counter, OWNERS, STATUS_CLASSES};
@@ -153,6 +153,7 @@ impl Page {
         self.shares_refused(shards);
         self.rate_limited(shards);
         self.tunnels(shards);
+        self.failovers(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
         // Read the answers first, so that an answer that ends meanwhile can't make the difference
@@ -268,6 +269,16 @@ impl Page {
         for (protocol, end, count) in ended {
             let labels = [("protocol", protocol), ("end", end)];
             self.sample(ended_name, &labels, count);
+        }
+    }
+
+    fn failovers(&mut self, shards: &[Arc<Shard>]) {
+        let name = "failovers_total";
+        let help = "Requests that went to another cell than their placement assigns, by reason.";
+        self.head(name, "counter", help);
+        for reason in FAILOVER_REASONS {
+            let count = sum(shards, |shard| shard.failovers.get(reason as usize));
+            self.sample(name, &[("reason", reason.as_str())], count);
         }
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Shard {
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
     pub(super) rate_limited: Counters<{ RateScope::ALL.len() }>,
+    /// Requests that went to another cell, by reason.
+    pub(super) failovers: Counters<{ Reason::ALL.len() }>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
     pub(super) accept_failed: Counter,

@@ -7,6 +7,7 @@ mod world;
 use std::time::Duration;
 
 use cellway_core::envelope::{EnvelopeRefused, JWKS_PATH};
+use cellway_router::settings::EnvelopeForm;
 use cellway_testbed::{Protocol, Request};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -72,6 +73,35 @@ async fn an_envelope_holds_for_its_cell_and_its_request_alone() {
     let check = |cell| verify(&echo, &keys, cell, &Method::GET, "/", now);
     assert_eq!(check("b").unwrap().cell.as_str(), "b");
     assert_eq!(check("a"), Err(EnvelopeRefused::OtherCell));
+}
+
+/// Catches: a request that goes to another cell with the envelope of the first one.
+#[tokio::test]
+async fn a_failover_seals_again() {
+    for protocol in PROTOCOLS {
+        let world = Sealing::failing_over(EnvelopeForm::Jws).await;
+        let client = world.client(protocol, "cove");
+        let request = Request {
+            method: Method::POST,
+            ..forged(Request::get("/orders?id=7"))
+        };
+        let echo = body(&client.send(request.clone()).await.unwrap());
+        assert_eq!(echo["cell"], "b");
+        assert_eq!(echo["headers"]["x-cellway-cell"], "b");
+        let (keys, now) = (world.published(protocol).await, world.env.now());
+        let check = |cell| verify(&echo, &keys, cell, &Method::POST, "/orders?id=7", now);
+        assert_eq!(check("b").unwrap().cell.as_str(), "b");
+        assert_eq!(check("dead"), Err(EnvelopeRefused::OtherCell));
+
+        let world = Sealing::failing_over(EnvelopeForm::Hmac).await;
+        let client = world.client(protocol, "cove");
+        let echo = body(&client.send(request).await.unwrap());
+        let now = world.env.now();
+        let check =
+            |cell, key| world::verify_hmac(&echo, cell, key, &Method::POST, "/orders?id=7", now);
+        assert_eq!(check("b", 2).unwrap().cell.as_str(), "b");
+        assert!(check("dead", 3).is_err());
+    }
 }
 
 #[tokio::test]

@@ -126,6 +126,21 @@ impl Sealing {
         Self::start(folder, Some(EnvelopeForm::Hmac)).await.unwrap()
     }
 
+    /// With a cell `dead` at which nobody listens, and whose tenant `cove` may go to cell `b`.
+    pub(super) async fn failing_over(form: EnvelopeForm) -> Self {
+        let folder = KeyFolder::new();
+        match form {
+            EnvelopeForm::Jws => folder.sign(&[("k1", 0)]).await,
+            EnvelopeForm::Hmac | EnvelopeForm::Compatible => {
+                folder.share(&[("a", 1), ("b", 2), ("dead", 3)]).await;
+            }
+        }
+        let dead = &[("dead", 2)];
+        Self::start_with(folder, Some(form), "http", dead)
+            .await
+            .unwrap()
+    }
+
     pub(super) async fn off() -> Self {
         Self::start(KeyFolder::new(), None).await.unwrap()
     }
@@ -140,6 +155,16 @@ impl Sealing {
         form: Option<EnvelopeForm>,
         scheme: &str,
     ) -> Result<Self, String> {
+        Self::start_with(folder, form, scheme, &[]).await
+    }
+
+    /// The same with more cells, at these ports.
+    async fn start_with(
+        folder: KeyFolder,
+        form: Option<EnvelopeForm>,
+        scheme: &str,
+        more: &[(&str, u16)],
+    ) -> Result<Self, String> {
         let clients = ca(1);
         let tls = || match scheme {
             "h2c" => ServerTls::plain_h2(),
@@ -147,7 +172,8 @@ impl Sealing {
         };
         let (a, port_a) = cell("a", tls()).await;
         let (b, port_b) = cell("b", tls()).await;
-        let mut settings = settings(&clients, &[("a", port_a), ("b", port_b)], scheme);
+        let known = [("a", port_a), ("b", port_b)];
+        let mut settings = settings(&clients, &[&known, more].concat(), scheme);
         settings.envelope = form.map(|form| folder.settings(form));
         let (env, tls) = (Stepped::new(folder.start), provider());
         let events = EventLog::default();
@@ -264,7 +290,7 @@ pub(super) async fn refused(cells: &[(&str, u8)]) -> String {
 }
 
 fn settings(clients: &Ca, cells: &[(&str, u16)], scheme: &str) -> RouterSettings {
-    let document = json!({
+    let mut document = json!({
         "version": 1,
         "cells": cells.iter().map(|(id, port)| json!({
             "id": id, "tier": "t", "region": "r", "state": "active",
@@ -278,6 +304,15 @@ fn settings(clients: &Ca, cells: &[(&str, u16)], scheme: &str) -> RouterSettings
         "placements": [{"id": "public", "tier": "t", "cells": ["a"]}],
         "tenants": [{"id": "acme", "cell": "a"}, {"id": "bolt", "cell": "b"}],
     });
+    if cells.iter().any(|(id, _)| *id == "dead") {
+        let home = json!({"id": "home", "tier": "t", "cells": ["dead"], "fallback": "spare",
+                          "failover": true});
+        let spare = json!({"id": "spare", "tier": "t", "cells": ["b"]});
+        let placements = document["placements"].as_array_mut().unwrap();
+        placements.extend([home, spare]);
+        let tenants = document["tenants"].as_array_mut().unwrap();
+        tenants.push(json!({"id": "cove", "placement": "home"}));
+    }
     let mut settings = secure(document.to_string().into(), clients, &ca(2));
     let specs = PolicySpecs {
         policy: vec![

@@ -139,6 +139,15 @@ impl Breaker {
         }
     }
 
+    /// Whether a request that asks now would get passage.
+    pub(crate) fn lets_pass(&self) -> bool {
+        match State::unpack(self.word.load(Ordering::Acquire)) {
+            State::Closed | State::Suspect { .. } => true,
+            State::Open { until } => self.millis() >= until,
+            State::HalfOpen => false,
+        }
+    }
+
     /// Notes that a request failed to connect, lost its connection or got no answer in time. It says
     /// nothing about an endpoint that is open or half-open: the request was sent before.
     pub(crate) fn connection_failed(&self, settings: BreakerSettings) -> Change {

@@ -1,5 +1,6 @@
 //! Forwards an allowed request to its cell and returns the answer.
 
+mod failover;
 mod interim;
 mod resend;
 mod rewrite;
@@ -55,6 +56,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     config: &'a ActiveConfig,
     traffic: &'a TrafficSettings,
+    /// Spreads requests over equal endpoints.
+    spread: u64,
     permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
@@ -120,14 +123,15 @@ enum Attempt {
     Failed(Reason, &'static str),
 }
 
-/// Sends the request to the decided cell, and to no other.
+/// Sends the request to the decided cell, or to another one that core decides on because this one
+/// can't be reached.
 ///
 /// Tries the cell's other endpoints as long as no byte of the request was sent. After that, the
 /// request is sent again only if [`again`](mod@super::again) allows it. If no cell got the body, it
 /// is in `unsent` afterwards.
 pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
-    allow: &Allow,
+    (allow, spread): (&Allow, u64),
     config: &ActiveConfig,
     mut outgoing: Outgoing,
     unsent: &mut Option<Box<RequestBody>>,
@@ -154,6 +158,7 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
         total,
         has_deadline: asked.is_some(),
         traffic,
+        spread,
         failover: None,
         resends: Resends::new(
             config.settings.upstream.retry_percent,
@@ -171,40 +176,56 @@ pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
     for_any_cell(&mut outgoing.parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
-    let mut candidates = Candidates::default();
-    let mut failure = None;
-    while let Some(Candidate { at, pool, probe }) = candidates.next(&worker.pools, allow) {
-        forwarding.probe = probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
-        if let Some(record) = &report.record {
-            record.tries(at);
-        }
-        match forwarding.try_endpoint(&pool, &mut slot).await {
-            Attempt::Answered(response, framing, lease) => {
-                return Ok(forwarding.answered(response, framing, lease));
+    // Set if the request goes to another cell than was decided first.
+    let mut moved: Option<Box<Allow>> = None;
+    let refused = loop {
+        let allow = moved.as_deref().unwrap_or(allow);
+        let mut candidates = Candidates::default();
+        let mut failure = None;
+        while let Some(Candidate { at, pool, probe }) = candidates.next(&worker.pools, allow) {
+            forwarding.probe =
+                probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
+            if let Some(record) = &report.record {
+                record.tries(at);
             }
-            Attempt::Switched(response, cell, lease) => {
-                return Ok(forwarding.switched(response, cell, lease));
-            }
-            Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
-            Attempt::Again => {
-                forwarding.probe = None;
-                candidates.gave_back(at);
-            }
-            Attempt::Unsent(error) => {
-                forwarding.probe = None;
-                candidates.unreachable(at);
-                failure = Some((error.reason, error.full));
-                if !forwarding.fails_over(&error) {
-                    break;
+            match forwarding.try_endpoint(&pool, &mut slot).await {
+                Attempt::Answered(response, framing, lease) => {
+                    return Ok(forwarding.answered(response, framing, lease));
+                }
+                Attempt::Switched(response, cell, lease) => {
+                    return Ok(forwarding.switched(response, cell, lease));
+                }
+                Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
+                Attempt::Again => {
+                    forwarding.probe = None;
+                    candidates.gave_back(at);
+                }
+                Attempt::Unsent(error) => {
+                    forwarding.probe = None;
+                    candidates.unreachable(at);
+                    failure = Some((error.reason, error.full));
+                    if !forwarding.fails_over(&error) {
+                        break;
+                    }
                 }
             }
         }
-    }
+        let refused = match (failure, candidates.circuit_open()) {
+            (None, Some(after)) => circuit_open(after),
+            _ => forwarding.unreached(allow, failure),
+        };
+        if allow.standby.is_none() {
+            break refused;
+        }
+        // Boxed, because few requests get here.
+        match Box::pin(forwarding.move_on(allow, &refused, &mut slot)).await {
+            Ok(Some(next)) => moved = Some(next),
+            Ok(None) => break refused,
+            Err(unstamped) => break unstamped,
+        }
+    };
     *unsent = slot.and_then(|request| request.into_body().boxed());
-    Err(match (failure, candidates.circuit_open()) {
-        (None, Some(after)) => circuit_open(after),
-        _ => forwarding.unreached(allow, failure),
-    })
+    Err(refused)
 }
 
 /// The answer if the breakers of all endpoints that are left let no request pass for this long.
@@ -333,7 +354,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             record.speaks(matches!(lease.sender, Sender::H2(_)));
         }
         if lease.opened
-            && let Some(cell) = &self.report.cell
+            && let Some(cell) = self.report.cell()
         {
             worker.reporter.emit(&Event::CellConnected {
                 cell: &cell.id,

@@ -109,7 +109,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return None;
         }
         let granted = free || lease.pool.budget.take();
-        if let Some(cell) = &self.report.cell {
+        if let Some(cell) = self.report.cell() {
             self.report
                 .connection
                 .worker

@@ -26,7 +26,7 @@ pub(super) fn failed<E: Env, S: Sink>(
     error: &str,
 ) -> Option<Outcome> {
     let worker = &report.connection.worker;
-    if let Some(cell) = &report.cell {
+    if let Some(cell) = report.cell() {
         worker.reporter.emit(&Event::CellFailed {
             cell: &cell.id,
             endpoint: pool.endpoint.url.as_str(),
@@ -97,7 +97,7 @@ pub(super) fn circuit_changed<E: Env, S: Sink>(
     pool: &EndpointPool,
     change: CircuitChange,
 ) {
-    if let Some(cell) = &report.cell {
+    if let Some(cell) = report.cell() {
         report
             .connection
             .worker

@@ -105,6 +105,11 @@ impl Upgrade {
         self.switch.is_none()
     }
 
+    /// The method of the request over HTTP/1.1.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// Chooses the protocol: the first one that the client names and the list has. `false` if there
     /// is none.
     pub(super) fn choose(&mut self, upgrades: &Upgrades) -> bool {

@@ -55,6 +55,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::CircuitChanged { .. }
         | Event::EndpointChecked { .. }
         | Event::CellRetry { .. }
+        | Event::FailedOver { .. }
         | Event::KeysRequested { .. }
         | Event::SourceFailed { .. }
         | Event::KeptRefused { .. }

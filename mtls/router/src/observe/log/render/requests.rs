@@ -168,6 +168,7 @@ fn responded(line: Line, event: &Event<'_>) -> Line {
         detail,
         told: _,
         cell,
+        failover,
         latency,
         duration,
         bytes,
@@ -186,6 +187,7 @@ fn responded(line: Line, event: &Event<'_>) -> Line {
         .opt("reason", reason.map(|reason| reason.as_str()), Line::str)
         .opt("detail", *detail, Line::str)
         .opt("cell", *cell, Line::show)
+        .opt("failover", failover.map(|it| it.as_str()), Line::str)
         .num("latency_us", micros(*latency))
         .num("duration_us", micros(*duration))
         .num("bytes", *bytes)

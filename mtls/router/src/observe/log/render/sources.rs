@@ -59,6 +59,20 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("endpoint", endpoint)
             .str("request_id", request_id)
             .str("reason", why.as_str()),
+        Event::FailedOver {
+            listener,
+            request_id,
+            from,
+            cell,
+            fallback,
+            reason,
+        } => line
+            .str("listener", listener)
+            .str("request_id", request_id)
+            .opt("from", *from, Line::show)
+            .show("cell", cell)
+            .opt("fallback", *fallback, Line::show)
+            .str("reason", reason.as_str()),
         Event::KeysRequested { issuer, forced } => {
             line.show("issuer", issuer).flag("forced", *forced)
         }

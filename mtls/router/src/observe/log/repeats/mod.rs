@@ -51,6 +51,7 @@ enum Kind {
     Cell,
     Answer,
     Retry,
+    Failover,
     Envelope,
     Listener,
     Tls,
@@ -58,13 +59,14 @@ enum Kind {
 }
 
 impl Kind {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 
     const fn interval(self) -> Duration {
         match self {
             Self::Cell
             | Self::Answer
             | Self::Retry
+            | Self::Failover
             | Self::Envelope
             | Self::Listener
             | Self::Tls => REQUESTS_INTERVAL,
@@ -149,6 +151,9 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
             granted: false,
             ..
         } => (Kind::Retry, hash(cell)),
+        Event::FailedOver {
+            from, cell, reason, ..
+        } => (Kind::Failover, hash((from, cell, *reason as usize))),
         Event::Envelope { outcome, cell, .. } if *outcome != SealOutcome::Sealed => {
             (Kind::Envelope, hash((cell, *outcome as usize)))
         }

@@ -79,6 +79,7 @@ fn answered(repeats: &Repeats, reason: Reason, cell: &str) -> Option<u64> {
         detail: None,
         told: false,
         cell: Some(&Text::new(cell).unwrap()),
+        failover: None,
         latency: Duration::ZERO,
         duration: Duration::ZERO,
         bytes: 0,

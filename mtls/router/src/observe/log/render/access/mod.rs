@@ -27,6 +27,7 @@ pub(in crate::observe::log) fn access(
         detail,
         told: _,
         cell,
+        failover,
         latency,
         duration,
         bytes,
@@ -55,6 +56,7 @@ pub(in crate::observe::log) fn access(
         .opt("reason", reason.map(|reason| reason.as_str()), Line::str)
         .opt("detail", *detail, Line::str)
         .opt("cell", *cell, Line::show)
+        .opt("failover", failover.map(|it| it.as_str()), Line::str)
         .opt("endpoint", exchange.endpoint, Line::str)
         .opt(
             "endpoint_protocol",
