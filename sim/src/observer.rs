@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, Arrived, CircuitChange, EnvelopeChecked, Fact, Sent};
+use crate::fact::{Answer, Arrived, CircuitChange, EnvelopeChecked, Fact, FailedOver, Sent};
 use crate::failure::{Request, Violation};
 use crate::invariants::Invariant;
 use crate::report::Line;
@@ -206,6 +206,13 @@ impl State {
                 }
                 CircuitChange::Probing | CircuitChange::Freed => {}
             },
+            Fact::FailedOver(FailedOver {
+                from, cell, reason, ..
+            }) => {
+                let from = from.as_deref().unwrap_or("its placement");
+                let text = format!("sends a request to {cell} instead of {from}: {reason}");
+                self.notable(at, host, "failed_over", text);
+            }
             Fact::KeysAsked { issuer, forced, .. } => self.keys_asked(at, host, issuer, *forced),
             Fact::Error { event, text, .. } => self.notable(at, host, event, text),
             Fact::Decided(decided) => {
@@ -340,6 +347,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         }
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
+        Fact::FailedOver(failed_over) => Some(Subject::Id(&failed_over.request_id)),
         Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
         Fact::EnvelopeChecked(judged) => judged.request_id.as_deref().map(Subject::Id),
         Fact::Published(_)
@@ -375,6 +383,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::Circuit { life, .. }
         | Fact::Error { life, .. } => life,
         Fact::Decided(decided) => &decided.life,
+        Fact::FailedOver(failed_over) => &failed_over.life,
         Fact::Responded(responded) => &responded.life,
         Fact::Published(_)
         | Fact::FaultBegins(_)

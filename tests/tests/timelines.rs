@@ -188,6 +188,11 @@ fn failing_endpoints() {
 }
 
 #[test]
+fn failover() {
+    matches_snapshot("failover");
+}
+
+#[test]
 fn refusing_cells() {
     matches_snapshot("refusing_cells");
 }

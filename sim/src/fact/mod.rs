@@ -17,7 +17,7 @@ use cellway_testbed::{CheckOutcome, Unserved};
 
 pub use self::arrived::{Arrived, EnvelopeChecked, Proved};
 pub use self::configured::{CellBoundRules, Configured, Rule, Who};
-pub use self::published::{Assignment, Published, PublishedCell, RoleSettings};
+pub use self::published::{Assignment, Published, PublishedCell, RoleSettings, Standby};
 pub use self::request::{Answer, CellBound, Claims, RoutingKeyProof, Sent, Token};
 
 /// A router from one start to its next crash.
@@ -69,6 +69,9 @@ pub enum Fact {
     },
     /// A router: it decided a request.
     Decided(Decided),
+    /// A router: it sends a request to another cell than the tenant's placement assigns. Comes after
+    /// `Decided`.
+    FailedOver(FailedOver),
     /// A router: it answered a request or gave up.
     Responded(Responded),
     /// A router: an event of the level ERROR.
@@ -227,6 +230,22 @@ pub struct Decided {
     pub registry_version: Option<u64>,
     /// The time of the router's wall clock, since the Unix epoch.
     pub unix: Duration,
+}
+
+/// A request goes to another cell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct FailedOver {
+    /// Which router.
+    pub life: Life,
+    /// The router's id of the request.
+    pub request_id: String,
+    /// The cell that can't serve it. `None` if no cell of the placement takes traffic.
+    pub from: Option<String>,
+    /// The cell that gets it.
+    pub cell: String,
+    /// Why the assigned cell doesn't serve it.
+    pub reason: Reason,
 }
 
 /// The end of a request, as its router reports it.

@@ -29,6 +29,21 @@ pub struct Published {
     pub role_settings: BTreeMap<String, RoleSettings>,
     /// Whether unlisted tenants go to the cells of their token's tier.
     pub by_tier: bool,
+    /// Which other cells may serve each tenant, for those whose placement allows any.
+    pub standby: BTreeMap<String, Standby>,
+}
+
+/// The cells that may stand in for those of a placement.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Standby {
+    /// All cells of the placement, whatever their state.
+    pub home: BTreeSet<String>,
+    /// Whether they also serve while a cell of the placement can't be reached. Otherwise they serve
+    /// only while none of its cells takes traffic.
+    pub failover: bool,
+    /// The active cells of the placement and of its fallback.
+    pub cells: BTreeSet<String>,
 }
 
 impl Published {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::fact::{Arrived, Decided, Fact, Sent};
+use crate::fact::{Arrived, Decided, Fact, FailedOver, Sent};
 
 /// Remembers requests, to give all that is known about each when it arrives at a cell.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Journal {
     certificates: BTreeMap<String, Option<Duration>>,
     /// Kept after the answer, because the network may deliver a request late.
     decided: BTreeMap<String, (Duration, Decided)>,
+    /// The requests that went to another cell, by the router's id.
+    failed_over: BTreeMap<String, FailedOver>,
 }
 
 /// A request that a router forwarded and a cell received.
@@ -24,7 +26,10 @@ pub(super) struct Passed<'a> {
     pub(super) certificate_expires: Option<Duration>,
     /// Since the start.
     pub(super) decided_at: Duration,
+    /// With the cell to which the request went last.
     pub(super) decided: &'a Decided,
+    /// Set if its router sent it to another cell than its placement assigns.
+    pub(super) failed_over: Option<&'a FailedOver>,
     pub(super) arrived: &'a Arrived,
 }
 
@@ -36,6 +41,7 @@ impl Journal {
             sent: BTreeMap::new(),
             certificates: BTreeMap::new(),
             decided: BTreeMap::new(),
+            failed_over: BTreeMap::new(),
         }
     }
 
@@ -55,6 +61,13 @@ impl Journal {
             Fact::Decided(decided) => {
                 let id = decided.request_id.clone();
                 self.decided.insert(id, (at, decided.clone()));
+            }
+            Fact::FailedOver(failed_over) => {
+                let id = failed_over.request_id.clone();
+                if let Some((_, decided)) = self.decided.get_mut(&id) {
+                    decided.cell = Some(failed_over.cell.clone());
+                }
+                self.failed_over.insert(id, failed_over.clone());
             }
             Fact::Arrived(arrived) => return self.find(arrived),
             _ => {}
@@ -77,6 +90,7 @@ impl Journal {
             certificate_expires: self.certificates.get(tag).copied().flatten(),
             decided_at: *decided_at,
             decided,
+            failed_over: self.failed_over.get(id),
             arrived,
         })
     }

@@ -22,6 +22,7 @@ mod endpoints;
 mod envelope;
 mod envoy;
 mod errors;
+mod failover;
 mod fresh;
 mod headers;
 mod in_force;
@@ -76,6 +77,7 @@ pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
+pub use failover::FailoverAllowed;
 pub use fresh::FreshConnections;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
@@ -210,6 +212,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(TenantChoice::new(prefix)),
         Box::new(TierKept::new(prefix)),
         Box::new(SteadyPlacement::new(prefix)),
+        Box::new(FailoverAllowed::new(bounds)),
         Box::new(RulesKept::new(bounds)),
         Box::new(AnonymousApart::new(bounds)),
         Box::new(RoutingKeys::new(bounds)),

@@ -225,11 +225,18 @@ fn via(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> Opti
 
 fn placement(spec: &file::Placement, names: &KnownNames, errors: &mut Errors<'_>) -> Placement {
     let mut cell = |name| refer(name, &names.cells, "world.placement.cells", "cell", errors);
+    let cells = spec.cells.iter().map(&mut cell).collect();
+    let mut placement = |name| {
+        let (to, field) = (&names.placements, "world.placement.fallback");
+        refer(name, to, field, "placement", errors)
+    };
     Placement {
         id: spec.id.get_ref().clone(),
         tier: spec.tier.clone(),
-        cells: spec.cells.iter().map(&mut cell).collect(),
+        cells,
         stateless: spec.stateless,
+        fallback: spec.fallback.as_ref().map(&mut placement),
+        failover: spec.failover,
     }
 }
 

@@ -136,6 +136,11 @@ pub(super) struct Placement {
     /// Its tenants are spread over the cells. A placement that isn't stateless has exactly one cell.
     #[serde(default)]
     pub stateless: bool,
+    /// The placement that serves its tenants while none of its cells takes traffic.
+    pub fallback: Option<Name>,
+    /// Its tenants also go to another cell while theirs can't be reached.
+    #[serde(default)]
+    pub failover: bool,
 }
 
 #[derive(Deserialize, Debug)]

@@ -161,6 +161,10 @@ pub struct Placement {
     pub cells: Vec<String>,
     /// Its tenants are spread over the cells.
     pub stateless: bool,
+    /// The placement that serves its tenants while none of its cells takes traffic.
+    pub fallback: Option<String>,
+    /// Its tenants also go to another cell while theirs can't be reached.
+    pub failover: bool,
 }
 
 /// A tenant of the registry.

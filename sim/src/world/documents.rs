@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{keys, pki};
 use crate::engine::EPOCH;
-use crate::fact::{Assignment, Fact, Published, PublishedCell, RoleSettings};
+use crate::fact::{Assignment, Fact, Published, PublishedCell, RoleSettings, Standby};
 use crate::scenario::{
     Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, Placement, Scenario,
     Tenant, UnknownTenant,
@@ -116,6 +116,7 @@ impl Documents {
             revoked: self.revoked.clone(),
             cells: cells.collect(),
             role_settings: role_settings.collect(),
+            standby: self.standby(),
             by_tier: self.unknown_tenant == UnknownTenant::ByTier,
         }
     }
@@ -182,10 +183,14 @@ impl Documents {
 
     fn render(&self, version: u64) -> Value {
         let placements = self.placements.iter().map(|placement| {
-            json!({
+            let mut rendered = json!({
                 "id": placement.id, "tier": placement.tier, "cells": placement.cells,
-                "stateless": placement.stateless,
-            })
+                "stateless": placement.stateless, "failover": placement.failover,
+            });
+            if let Some(fallback) = &placement.fallback {
+                rendered["fallback"] = fallback.as_str().into();
+            }
+            rendered
         });
         let revoked = self.revoked.iter();
         let called = |subject: &String| self.certified.get(subject).unwrap_or(subject).clone();
@@ -271,6 +276,36 @@ impl Documents {
             .iter()
             .map(|tenant| (tenant.id.clone(), cells(tenant)))
             .collect()
+    }
+
+    /// The cells that may stand in for those of each tenant's placement.
+    fn standby(&self) -> BTreeMap<String, Standby> {
+        let placement = |id: &String| self.placements.iter().find(|placement| placement.id == *id);
+        let active = |cells: &[String]| -> BTreeSet<String> {
+            let is_active = |id: &&String| {
+                let cell = self.cells.iter().find(|cell| cell.id == **id);
+                cell.is_some_and(|cell| cell.state == CellState::Active)
+            };
+            cells.iter().filter(is_active).cloned().collect()
+        };
+        let standby = |tenant: &Tenant| {
+            let Home::Placement(id) = &tenant.home else {
+                return None;
+            };
+            let home = placement(id)?;
+            let fallback = home.fallback.as_ref().and_then(placement);
+            let others = fallback.map_or_else(BTreeSet::new, |it| active(&it.cells));
+            let own = active(&home.cells);
+            let standby = Standby {
+                home: home.cells.iter().cloned().collect(),
+                failover: home.failover,
+                cells: others.union(&own).cloned().collect(),
+            };
+            let may = home.failover || home.fallback.is_some();
+            may.then(|| (tenant.id.clone(), standby))
+        };
+        let served = self.tenants.iter().filter(|tenant| !tenant.suspended);
+        served.filter_map(standby).collect()
     }
 
     /// Those of these cells that take traffic.

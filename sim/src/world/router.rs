@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::pki::Pki;
 use super::state::WorldHandle;
 use crate::engine::{Engine, SimEnv};
-use crate::fact::{Decided, Fact, Life, Note, Responded};
+use crate::fact::{Decided, Fact, FailedOver, Life, Note, Responded};
 use crate::scenario::Authority;
 use crate::store::SimStore;
 
@@ -198,6 +198,19 @@ impl SimSink {
                 life,
                 request_id: (*request_id).to_owned(),
                 status: *status,
+                reason: *reason,
+            })),
+            Event::FailedOver {
+                request_id,
+                from,
+                cell,
+                reason,
+                ..
+            } => Some(Fact::FailedOver(FailedOver {
+                life,
+                request_id: (*request_id).to_owned(),
+                from: from.map(|cell| cell.to_string()),
+                cell: cell.to_string(),
                 reason: *reason,
             })),
             Event::KeysRequested { issuer, forced } => Some(Fact::KeysAsked {

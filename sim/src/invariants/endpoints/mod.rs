@@ -111,7 +111,7 @@ impl Invariant for EveryEndpoint {
 
 /// How long a router may take for bad what is well again, in an open breaker or an ejection. The
 /// ejections of the scenarios' settings are shorter.
-const KNOWS_LATE: Duration = Duration::from_secs(30);
+pub(super) const KNOWS_LATE: Duration = Duration::from_secs(30);
 
 /// Whether the answer says that no endpoint could serve, and for how long before that an endpoint
 /// must have been healthy to make it wrong.

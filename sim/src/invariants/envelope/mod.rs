@@ -175,6 +175,11 @@ impl Invariant for EnvelopeHolds {
                 self.decided_at.insert(id.clone(), at);
                 self.decided.insert(id, decided.clone());
             }
+            Fact::FailedOver(failed_over) => {
+                if let Some(decided) = self.decided.get_mut(&failed_over.request_id) {
+                    decided.cell = Some(failed_over.cell.clone());
+                }
+            }
             Fact::Arrived(arrived) => self.arrived(at, arrived),
             Fact::EnvelopeChecked(checked) => return self.checked(at, checked),
             Fact::EnvelopeKeys {

@@ -7,7 +7,8 @@ use super::Invariant;
 use crate::fact::{Arrived, Decided, Fact, Life, Published};
 
 /// Every request that arrives at a cell was decided by a router on a registry version that this router
-/// had accepted. In that version the caller's true tenant is assigned to this cell.
+/// had accepted. In that version the caller's true tenant is assigned to this cell, unless the router
+/// has reported that the request goes to another cell.
 ///
 /// The tenant is the one that the client acts for, not the one that the router identified. The
 /// assignment is the simulator's own, not what the router's code read in the document.
@@ -22,6 +23,8 @@ pub struct AssignedCell {
     anonymous: BTreeSet<String>,
     /// Kept after the answer, because the network may deliver a request late.
     decided: BTreeMap<String, Decided>,
+    /// The requests that went to another cell. `failover_allowed` checks which one.
+    failed_over: BTreeSet<String>,
 }
 
 impl AssignedCell {
@@ -34,6 +37,7 @@ impl AssignedCell {
             tenants: BTreeMap::new(),
             anonymous: BTreeSet::new(),
             decided: BTreeMap::new(),
+            failed_over: BTreeSet::new(),
         }
     }
 }
@@ -72,6 +76,13 @@ impl Invariant for AssignedCell {
                 self.decided
                     .insert(decided.request_id.clone(), decided.clone());
             }
+            Fact::FailedOver(failed_over) => {
+                let id = &failed_over.request_id;
+                if let Some(decided) = self.decided.get_mut(id) {
+                    decided.cell = Some(failed_over.cell.clone());
+                    self.failed_over.insert(id.clone());
+                }
+            }
             Fact::Arrived(arrived) => return self.check(arrived),
             _ => {}
         }
@@ -109,6 +120,9 @@ impl AssignedCell {
                 "{tag} was decided on registry version {version}, which {} had not accepted",
                 decided.life.router
             ));
+        }
+        if self.failed_over.contains(&decided.request_id) {
+            return Ok(());
         }
         let said = self.published.get(&version);
         let cells = said.and_then(|said| said.cells_of(tenant, tier.as_deref()));

@@ -88,12 +88,14 @@ impl Invariant for SteadyPlacement {
             decided,
             decided_at,
             arrived,
+            failed_over,
             ..
         }) = self.journal.passed(at, fact)
         else {
             return Ok(());
         };
-        if sent.anonymous {
+        // `failover_allowed` checks requests that went to another cell.
+        if sent.anonymous || failed_over.is_some() {
             return Ok(());
         }
         let version = decided.registry_version.unwrap_or_default();
