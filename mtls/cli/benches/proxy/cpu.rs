@@ -1,7 +1,6 @@
 //! CPU time per request.
 
 use std::fmt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cellway_testbed::Protocol;
@@ -9,8 +8,9 @@ use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
 use super::load::Load;
+use super::process::Cpu;
 use super::work::Work;
-use super::world::World;
+use super::world::{TENANTS, World};
 
 /// Before it counts: connections are made and each tenant's token has been verified.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -21,11 +21,7 @@ const WORK_MAX: Duration = Duration::from_secs(30);
 
 /// Measures all kinds of work and prints a table.
 pub(crate) fn run(runtime: &Runtime) {
-    if !Path::new("/proc/self/stat").exists() {
-        println!("proxy: skipped: this system has no /proc to read a process's CPU time from");
-        return;
-    }
-    let world = World::start(&[]);
+    let world = World::start(&[], TENANTS);
     println!(
         "\n{:<55} {:>10} {:>16} {:>12} {:>6}",
         "router with one worker", "CPU µs/req", "(user + system)", "requests/s", "core"
@@ -87,37 +83,5 @@ impl fmt::Display for Measured {
             user + system,
             busy * 100.0
         )
-    }
-}
-
-/// CPU time that a process has used.
-#[derive(Clone, Copy)]
-struct Cpu {
-    user: Duration,
-    system: Duration,
-}
-
-impl Cpu {
-    /// Of the process with this id (proc(5), `/proc/PID/stat`, fields 14 and 15).
-    fn of(process: u32) -> Self {
-        let path = format!("/proc/{process}/stat");
-        let stat = std::fs::read_to_string(path).expect("the router runs");
-        // The second field is the program's name in parentheses, and may hold anything.
-        let (_, rest) = stat.rsplit_once(')').expect("a name");
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // In hundredths of a second, on every Linux that programs see.
-        let time =
-            |field: usize| Duration::from_millis(10 * fields[field].parse::<u64>().expect("ticks"));
-        Self {
-            user: time(11),
-            system: time(12),
-        }
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self {
-            user: self.user - before.user,
-            system: self.system - before.system,
-        }
     }
 }

@@ -27,13 +27,7 @@ const WARM_UP: usize = 50;
 /// Counts all kinds of work. Fails if one costs more than the committed number allows. With `record`,
 /// commits the counts instead.
 pub(crate) fn run(runtime: &Runtime, record: bool) -> ExitCode {
-    if !Command::new("callgrind_control")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-    {
+    if !has_valgrind() {
         println!("instructions: skipped: valgrind is not installed");
         return ExitCode::SUCCESS;
     }
@@ -80,6 +74,28 @@ pub(crate) fn run(runtime: &Runtime, record: bool) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The instructions of a request of one kind of work, with so many tenants in the registry. `None`
+/// without valgrind.
+pub(crate) async fn of(work: Work, tenants: usize) -> Option<u64> {
+    if !has_valgrind() {
+        return None;
+    }
+    let mut counter = Counter::new();
+    let mut world = World::start(&counter.command(), tenants);
+    let instructions = count(&world, &mut counter, work).await;
+    world.end();
+    Some(instructions)
+}
+
+fn has_valgrind() -> bool {
+    Command::new("callgrind_control")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 /// The committed numbers: by compiler, because each makes other code, then by kind of work.
 struct Committed(BTreeMap<String, BTreeMap<String, u64>>);
 
@@ -115,7 +131,7 @@ fn compiler() -> String {
 /// Counts the instructions of a request of each kind of work.
 async fn count_all() -> Vec<u64> {
     let mut counter = Counter::new();
-    let mut world = World::start(&counter.command());
+    let mut world = World::start(&counter.command(), TENANTS);
     let mut counts = Vec::new();
     for work in Work::ALL {
         counts.push(count(&world, &mut counter, work).await);

@@ -7,15 +7,20 @@
 //! in which it used about as much of its core.
 //!
 //! With `-- --instructions`, it counts the instructions of a request instead, which don't depend on
-//! what else runs, and fails if there are more than the committed number allows. See `benches/README.md`.
+//! what else runs, and fails if there are more than the committed number allows. With `-- --idle`, it
+//! measures the memory of idle connections, and with `-- --tenants` what a large registry costs. See
+//! `benches/README.md`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a benchmark runs in real time, on tokio alone"
 )]
 
 mod cpu;
+mod idle;
 mod instructions;
 mod load;
+mod process;
+mod tenants;
 mod work;
 mod world;
 
@@ -35,6 +40,18 @@ fn main() -> ExitCode {
     if has("--instructions") {
         return instructions::run(&runtime, has("--record"));
     }
-    cpu::run(&runtime);
+    if !std::path::Path::new("/proc/self/stat").exists() {
+        println!(
+            "proxy: skipped: this system has no /proc to read a process's CPU time and memory from"
+        );
+        return ExitCode::SUCCESS;
+    }
+    if has("--idle") {
+        idle::run(&runtime);
+    } else if has("--tenants") {
+        tenants::run(&runtime);
+    } else {
+        cpu::run(&runtime);
+    }
     ExitCode::SUCCESS
 }

@@ -50,8 +50,10 @@ struct Authority {
 
 /// The router, its cells, and what its clients carry. The router ends with it.
 pub(crate) struct World {
-    router: Child,
+    /// Set when it serves.
+    router: Option<Child>,
     listeners: [SocketAddr; Listener::ALL.len()],
+    folder: PathBuf,
     bearers: Arc<[HeaderValue]>,
     authority: Authority,
     clients: Vec<Credential>,
@@ -59,8 +61,15 @@ pub(crate) struct World {
 
 impl World {
     /// Starts the cells, on a thread of their own, and the router: under the program `under`, if it
-    /// isn't empty.
-    pub(crate) fn start(under: &[String]) -> Self {
+    /// isn't empty. The registry has this many tenants with tokens or without.
+    pub(crate) fn start(under: &[String], tenants: usize) -> Self {
+        let mut world = Self::prepare(tenants);
+        world.serve(under);
+        world
+    }
+
+    /// Starts the cells, and writes what the router reads.
+    pub(crate) fn prepare(tenants: usize) -> Self {
         let now = TokioEnv::new().unix_now();
         let authority = Authority::generate(now);
         let signer = Signer::generate("bench", Algorithm::Rs256).expect("a key");
@@ -74,34 +83,50 @@ impl World {
         write("router.pem", credential.pem());
         write("router.key", &credential.key.pem().expect("a key"));
         write("keys.json", &format!(r#"{{"keys":[{}]}}"#, signer.jwk()));
-        write("registry.json", &registry(&cells));
+        write("registry.json", &registry(&cells, tenants));
         write("cellway.toml", include_str!("cellway.toml"));
-        let (router, listeners) = start_router(&folder, under);
         let client = |number| {
             let uri = San::Uri(format!("spiffe://bench.example/tenant/{}", client(number)));
             authority.issue(uri, Usage::Client, 4 + number as u64)
         };
         Self {
-            router,
-            listeners,
-            bearers: bearers(&signer, now),
+            router: None,
+            listeners: [SocketAddr::from(([0; 4], 0)); Listener::ALL.len()],
+            folder,
+            bearers: bearers(&signer, now, tenants / TENANTS),
             clients: (0..CLIENTS).map(client).collect(),
             authority,
         }
     }
 
+    /// Starts the router: under the program `under`, if it isn't empty. Waits until it has its
+    /// registry.
+    pub(crate) fn serve(&mut self, under: &[String]) {
+        let (router, listeners) = start_router(&self.folder, under);
+        (self.router, self.listeners) = (Some(router), listeners);
+    }
+
+    /// The size of the registry's document.
+    pub(crate) fn registry_bytes(&self) -> u64 {
+        let document = std::fs::metadata(self.folder.join("registry.json"));
+        document.expect("it was written").len()
+    }
+
     /// The router's process.
     pub(crate) fn router(&self) -> u32 {
-        self.router.id()
+        self.router.as_ref().expect("it serves").id()
     }
 
     /// Asks the router to end, and waits until it has.
     pub(crate) fn end(&mut self) {
+        let Some(router) = &mut self.router else {
+            return;
+        };
         // The kernel's number of a process fits.
-        if let Some(process) = Pid::from_raw(self.router.id() as i32) {
+        if let Some(process) = Pid::from_raw(router.id() as i32) {
             let _ = kill_process(process, Signal::TERM);
         }
-        let _ = self.router.wait();
+        let _ = router.wait();
     }
 
     /// Where a listener is.
@@ -143,8 +168,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = self.router.kill();
-        let _ = self.router.wait();
+        if let Some(router) = &mut self.router {
+            let _ = router.kill();
+            let _ = router.wait();
+        }
     }
 }
 
@@ -183,10 +210,11 @@ fn tenant(number: usize) -> String {
     format!("tenant-{number:06}")
 }
 
-fn bearers(signer: &Signer, now: Unix) -> Arc<[HeaderValue]> {
+/// A token for each tenant, or for one in `each` tenants if there are more of them.
+fn bearers(signer: &Signer, now: Unix, each: usize) -> Arc<[HeaderValue]> {
     let bearer = |number| {
         let claims = Claims::new("https://idp.example", "cellway", now, LIFETIME)
-            .tenant(&tenant(number))
+            .tenant(&tenant(number * each))
             .subject("ada");
         let token = claims.sign(signer).expect("a token");
         HeaderValue::try_from(format!("Bearer {token}")).expect("a header's value")
@@ -201,13 +229,13 @@ fn client(number: usize) -> String {
 
 /// The tenants with tokens, on the two cells with TLS in turn, those with certificates on the plain
 /// one, and one on each for listeners that ask for no identity.
-fn registry(cells: &Cells) -> String {
+fn registry(cells: &Cells, tenants: usize) -> String {
     let cell = |id: &str, url: String| {
         serde_json::json!({"id": id, "tier": "std", "region": "eu", "state": "active",
                            "endpoints": [{"url": url}]})
     };
     let secure = |number: usize| format!("https://{}", cells.secure[number]);
-    let mut tenants: Vec<_> = (0..TENANTS)
+    let mut tenants: Vec<_> = (0..tenants)
         .map(|number| serde_json::json!({"id": tenant(number), "cell": (["a", "b"][number % 2])}))
         .collect();
     let clients = (0..CLIENTS).map(client).chain(["plain".to_owned()]);
