@@ -41,6 +41,10 @@ impl<E: Env> Clock<E> {
     /// ahead.
     pub fn instant(&self, at: Mono) -> Instant {
         const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-        self.origin + at.since_origin().min(self.origin.elapsed() + FAR)
+        let since = at.since_origin();
+        if since <= FAR {
+            return self.origin + since;
+        }
+        self.origin + since.min(self.origin.elapsed() + FAR)
     }
 }

@@ -107,9 +107,9 @@ impl Activity {
     }
 
     /// Notes that a request's answer is written or given up.
-    pub(crate) fn request_ends(&self) {
+    pub(crate) fn request_ends(&self, now: Instant) {
         if self.requests.fetch_sub(1, Relaxed) == 1 {
-            self.enter(IDLE);
+            self.enter_at(IDLE, now);
         }
     }
 
@@ -254,8 +254,13 @@ impl Activity {
     }
 
     fn enter(&self, phase: u8) {
+        self.enter_at(phase, Instant::now());
+    }
+
+    fn enter_at(&self, phase: u8, now: Instant) {
         self.phase.store(phase, Relaxed);
-        self.since.store(nanos(self.origin.elapsed()), Relaxed);
+        let since = now.saturating_duration_since(self.origin);
+        self.since.store(nanos(since), Relaxed);
     }
 }
 

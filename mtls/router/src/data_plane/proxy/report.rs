@@ -307,6 +307,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             exchange: exchange.as_ref(),
         };
         worker.reporter.emit_at(now, &event);
-        self.connection.activity.request_ends();
+        let ended = worker.reporter.clock().instant(now.mono);
+        self.connection.activity.request_ends(ended);
     }
 }

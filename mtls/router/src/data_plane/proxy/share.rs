@@ -53,9 +53,7 @@ pub(super) async fn admit<E: Env, S: Sink>(
     let bulkhead = report.connection.worker.pools.bulkhead(&allow.cell);
     let limits = &config.settings.upstream.limits;
     let stakes = stakes(&report.connection, allow, &limits.shares);
-    let until = Instant::now() + limits.queue_timeout;
-    let until = total.map_or(until, |total| until.min(total));
-    let admitted = bulkhead.admit(limits, &stakes, until).await;
+    let admitted = bulkhead.admit(limits, &stakes, total).await;
     report.ends(Phase::Queue);
     admitted.map_err(|Unadmitted { full, resource }| {
         if total.is_some_and(|total| total <= Instant::now()) {

@@ -55,7 +55,7 @@ impl World {
             move |_: Request<Incoming>| {
                 activity.request_begins();
                 // In the router, this is noted when the body is dropped.
-                activity.request_ends();
+                activity.request_ends(Instant::now());
                 async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))) }
             }
         });
@@ -148,7 +148,7 @@ async fn only_an_idle_connection_rests() {
     assert_eq!(world.says(&REQUEST[9..]).await, ANSWER);
     world.activity.request_begins();
     world.rests().await;
-    world.activity.request_ends();
+    world.activity.request_ends(Instant::now());
     assert_eq!(world.says(REQUEST).await, ANSWER);
     assert_eq!(world.made(), 1);
 }

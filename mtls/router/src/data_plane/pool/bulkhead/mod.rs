@@ -146,12 +146,13 @@ impl Bulkhead {
     /// Admits a request as soon as there is a place for it, in turn with other tenants.
     ///
     /// # Errors
-    /// Why it got none at first, if there is none until `until`, or the queue is full.
+    /// Why it got none at first, if there is none within `queue_timeout` or until `total`, or the
+    /// queue is full.
     pub(crate) async fn admit(
         self: &Arc<Self>,
         limits: &CellLimits,
         stakes: &Stakes,
-        until: Instant,
+        total: Option<Instant>,
     ) -> Result<RequestPermit, Unadmitted> {
         let (most, resource) = self.places(limits);
         let full = match self.request(most, stakes) {
@@ -162,6 +163,8 @@ impl Bulkhead {
             return Err(full);
         }
         // Boxed, because few requests wait, and otherwise every request's future would be larger.
+        let until = Instant::now() + limits.queue_timeout;
+        let until = total.map_or(until, |total| until.min(total));
         Box::pin(self.wait(limits.queue_max, most, stakes, until))
             .await
             .ok_or(full)
