@@ -7,7 +7,7 @@ mod rewrite;
 mod switch;
 mod timing;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
 
 use self::rewrite::{for_any_cell, for_http1, for_http2};
-use self::timing::{deadline, set_pace, until};
+use self::timing::{deadline, is_rpc_stream, set_pace, until};
 use super::again::Resends;
 use super::candidates::{Candidate, Candidates};
 use super::circuit::Probing;
@@ -129,103 +129,67 @@ enum Attempt {
 /// Tries the cell's other endpoints as long as no byte of the request was sent. After that, the
 /// request is sent again only if [`again`](mod@super::again) allows it. If no cell got the body, it
 /// is in `unsent` afterwards.
-pub(in crate::data_plane::proxy) async fn forward<E: Env, S: Sink>(
-    report: &Report<E, S>,
-    (allow, spread): (&Allow, u64),
-    config: &ActiveConfig,
-    mut outgoing: Outgoing,
-    unsent: &mut Option<Box<RequestBody>>,
-) -> Result<Answered, Refused> {
-    let worker = &report.connection.worker;
+///
+/// This is not an `async fn`, because the future of an `async fn` would hold the request twice: as it
+/// came, and as it is sent.
+pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
+    report: &'a Report<E, S>,
+    (allow, spread): (&'a Allow, u64),
+    config: &'a ActiveConfig,
+    outgoing: Outgoing,
+    unsent: &'a mut Option<Box<RequestBody>>,
+) -> impl Future<Output = Result<Answered, Refused>> + Send + 'a {
     let listener = report.connection.listener;
     let traffic = config.traffic(listener, target::path_and_query(&outgoing.parts));
     let asked = deadline(report, &outgoing.parts);
     let total = until(traffic, config, asked);
-    let permit = match share::admit(report, allow, config, total).await {
-        Ok(permit) => permit,
-        Err(refused) => {
-            *unsent = outgoing.into_unsent();
-            return Err(refused);
-        }
-    };
-    set_pace(&outgoing, config.listener(listener));
+    let is_rpc_stream = is_rpc_stream(&outgoing);
+    let Outgoing {
+        mut parts,
+        body,
+        progress,
+        upgrade,
+    } = outgoing;
     // A connection that switches protocols is never tried twice.
-    let idempotent = outgoing.parts.method.is_idempotent() && outgoing.upgrade.is_none();
-    let mut forwarding = Forwarding {
-        report,
-        permit,
-        progress: outgoing.progress,
-        total,
-        has_deadline: asked.is_some(),
-        traffic,
-        spread,
-        failover: None,
-        resends: Resends::new(
-            config.settings.upstream.retry_percent,
-            idempotent && traffic.retries_processed(),
-        ),
-        config,
-        head: outgoing.parts.method == Method::HEAD,
-        // HTTP/1.0 has none (RFC 9110, section 15.2), and hyper has no way to send one over HTTP/2.
-        hears_interims: outgoing.parts.version == Version::HTTP_11,
-        idempotent,
-        upgrade: outgoing.upgrade,
-        probe: None,
-        retrying: None,
-    };
-    for_any_cell(&mut outgoing.parts);
+    let idempotent = parts.method.is_idempotent() && upgrade.is_none();
+    let head = parts.method == Method::HEAD;
+    // HTTP/1.0 has none (RFC 9110, section 15.2), and hyper has no way to send one over HTTP/2.
+    let hears_interims = parts.version == Version::HTTP_11;
+    for_any_cell(&mut parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
-    let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
-    // Set if the request goes to another cell than was decided first.
-    let mut moved: Option<Box<Allow>> = None;
-    let refused = loop {
-        let allow = moved.as_deref().unwrap_or(allow);
-        let mut candidates = Candidates::default();
-        let mut failure = None;
-        while let Some(Candidate { at, pool, probe }) = candidates.next(&worker.pools, allow) {
-            forwarding.probe =
-                probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
-            if let Some(record) = &report.record {
-                record.tries(at);
+    let mut slot = Some(Request::from_parts(parts, body));
+    async move {
+        let answered = match share::admit(report, allow, config, total).await {
+            Ok(permit) => {
+                if let Some(progress) = progress.as_ref().filter(|_| !is_rpc_stream) {
+                    set_pace(progress, config.listener(listener));
+                }
+                let retries = idempotent && traffic.retries_processed();
+                let forwarding = Forwarding {
+                    report,
+                    permit,
+                    progress,
+                    total,
+                    has_deadline: asked.is_some(),
+                    traffic,
+                    spread,
+                    failover: None,
+                    resends: Resends::new(config.settings.upstream.retry_percent, retries),
+                    config,
+                    head,
+                    hears_interims,
+                    idempotent,
+                    upgrade,
+                    probe: None,
+                    retrying: None,
+                };
+                forwarding.try_endpoints(allow, &mut slot).await
             }
-            match forwarding.try_endpoint(&pool, &mut slot).await {
-                Attempt::Answered(response, framing, lease) => {
-                    return Ok(forwarding.answered(response, framing, lease));
-                }
-                Attempt::Switched(response, cell, lease) => {
-                    return Ok(forwarding.switched(response, cell, lease));
-                }
-                Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
-                Attempt::Again => {
-                    forwarding.probe = None;
-                    candidates.gave_back(at);
-                }
-                Attempt::Unsent(error) => {
-                    forwarding.probe = None;
-                    candidates.unreachable(at);
-                    failure = Some((error.reason, error.full));
-                    if !forwarding.fails_over(&error) {
-                        break;
-                    }
-                }
-            }
-        }
-        let refused = match (failure, candidates.circuit_open()) {
-            (None, Some(after)) => circuit_open(after),
-            _ => forwarding.unreached(allow, failure),
+            Err(refused) => Err(refused),
         };
-        if allow.standby.is_none() {
-            break refused;
-        }
-        // Boxed, because few requests get here.
-        match Box::pin(forwarding.move_on(allow, &refused, &mut slot)).await {
-            Ok(Some(next)) => moved = Some(next),
-            Ok(None) => break refused,
-            Err(unstamped) => break unstamped,
-        }
-    };
-    *unsent = slot.and_then(|request| request.into_body().boxed());
-    Err(refused)
+        *unsent = slot.and_then(|request| request.into_body().boxed());
+        answered
+    }
 }
 
 /// The answer if the breakers of all endpoints that are left let no request pass for this long.
@@ -241,7 +205,70 @@ fn circuit_open(after: Duration) -> Refused {
     }
 }
 
-impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
+    /// Tries the endpoints of the cell, the best first, and then those of another cell, if core allows
+    /// one. This is not an `async fn`, because it consumes `self` (see [`forward`]).
+    fn try_endpoints(
+        mut self,
+        allow: &Allow,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> impl Future<Output = Result<Answered, Refused>> + Send {
+        let report = self.report;
+        let pools = &report.connection.worker.pools;
+        async move {
+            // Set if the request goes to another cell than was decided first.
+            let mut moved: Option<Box<Allow>> = None;
+            loop {
+                let allow = moved.as_deref().unwrap_or(allow);
+                let mut candidates = Candidates::default();
+                let mut failure = None;
+                while let Some(Candidate { at, pool, probe }) = candidates.next(pools, allow) {
+                    self.probe =
+                        probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
+                    if let Some(record) = &report.record {
+                        record.tries(at);
+                    }
+                    match self.try_endpoint(&pool, slot).await {
+                        Attempt::Answered(response, framing, lease) => {
+                            return Ok(self.answered(response, framing, lease));
+                        }
+                        Attempt::Switched(response, cell, lease) => {
+                            return Ok(self.switched(response, cell, lease));
+                        }
+                        Attempt::Failed(reason, detail) => {
+                            return Err(Refused::new(reason, detail));
+                        }
+                        Attempt::Again => {
+                            self.probe = None;
+                            candidates.gave_back(at);
+                        }
+                        Attempt::Unsent(error) => {
+                            self.probe = None;
+                            candidates.unreachable(at);
+                            failure = Some((error.reason, error.full));
+                            if !self.fails_over(&error) {
+                                break;
+                            }
+                        }
+                    }
+                }
+                let refused = match (failure, candidates.circuit_open()) {
+                    (None, Some(after)) => circuit_open(after),
+                    _ => self.unreached(allow, failure),
+                };
+                if allow.standby.is_none() {
+                    return Err(refused);
+                }
+                // Boxed, because few requests get here.
+                match Box::pin(self.move_on(allow, &refused, slot)).await {
+                    Ok(Some(next)) => moved = Some(next),
+                    Ok(None) => return Err(refused),
+                    Err(unstamped) => return Err(unstamped),
+                }
+            }
+        }
+    }
+
     /// The cell's answer, with what it holds until its body ends.
     pub(super) fn answered(
         self,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
-use crate::data_plane::body::{Pace, Turn};
+use crate::data_plane::body::{Pace, Progress, Turn};
 use crate::data_plane::pool::ConnectError;
 use crate::data_plane::proxy::report::Report;
 use crate::observe::event::Sink;
@@ -134,7 +134,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 }
 
 /// Whether the body may be quiet, because it is a stream of RPC messages. Only HTTP/2 has those.
-fn is_rpc_stream(outgoing: &Outgoing) -> bool {
+pub(super) fn is_rpc_stream(outgoing: &Outgoing) -> bool {
     let headers = &outgoing.parts.headers;
     let is_connect = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/connect+");
     outgoing.body.is_from_http2()
@@ -142,16 +142,13 @@ fn is_rpc_stream(outgoing: &Outgoing) -> bool {
 }
 
 /// Sets how fast the body must arrive.
-pub(super) fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
+pub(super) fn set_pace(progress: &Progress, listener: &ListenerSettings) {
     let ClientTimeouts {
         body_rate_min,
         body_grace,
         ..
     } = listener.timeouts;
-    if let Some(progress) = &outgoing.progress
-        && body_rate_min > 0
-        && !is_rpc_stream(outgoing)
-    {
+    if body_rate_min > 0 {
         progress.set_pace(Pace {
             rate_min: body_rate_min,
             grace: body_grace,
