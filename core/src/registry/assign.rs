@@ -143,7 +143,7 @@ fn resolve(
         found.map_or(0, |at| terms_of[at].1 as u16 + 1)
     };
     let terms_slots: Vec<_> = wanted.iter().map(terms_slot).collect();
-    for item in &mut tenants.items {
+    for item in tenants.items.iter_mut() {
         item.target = target_slots[item.target as usize];
         if let Some(symbol) = usize::from(item.terms).checked_sub(1) {
             item.terms = terms_slots[symbol];

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::RegistryError;
+use super::chunks::Chunks;
 use super::ids::{IdAt, Ids};
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Items, TargetKind};
@@ -80,7 +81,7 @@ pub(super) enum RawUnknownTenant {
 /// that they refer to are replaced by numbers.
 #[derive(Default)]
 pub(super) struct RawTenants<'a> {
-    pub(super) items: Vec<RawItem>,
+    pub(super) items: Chunks<RawItem>,
     ids: Ids<'a>,
     pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
     pub(super) terms: Symbols<RawTerms<'a>>,

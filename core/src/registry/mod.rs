@@ -66,6 +66,7 @@
 
 mod assign;
 mod cells;
+mod chunks;
 mod document;
 mod entries;
 mod error;
