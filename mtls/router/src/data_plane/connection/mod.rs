@@ -1,5 +1,6 @@
 //! One client's connection, from the handshake to its end.
 
+mod announcing;
 mod attend;
 mod cork;
 mod ending;
@@ -10,7 +11,6 @@ mod rest;
 mod stall;
 mod watch;
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use cellway_env::Env;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -34,6 +34,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use self::announcing::Announcing;
 use self::attend::Attending;
 use self::cork::Uncorking;
 use self::ending::Ending;
@@ -325,6 +326,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
         let service = service_fn({
             let (connection, turns) = (connection.clone(), turns.clone());
             let switch = switch.clone();
+            let drain = (!http2).then(|| connection.worker.drain.clone());
             move |mut request: Request<Incoming>| {
                 if !http2 && request.extensions().get::<OnUpgrade>().is_some() {
                     switch.asks();
@@ -338,15 +340,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
                     false => Turns::unwatched(),
                 };
                 let answering = serve(connection.clone(), request, turns);
-                // In HTTP/2, GOAWAY says it.
-                let connection = (!http2).then(|| connection.clone());
-                async move {
-                    let mut answer = answering.await;
-                    if connection.is_some_and(|it| it.worker.drain.is_draining()) {
-                        announce_close(&mut answer);
-                    }
-                    Ok::<_, Infallible>(answer)
-                }
+                Announcing::new(answering, drain.clone())
             }
         });
         if http2 {
@@ -375,15 +369,6 @@ impl<E: Env, S: Sink> Ready<E, S> {
             let serving = Attending::new(io, activity.clone(), switch, serve);
             watch::run(serving, &connection, &settings.timeouts).await
         }
-    }
-}
-
-/// Tells an HTTP/1.1 client that the connection closes after this answer (RFC 9112, section 9.6).
-/// After a switch of protocols, this header would belong to the new one.
-fn announce_close<B>(answer: &mut Response<B>) {
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(header::CONNECTION, close);
     }
 }
 

@@ -6,9 +6,9 @@ fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
     size_of::<F>()
 }
 
-/// HTTP/2 moves and allocates it for each request.
+/// hyper moves it several times for each request, and in HTTP/2 allocates it.
 #[test]
 fn the_future_of_a_request_stays_small() {
     let serve = size(serve::<TokioEnv, ()>);
-    assert!(serve <= 2320, "{serve} bytes");
+    assert!(serve <= 2400, "{serve} bytes");
 }
