@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use cellway_core::headers::{Forwarded, ForwardedValues, Hop, forward};
 use cellway_core::proxy_protocol::{HEADER_MAX, Step, read};
-use http::HeaderMap;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
@@ -99,25 +100,57 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
 #[derive(Debug)]
 pub(crate) struct ForwardingFields {
     hop: Hop,
-    /// The values for the last request's authority. Only this worker uses the lock.
-    told: Mutex<Option<ForwardedValues>>,
+    /// The authority of the last request that was allowed. Only this worker uses the lock.
+    last: Mutex<Option<LastAuthority>>,
+}
+
+/// An authority, and what is made of it. Nearly all requests of a connection have the same.
+#[derive(Debug)]
+struct LastAuthority {
+    /// `None` if the request had no authority.
+    parsed: Option<Authority>,
+    values: ForwardedValues,
 }
 
 impl ForwardingFields {
     pub(crate) fn new(client: SocketAddr, secure: bool) -> Self {
         Self {
             hop: Hop::new(client.ip(), secure),
-            told: Mutex::new(None),
+            last: Mutex::new(None),
         }
     }
 
     /// Sets the forwarding fields in a request's header.
     pub(crate) fn set(&self, mode: Forwarded, authority: &str, headers: &mut HeaderMap) {
-        let mut last = lock_uncontended(&self.told);
-        let told = match &*last {
-            Some(told) if told.is_of(authority) => told,
-            _ => last.insert(self.hop.values_for(authority)),
+        let mut last = lock_uncontended(&self.last);
+        let last = match &*last {
+            Some(last) if last.values.is_of(authority) => last,
+            _ => last.insert(LastAuthority {
+                parsed: authority.try_into().ok(),
+                values: self.hop.values_for(authority),
+            }),
         };
-        forward(mode, &self.hop, told, headers);
+        forward(mode, &self.hop, &last.values, headers);
+    }
+
+    /// Whether the last request that was allowed had the same `Host`. Then it was checked.
+    pub(crate) fn knows(&self, host: &HeaderValue) -> bool {
+        let last = lock_uncontended(&self.last);
+        (last.as_ref()).is_some_and(|last| last.parsed_from(host).is_some())
+    }
+
+    /// The authority in a `Host` field, if the last request that was allowed had the same.
+    pub(crate) fn known_authority(&self, host: &HeaderValue) -> Option<Authority> {
+        lock_uncontended(&self.last)
+            .as_ref()?
+            .parsed_from(host)
+            .cloned()
+    }
+}
+
+impl LastAuthority {
+    fn parsed_from(&self, host: &HeaderValue) -> Option<&Authority> {
+        let parsed = self.parsed.as_ref()?;
+        (parsed.as_str().as_bytes() == host.as_bytes()).then_some(parsed)
     }
 }

@@ -99,6 +99,31 @@ async fn every_pair_of_protocols_carries_bodies_and_only_the_routers_word() {
     }
 }
 
+/// Catches: a request that is sent under the host of an earlier one, or an invalid host that passes
+/// because an earlier one was valid.
+#[tokio::test]
+async fn each_request_of_a_connection_has_its_own_host() {
+    for (scheme, tls) in cells() {
+        let (_cell, port) = cell("a", tls).await;
+        let world = start(plain(registry(plain_endpoint(scheme, port)))).await;
+        let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        for host in ["a.example", "a.example", "b.example:80", "a.example", "a/b"] {
+            let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+        }
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        let hosts: Vec<_> = answers
+            .split("\"authority\": \"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        let expected = ["a.example", "a.example", "b.example:80", "a.example"];
+        assert_eq!(hosts, expected, "{scheme}: {answers}");
+        assert!(answers.contains("HTTP/1.1 400"), "{scheme}: {answers}");
+    }
+}
+
 #[tokio::test]
 async fn trailers_may_not_have_the_names_by_which_their_request_was_stamped() {
     let (cell, port) = cell("a", ServerTls::plain_h2()).await;

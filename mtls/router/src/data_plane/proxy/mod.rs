@@ -73,13 +73,15 @@ pub(crate) fn serve<E: Env, S: Sink>(
         report.begins(&view.config, (&outgoing.parts, body), spread);
         let accepted = report.connection.accepted(&view.config);
         let outdated = accepted.is_err();
-        let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts));
+        let known = |host: &_| report.connection.forwarding.knows(host);
+        let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts, known));
         let checked = checked.and_then(|()| outgoing.switches_at_a_cell());
         report.cors = Grant::of(&view.config, report.connection.listener, &outgoing.parts);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
             let config = view.config.clone();
             drop(view);
-            return early.serve(report, outgoing, announced, &config).await;
+            // Boxed, because few requests are, and otherwise every request's future would be larger.
+            return Box::pin(early.serve(report, outgoing, announced, &config)).await;
         }
         let epoch = view.config.epoch;
         let (view, decided) =

@@ -37,9 +37,12 @@ impl From<MessageError> for Box<RequestRefused> {
     }
 }
 
-/// Checks a parsed request. The error is boxed because it is part of each request's future, and few
-/// requests are refused.
-pub(crate) fn check(request: &Parts) -> Result<(), Box<RequestRefused>> {
+/// Checks a parsed request. `known` says whether a `Host` field is known to be sound. The error is
+/// boxed because it is part of each request's future, and few requests are refused.
+pub(crate) fn check(
+    request: &Parts,
+    known: impl FnOnce(&HeaderValue) -> bool,
+) -> Result<(), Box<RequestRefused>> {
     well_formed(request)?;
     size(request)?;
     if request.method == Method::CONNECT {
@@ -49,7 +52,7 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<RequestRefused>> {
         }));
     }
     scheme(request)?;
-    host(request)?;
+    host(request, known)?;
     content_length(&request.headers)?;
     transfer_encoding(&request.headers)?;
     Ok(target(request)?)
@@ -90,7 +93,7 @@ fn scheme(request: &Parts) -> Result<(), &'static str> {
 
 /// There must be exactly one host, in `:authority` or `Host` (RFC 9112, section 3.2; RFC 9113,
 /// section 8.3.1).
-fn host(request: &Parts) -> Result<(), &'static str> {
+fn host(request: &Parts, known: impl FnOnce(&HeaderValue) -> bool) -> Result<(), &'static str> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -101,6 +104,7 @@ fn host(request: &Parts) -> Result<(), &'static str> {
         (None, None) if request.version == Version::HTTP_10 => Ok(()),
         (None, None) => Err("the request has no Host field"),
         (None, Some(authority)) => sound(authority),
+        (Some(host), None) if known(host) => Ok(()),
         (Some(host), None) => match Authority::try_from(host.as_bytes()) {
             Ok(authority) => sound(&authority),
             Err(_) => Err("the Host field is not a host"),

@@ -10,6 +10,20 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
     builder.body(()).unwrap().into_parts().0
 }
 
+fn check(request: &Parts) -> Result<(), Box<RequestRefused>> {
+    super::check(request, |_| false)
+}
+
+/// Catches: a known host that makes up for another fault.
+#[test]
+fn a_known_host_is_not_parsed_again() {
+    let with = |headers: &[_]| super::check(&request("GET", "/", headers), |_| true);
+    assert!(with(&[("host", "a/b")]).is_ok());
+    assert!(with(&[("host", "a"), ("host", "a")]).is_err());
+    assert!(with(&[("host", "a"), ("content-length", "x")]).is_err());
+    assert!(with(&[]).is_err());
+}
+
 #[test]
 fn ambiguous_hosts_are_refused() {
     for (uri, headers) in [

@@ -395,7 +395,10 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         let url = &lease.pool.endpoint.url;
         let prepared = slot.as_mut().and_then(|request| match &lease.sender {
             Sender::H1(_) => for_http1(request, url, self.upgrade.as_deref()),
-            Sender::H2(_) => for_http2(request, url, self.upgrade.as_deref()),
+            Sender::H2(_) => {
+                let forwarding = &self.report.connection.forwarding;
+                for_http2(request, url, forwarding, self.upgrade.as_deref())
+            }
         });
         if let (true, Some(total), Some(request)) = (self.has_deadline, self.total, slot.as_mut()) {
             let left = total.saturating_duration_since(Instant::now());

@@ -7,6 +7,7 @@ use http::uri::{Authority, Parts as UriParts, Scheme, Uri};
 use http::{HeaderValue, Request, Version};
 
 use crate::data_plane::body::RequestBody;
+use crate::data_plane::origin::ForwardingFields;
 use crate::data_plane::proxy::trailers;
 use crate::data_plane::proxy::upgrade::Upgrade;
 use crate::data_plane::target;
@@ -69,6 +70,7 @@ fn join_cookies(request: &mut Request<RequestBody>) {
 pub(super) fn for_http2(
     request: &mut Request<RequestBody>,
     endpoint: &EndpointUrl,
+    forwarding: &ForwardingFields,
     upgrade: Option<&Upgrade>,
 ) -> Option<()> {
     if let Some(upgrade) = upgrade {
@@ -86,7 +88,10 @@ pub(super) fn for_http2(
     }
     let authority = match (request.uri().authority(), &host) {
         (Some(authority), _) => authority.clone(),
-        (None, Some(host)) => Authority::try_from(host.as_bytes()).ok()?,
+        (None, Some(host)) => match forwarding.known_authority(host) {
+            Some(known) => known,
+            None => Authority::try_from(host.as_bytes()).ok()?,
+        },
         (None, None) => Authority::try_from(endpoint.authority()).ok()?,
     };
     let mut parts = UriParts::default();
