@@ -151,6 +151,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// A candidate for the first registry: one that was validated against none.
+    #[must_use]
+    pub fn first(registry: Registry) -> Self {
+        Self {
+            registry,
+            base: Base(None),
+        }
+    }
+
     /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -381,6 +390,11 @@ impl Registry {
         let cell = self.cells.get(self.endpoints[at].1 as usize)?;
         let endpoint = cell.endpoints.iter().find(|it| it.id == id)?;
         Some((cell, endpoint))
+    }
+
+    /// Whether it was read from this document.
+    pub fn is_of(&self, document: &[u8]) -> bool {
+        self.digest == parse::sha256(document)
     }
 
     fn stamp(&self) -> DocumentId {

@@ -96,7 +96,7 @@ fn check_bytes(body: &[u8], limits: &RegistryLimits) -> Result<(), RegistryError
     Ok(())
 }
 
-fn sha256(body: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(body: &[u8]) -> [u8; 32] {
     let mut bytes = [0; 32];
     let digest = digest::digest(&digest::SHA256, body);
     bytes.copy_from_slice(digest.as_ref());

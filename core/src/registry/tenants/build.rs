@@ -129,10 +129,15 @@ fn collect_rows<'a, I: Items + ?Sized>(
     rows: &mut Vec<Row<'a>>,
 ) -> Result<(), Duplicate> {
     rows.clear();
+    // The members are spread over the whole document, so none of this is in the processor's caches.
+    // Without the hashes in between, it waits for several of them at the same time.
     rows.extend(members.iter().map(|&at| {
-        let (id, assignment) = (items.id(at as usize), items.assignment(at as usize));
-        Row::new(tag(hash(id)), id, assignment)
+        let at = at as usize;
+        Row::new(0, items.id(at), items.assignment(at))
     }));
+    for row in rows.iter_mut() {
+        row.tag = tag(hash(row.id));
+    }
     rows.sort_unstable_by_key(Row::key);
     let Some(pair) = rows.windows(2).find(|pair| pair[0].id == pair[1].id) else {
         return Ok(());

@@ -17,6 +17,7 @@ use cellway_core::{Now, Snapshot, Unix};
 use cellway_env::Env;
 use cellway_env::fetch::{Client, FetchError};
 
+use crate::control_plane::checked::Checked;
 use crate::control_plane::sources::{RegistryAnswer, fetch_registry_document};
 use crate::settings::RegistrySettings;
 
@@ -117,7 +118,7 @@ impl Answer {
 pub(crate) async fn fetch_registry<E: Env>(
     env: &E,
     client: &Client<E>,
-    settings: &Arc<RegistrySettings>,
+    (settings, checked): (&Arc<RegistrySettings>, &Checked),
     validator: Option<&str>,
     current: Option<Arc<Registry>>,
 ) -> Result<RegistryFetched, FetchError> {
@@ -126,7 +127,7 @@ pub(crate) async fn fetch_registry<E: Env>(
     Ok(match fetched.await? {
         RegistryAnswer::NotModified => RegistryFetched::NotModified,
         RegistryAnswer::Document { body, validator } => {
-            validated(env, settings, body, validator, current).await
+            validated(env, (settings, checked), body, validator, current).await
         }
     })
 }
@@ -134,13 +135,13 @@ pub(crate) async fn fetch_registry<E: Env>(
 /// A document, validated against the current registry.
 pub(crate) async fn validated<E: Env>(
     env: &E,
-    settings: &Arc<RegistrySettings>,
+    with: (&Arc<RegistrySettings>, &Checked),
     body: Bytes,
     validator: Option<Arc<str>>,
     current: Option<Arc<Registry>>,
 ) -> RegistryFetched {
     RegistryFetched::Document {
-        parsed: parse_registry(env, settings, body.clone(), current).await,
+        parsed: parse_registry(env, with, body.clone(), current).await,
         body,
         validator,
     }
@@ -152,12 +153,15 @@ pub(crate) async fn validated<E: Env>(
 /// [`RegistryError`].
 pub(crate) async fn parse_registry<E: Env>(
     env: &E,
-    settings: &Arc<RegistrySettings>,
+    (settings, checked): (&Arc<RegistrySettings>, &Checked),
     body: Bytes,
     current: Option<Arc<Registry>>,
 ) -> Result<Parsed, RegistryError> {
-    let settings = Arc::clone(settings);
+    let (settings, checked) = (Arc::clone(settings), checked.clone());
     let format = settings.location.format();
-    env.heavy(move || Registry::parse(&body, format, current.as_deref(), &settings.limits))
-        .await
+    env.heavy(move || match checked.candidate(&body, current.as_deref()) {
+        Some(candidate) => Ok(Parsed::Changed(Box::new(candidate))),
+        None => Registry::parse(&body, format, current.as_deref(), &settings.limits),
+    })
+    .await
 }

@@ -17,6 +17,7 @@ use crate::aging;
 use crate::config::{Config, ConfigErrors};
 use crate::control_plane::apply::{Applier, FILE};
 use crate::control_plane::check::{self, Occasion, Usable, examine};
+use crate::control_plane::checked::Checked;
 use crate::control_plane::driver::{Driver, Driving};
 use crate::data_plane::opening::{self, Opening, Opens};
 use crate::data_plane::router_state::RouterState;
@@ -196,8 +197,9 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         let now = clock.now();
         let mut examined = examine(&env, &self.provider, &settings, now, None).await;
         let registry = check::registry(&env, &settings, Occasion::Start, &mut examined.findings);
-        let registry = registry.await;
-        examined.fit(&env, registry.as_deref(), FILE, now).await;
+        let found = registry.await;
+        let registry = found.registry.as_deref();
+        examined.fit(&env, registry, FILE, now).await;
         let Usable {
             active: config,
             fetch,
@@ -215,7 +217,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             Arc::new(config),
             fetch,
         );
-        driver.begin_with(keys);
+        driver.begin_with(keys, Checked::new(found.into_first()));
         let opening = Opening::new(self.workers, self.share_addresses, self.opens);
         let sockets = Sockets::new(self.sockets);
         let state = RouterState::new(views, opening, settings.listeners.len(), sockets);

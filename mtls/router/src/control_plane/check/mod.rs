@@ -27,8 +27,10 @@ pub async fn check<E: Env>(
 ) -> Vec<Finding> {
     let now = Clock::new(env.clone()).now();
     let mut examined = examine(env, provider, settings, now, None).await;
-    let registry = registry(env, settings, Occasion::Check, &mut examined.findings).await;
-    examined.fit(env, registry.as_deref(), config, now).await;
+    let found = registry(env, settings, Occasion::Check, &mut examined.findings).await;
+    examined
+        .fit(env, found.registry.as_deref(), config, now)
+        .await;
     examined.ending(now.unix);
     examined.findings.into_vec()
 }

@@ -22,6 +22,23 @@ pub(crate) enum Occasion {
     Start,
 }
 
+/// The registry that a router would start with.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) registry: Option<Arc<Registry>>,
+    /// Whether it was validated against no other.
+    is_first: bool,
+}
+
+impl Found {
+    /// The registry, if it was validated against no other.
+    pub(crate) fn into_first(self) -> Option<Registry> {
+        self.registry
+            .filter(|_| self.is_first)
+            .and_then(Arc::into_inner)
+    }
+}
+
 /// The registry that an earlier run kept.
 struct RegistryCopy {
     path: String,
@@ -29,19 +46,22 @@ struct RegistryCopy {
 }
 
 /// Checks the registry's file or text, and compares it with the last-known-good copy on disk, if
-/// there is one. Returns the registry that a router would start with. It reads files only and asks
-/// no control plane.
+/// there is one. It reads files only and asks no control plane.
 pub(crate) async fn registry<E: Env>(
     env: &E,
     settings: &RouterSettings,
     occasion: Occasion,
     findings: &mut Findings,
-) -> Option<Arc<Registry>> {
+) -> Found {
     let document = last_known_good(env, settings, occasion, findings).await;
+    let kept = |document: Option<RegistryCopy>| Found {
+        registry: document.map(|document| document.registry),
+        is_first: true,
+    };
     let registry = &settings.sources.registry;
     let limit = registry.limits.document_bytes_max;
     let (setting, name, body) = match &registry.location {
-        RegistryLocation::Http { .. } => return document.map(|document| document.registry),
+        RegistryLocation::Http { .. } => return kept(document),
         RegistryLocation::Text(text) => ("registry", "the given text", Ok(text.clone())),
         RegistryLocation::File(path) => {
             let body = env.store().read(path, limit, Privacy::Any).await;
@@ -49,7 +69,7 @@ pub(crate) async fn registry<E: Env>(
         }
     };
     let refused = |document, findings: &mut Findings, problem: String, fix: String| {
-        refused(occasion, setting, document, findings, problem, fix)
+        kept(refused(occasion, setting, document, findings, problem, fix))
     };
     let body = match body {
         Ok(body) => body,
@@ -68,8 +88,11 @@ pub(crate) async fn registry<E: Env>(
         .as_ref()
         .map(|document| Arc::clone(&document.registry));
     match parse(env, registry, body, previous).await {
-        Ok(Parsed::Changed(candidate)) => Some(Arc::new(Candidate::into_registry(*candidate))),
-        Ok(Parsed::Unchanged(_)) => document.map(|document| document.registry),
+        Ok(Parsed::Changed(candidate)) => Found {
+            registry: Some(Arc::new(Candidate::into_registry(*candidate))),
+            is_first: document.is_none(),
+        },
+        Ok(Parsed::Unchanged(_)) => kept(document),
         Err(why) => {
             let fix = document.as_ref().map(|document| what_to_do(&why, document));
             let problem = format!("{name}: {}", why.detail);
@@ -101,7 +124,7 @@ fn refused(
     findings: &mut Findings,
     problem: String,
     fix: String,
-) -> Option<Arc<Registry>> {
+) -> Option<RegistryCopy> {
     let instead = document.as_ref().map(|document| {
         let version = document.registry.version();
         format!("version {version} in {} is used instead", document.path)
@@ -115,7 +138,7 @@ fn refused(
         (Occasion::Check | Occasion::Start, None) => (Severity::Error, fix),
     };
     findings.add(severity, setting, problem, fix);
-    document.map(|document| document.registry)
+    document
 }
 
 /// How to fix a registry that is refused only because of the last-known-good copy.

@@ -28,6 +28,7 @@ use self::performer::Performer;
 use self::tasks::Tasks;
 use self::writer::LastKnownGoodWriter;
 use crate::active_config::ActiveConfig;
+use crate::control_plane::checked::Checked;
 use crate::control_plane::last_known_good::{LastKnownGood, Slot};
 use crate::control_plane::outputs::{self, Answer};
 use crate::control_plane::sources::keys_source;
@@ -129,6 +130,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             sink: sink.clone(),
             client,
             registry: Arc::new(sources.registry.clone()),
+            checked: Checked::default(),
             answer,
         };
         let performer = Performer {
@@ -159,9 +161,10 @@ impl<E: Env, S: Sink> Driver<E, S> {
     }
 
     /// Starts with these key sets, which were read from files and checked, so that what is put in
-    /// force is what was checked.
-    pub(crate) fn begin_with(&mut self, keys: Vec<(IssuerId, Bytes)>) {
+    /// force is what was checked. `checked` is the registry that was read then.
+    pub(crate) fn begin_with(&mut self, keys: Vec<(IssuerId, Bytes)>, checked: Checked) {
         self.examined = keys;
+        self.performer.tasks.checked = checked;
     }
 
     /// Restores last-known-good documents, then drives until [`Command::Stop`]. It doesn't stop
@@ -309,7 +312,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
             .loaded(&last_known_good, &Slot::Registry, loaded)
         {
             let fetched_at = document.fetched_at;
-            let parsed = outputs::parse_registry(&env, &registry, document.body, None).await;
+            let with = (&registry, &self.performer.tasks.checked);
+            let parsed = outputs::parse_registry(&env, with, document.body, None).await;
             let now = self.clock.now();
             self.control
                 .handle_restored_registry(now, parsed, fetched_at);

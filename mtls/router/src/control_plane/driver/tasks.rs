@@ -12,6 +12,7 @@ use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
 use crate::active_config::ActiveConfig;
+use crate::control_plane::checked::Checked;
 use crate::control_plane::outputs::{Answer, fetch_registry, validated};
 use crate::control_plane::prober::{self, ProbeError};
 use crate::control_plane::sources::{fetch_keys, keys_source};
@@ -25,6 +26,8 @@ pub(super) struct Tasks<E, S> {
     pub(super) sink: S,
     pub(super) client: Client<E>,
     pub(super) registry: Arc<RegistrySettings>,
+    /// The registry that was read before the start.
+    pub(super) checked: Checked,
     pub(super) answer: mpsc::Sender<Answer>,
 }
 
@@ -54,8 +57,8 @@ impl<E: Env, S: Sink> Tasks<E, S> {
         let tasks = self.clone();
         self.env.spawn(async move {
             let settings = &tasks.registry;
-            let asked = validator.as_deref();
-            let fetched = fetch_registry(&tasks.env, &tasks.client, settings, asked, current);
+            let (with, asked) = ((settings, &tasks.checked), validator.as_deref());
+            let fetched = fetch_registry(&tasks.env, &tasks.client, with, asked, current);
             let answer = fetched.await.or_else(|error| {
                 tasks.failed(&settings.location.source(), &error);
                 error.of_registry()
@@ -72,8 +75,8 @@ impl<E: Env, S: Sink> Tasks<E, S> {
     ) {
         let tasks = self.clone();
         self.env.spawn(async move {
-            let settings = &tasks.registry;
-            let document = validated(&tasks.env, settings, body, validator, current).await;
+            let with = (&tasks.registry, &tasks.checked);
+            let document = validated(&tasks.env, with, body, validator, current).await;
             tasks.send(Answer::Registry(Ok(document))).await;
         });
     }

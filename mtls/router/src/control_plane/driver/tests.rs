@@ -94,7 +94,9 @@ async fn start_with(host: &Host, keys: Option<String>) -> Running {
     let config = Arc::new(config(host, policy, None).await);
     let mut driving = Driver::new(host.clone(), clock, events.clone(), config, fetch());
     let keys = keys.map(|body| (issuer, body.into()));
-    driving.driver.begin_with(keys.into_iter().collect());
+    driving
+        .driver
+        .begin_with(keys.into_iter().collect(), Checked::default());
     host.spawn(driving.driver.run());
     Running {
         views: driving.views,
