@@ -37,6 +37,11 @@ bench-proxy:
 bench-guard *ARGS:
     cargo bench -p cellway --bench proxy -- --instructions {{ARGS}}
 
+# Memory of 10,000 idle connections, and what a million tenants cost (benches/README.md)
+bench-memory:
+    cargo bench --profile dist -p cellway --bench proxy -- --idle
+    cargo bench --profile dist -p cellway --bench proxy -- --tenants
+
 # Run each fuzz target for this many seconds, or only the named one: just fuzz 300 token
 fuzz SECONDS="60" TARGET="":
     tests/fuzz/run {{SECONDS}} {{TARGET}}
