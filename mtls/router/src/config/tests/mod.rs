@@ -221,7 +221,7 @@ etc/cellway.toml:14: policy[0].any_of[1]: unknown value `password`
 etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
     expected a number of seconds, \"off\"
 etc/cellway.toml:20: metrics: unknown setting `metrics`
-    known here: listener, issuer, policy, traffic, rate_limits, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log, trace"
+    known here: listener, issuer, policy, traffic, rate_limits, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log, trace, explain"
     );
 }
 
