@@ -78,6 +78,24 @@ fn sealed(cell: &str) -> HeaderMap {
     headers
 }
 
+/// The answer of a service in `eu-1` behind the layer.
+fn served(trust: TrustMode, now: u64, request: Request<()>) -> Response<String> {
+    let verifier = Verifier::new(VerifierSpec {
+        trust,
+        jws: false,
+        hmac: vec![key("eu-1")],
+        ..VerifierSpec::new("eu-1")
+    });
+    let clock = move || Unix::from_secs(now);
+    let layer = EnvelopeLayer::new(verifier.unwrap(), NoKeys, clock);
+    let mut answer = Box::pin(layer.layer(Backend).call(request));
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut context) else {
+        panic!("nothing to wait for");
+    };
+    answer
+}
+
 fn rows() -> Vec<(&'static str, u64, &'static str, HeaderMap)> {
     let stripped = || {
         let mut headers = sealed("eu-1");
@@ -108,21 +126,9 @@ fn what_a_service_gets_to_see() {
     for trust in TrustMode::ALL {
         writeln!(page, "-- {}", trust.as_str()).unwrap();
         for (what, now, path, headers) in rows() {
-            let verifier = Verifier::new(VerifierSpec {
-                trust,
-                jws: false,
-                hmac: vec![key("eu-1")],
-                ..VerifierSpec::new("eu-1")
-            });
-            let clock = move || Unix::from_secs(now);
-            let layer = EnvelopeLayer::new(verifier.unwrap(), NoKeys, clock);
             let mut request = Request::get(path).body(()).unwrap();
             *request.headers_mut() = headers;
-            let mut answer = Box::pin(layer.layer(Backend).call(request));
-            let mut context = Context::from_waker(std::task::Waker::noop());
-            let Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut context) else {
-                panic!("{what}: nothing to wait for");
-            };
+            let answer = served(trust, now, request);
             let reason = answer.headers().get("x-cellway-reason");
             let reason = reason.map_or("", |reason| reason.to_str().unwrap());
             let status = answer.status().as_u16();
@@ -140,20 +146,9 @@ fn an_extended_connect_is_verified_as_a_get() {
         ("https://shop.example/orders", 200),
         ("shop.example:443", 403),
     ] {
-        let verifier = Verifier::new(VerifierSpec {
-            jws: false,
-            hmac: vec![key("eu-1")],
-            ..VerifierSpec::new("eu-1")
-        });
-        let clock = || Unix::from_secs(NOW);
-        let layer = EnvelopeLayer::new(verifier.unwrap(), NoKeys, clock);
         let mut request = Request::connect(uri).body(()).unwrap();
         *request.headers_mut() = sealed("eu-1");
-        let mut answer = Box::pin(layer.layer(Backend).call(request));
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut context) else {
-            panic!("nothing to wait for");
-        };
+        let answer = served(TrustMode::GatewayEnforced, NOW, request);
         assert_eq!(answer.status().as_u16(), status, "{uri}");
     }
 }

@@ -235,9 +235,19 @@ fn only_the_engine_knows_turmoil() {
 }
 
 /// What every room of the router may use: values, formats and files, but nothing that runs.
-const FOUNDATION: [&str; 11] = [
-    "build", "config", "envelope", "error", "finding", "lock", "network", "settings", "tls",
-    "to_cell", "wire",
+const FOUNDATION: [&str; 12] = [
+    "build",
+    "config",
+    "envelope",
+    "error",
+    "finding",
+    "health_service",
+    "lock",
+    "network",
+    "settings",
+    "tls",
+    "to_cell",
+    "wire",
 ];
 
 /// The rooms of the router, each with what it may use besides [`FOUNDATION`]. Data plane and control

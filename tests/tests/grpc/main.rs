@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cellway_env::Env;
@@ -34,6 +35,12 @@ const PLAIN: &str = r#"
 name = "plain"
 bind = "127.0.0.1:0"
 "#;
+
+/// A Python with grpcio. The first test installs it, and the others wait.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| python::with(env!("CARGO_TARGET_TMPDIR"), "grpc", PACKAGES))
+}
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -91,8 +98,8 @@ async fn outcomes(python: &Path, arguments: &[&str]) -> BTreeMap<String, String>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "installs grpcio"]
 async fn every_call_ends_as_without_the_router() {
-    let python = python::with(env!("CARGO_TARGET_TMPDIR"), "grpc", PACKAGES);
-    let server = Server::start(&python);
+    let python = python();
+    let server = Server::start(python);
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
     let mut registry = world.registry.clone();
     registry["version"] = json!(6);
@@ -107,23 +114,23 @@ async fn every_call_ends_as_without_the_router() {
     let token = world.token_of("acme");
 
     let direct = format!("127.0.0.1:{}", server.port);
-    let direct = outcomes(&python, &[&direct, "-"]).await;
+    let direct = outcomes(python, &[&direct, "-"]).await;
     assert_eq!(direct["status 8"], "RESOURCE_EXHAUSTED: as asked: 8 é");
     assert_eq!(direct["deadline arrives"], "True");
 
     let plain = router.listener("plain").to_string();
-    assert_eq!(outcomes(&python, &[&plain, &token]).await, direct);
+    assert_eq!(outcomes(python, &[&plain, &token]).await, direct);
     let secure = router.listener("public").to_string();
     let bundle = world.folder.path("pki.pem");
-    assert_eq!(outcomes(&python, &[&secure, &token, &bundle]).await, direct);
+    assert_eq!(outcomes(python, &[&secure, &token, &bundle]).await, direct);
 
     // Refused by the router, in gRPC's own terms.
-    let refused = outcomes(&python, &[&plain, "-"]).await;
+    let refused = outcomes(python, &[&plain, "-"]).await;
     for (name, outcome) in refused {
         assert!(outcome.contains("UNAUTHENTICATED"), "{name}: {outcome}");
     }
     drop(server);
-    let gone = outcomes(&python, &[&plain, &token]).await;
+    let gone = outcomes(python, &[&plain, &token]).await;
     for (name, outcome) in gone {
         assert!(outcome.contains("UNAVAILABLE"), "{name}: {outcome}");
     }
@@ -142,7 +149,7 @@ callers = "loopback"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "installs grpcio"]
 async fn the_router_tells_its_own_health() {
-    let python = python::with(env!("CARGO_TARGET_TMPDIR"), "grpc", PACKAGES);
+    let python = python();
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
     world.configure(&format!("{}{AUTHORIZER}", world.config()));
     let router = world.router().await;
@@ -154,7 +161,7 @@ async fn the_router_tells_its_own_health() {
     TokioEnv::new().spawn(async move { match health.serve(subject, Metrics::new()).await {} });
 
     let asking = at.map(|at| {
-        let mut command = Command::new(&python);
+        let mut command = Command::new(python);
         command.arg(script("health.py")).arg(at.to_string());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         (BufReader::new(child.stdout.take().unwrap()).lines(), child)

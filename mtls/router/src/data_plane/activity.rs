@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::data_plane::http1::Interims;
+use crate::data_plane::interims::Interims;
 use crate::settings::ClientTimeouts;
 
 const FIRST_BYTE: u8 = 0;

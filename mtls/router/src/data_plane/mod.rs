@@ -14,6 +14,7 @@ mod explained;
 mod ext_authz;
 mod http1;
 mod http2;
+mod interims;
 mod listen;
 pub(crate) mod opening;
 mod origin;

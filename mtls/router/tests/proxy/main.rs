@@ -42,6 +42,7 @@ mod memory;
 mod outliers;
 mod queue;
 mod rate_limits;
+mod raw;
 mod replay;
 mod retry;
 mod retry_by_setting;

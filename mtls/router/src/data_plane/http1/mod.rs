@@ -17,7 +17,7 @@ use cellway_core::http1::MessageError;
 
 pub(crate) use self::answers::{Answers, Http1Sender};
 pub(crate) use self::guarded::Guarded;
-pub(crate) use self::interims::{Heads, Interims};
+pub(crate) use self::interims::Heads;
 pub(crate) use self::requests::{Faults, Requests};
 
 /// hyper's own limit on fields, unless it gets another. Up to this many it keeps on its stack. Any

@@ -9,42 +9,15 @@ use cellway_testbed::{Protocol, Refused, Request, ServerTls};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::opened::{echoes, open, world};
 use crate::cells::{says, scripted};
+use crate::raw::Raw;
 use crate::suspension::soon;
 use crate::world::{
     World, body, ca, cell, dns, issue, plain, plain_endpoint, provider, registry, secure, start,
     uri,
 };
-
-/// A raw client.
-struct Raw(TcpStream);
-
-impl Raw {
-    async fn new(world: &World) -> Self {
-        Self(TcpStream::connect(("127.0.0.1", world.port)).await.unwrap())
-    }
-
-    async fn send(&mut self, bytes: &str) {
-        self.0.write_all(bytes.as_bytes()).await.unwrap();
-    }
-
-    /// The head of the next answer, in lower case, and its body.
-    async fn answer(&mut self) -> (String, String) {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            head.push(soon(self.0.read_u8()).await.unwrap().into());
-        }
-        let head = head.to_ascii_lowercase();
-        let length = head.split("content-length: ").nth(1);
-        let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        soon(self.0.read_exact(&mut body)).await.unwrap();
-        (head, String::from_utf8(body).unwrap())
-    }
-}
 
 fn ask(path: &str, fields: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: a\r\n{fields}\r\n")
@@ -131,7 +104,7 @@ async fn a_refused_request_to_switch_ends_its_connection_in_order() {
     let (head, _) = client.answer().await;
     assert!(head.starts_with("http/1.1 400 "), "{head}");
     assert!(head.contains("connection: close"), "{head}");
-    assert_eq!(soon(client.0.read(&mut [0])).await.unwrap(), 0);
+    assert_eq!(soon(client.io.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -155,10 +128,10 @@ async fn a_listed_protocol_is_asked_for_and_its_bytes_pass() {
         assert!(!head.contains(not), "{head}");
     }
     let mut bytes = [0; 6];
-    soon(client.0.read_exact(&mut bytes)).await.unwrap();
+    soon(client.io.read_exact(&mut bytes)).await.unwrap();
     assert_eq!(&bytes, b"\0\nGET ");
-    client.0.shutdown().await.unwrap();
-    assert_eq!(soon(client.0.read(&mut bytes)).await.unwrap(), 0);
+    client.io.shutdown().await.unwrap();
+    assert_eq!(soon(client.io.read(&mut bytes)).await.unwrap(), 0);
     world.events.line("responded 101 cell - whole").await;
 }
 

@@ -1,0 +1,85 @@
+//! Interim answers (RFC 9110, section 15.2), such as `103 Early Hints`, on their way from an HTTP/1.1
+//! cell to an HTTP/1.1 client. hyper skips a cell's, and can't send any to a client.
+//!
+//! The guard of the cell's connection copies the head of each. The request's task takes them, sanitizes
+//! them and puts them into the client's [`Interims`]. The client's connection writes them between two
+//! messages of hyper's. Each of these steps may leave an interim answer out, because a client must get
+//! along without.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Buf;
+
+use crate::lock::lock_uncontended;
+
+/// The most bytes of a request's interim answers that are passed on, and the most that wait for a
+/// client.
+pub(crate) const BYTES_MAX: usize = 32 * 1024;
+
+/// The interim answers that wait for the client of an HTTP/1.1 connection. One task writes and reads
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct Interims {
+    any: AtomicBool,
+    bytes: Mutex<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
+    waiting: Vec<u8>,
+    /// How many of them have been written.
+    written: usize,
+}
+
+impl Interims {
+    /// Whether any bytes wait.
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Relaxed)
+    }
+
+    /// Adds one in wire form. It is left out if too many bytes wait.
+    pub(crate) fn add(&self, head: &[u8]) {
+        let mut bytes = lock_uncontended(&self.bytes);
+        if bytes.waiting.len() + head.len() <= BYTES_MAX {
+            bytes.waiting.extend_from_slice(head);
+            self.any.store(true, Relaxed);
+        }
+    }
+
+    /// Leaves out those that wait. One that has been written in part stays.
+    pub(crate) fn leave_out(&self) {
+        let mut bytes = lock_uncontended(&self.bytes);
+        if bytes.written == 0 {
+            bytes.waiting = Vec::new();
+            self.any.store(false, Relaxed);
+        }
+    }
+
+    /// Calls `write` with the bytes that wait, as long as there are some. It returns how many it has
+    /// written.
+    ///
+    /// # Errors
+    /// Those of `write`, and its first result that isn't a number of bytes.
+    pub(crate) fn write<R>(
+        &self,
+        mut write: impl FnMut(&[u8]) -> Result<usize, R>,
+    ) -> Result<(), R> {
+        let mut bytes = lock_uncontended(&self.bytes);
+        loop {
+            let Bytes { waiting, written } = &mut *bytes;
+            let mut rest = &waiting[*written..];
+            if !rest.has_remaining() {
+                *bytes = Bytes::default();
+                self.any.store(false, Relaxed);
+                return Ok(());
+            }
+            let count = write(rest)?;
+            rest.advance(count.min(rest.len()));
+            *written = waiting.len() - rest.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
