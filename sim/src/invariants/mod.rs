@@ -32,6 +32,7 @@ mod key_age;
 mod keys;
 mod keys_taken;
 mod listed;
+mod on_the_way;
 mod opening;
 mod placement;
 mod quiet;

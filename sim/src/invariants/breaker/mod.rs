@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Invariant;
+use super::on_the_way::OnTheWay;
 use crate::fact::{Arrived, CircuitChange, Fact};
 
 /// No two requests pass through a half-open breaker of a router at the same time, as the router
@@ -12,8 +13,7 @@ use crate::fact::{Arrived, CircuitChange, Fact};
 #[derive(Debug)]
 pub struct OneProbe {
     request_id: String,
-    /// When requests were sent, and to which router.
-    sent: BTreeMap<String, (Duration, String)>,
+    on_the_way: OnTheWay,
     /// The breakers that aren't closed, by router and endpoint.
     breakers: BTreeMap<(String, String), Breaker>,
 }
@@ -32,7 +32,7 @@ impl OneProbe {
     pub fn new(prefix: &str) -> Self {
         Self {
             request_id: format!("{prefix}request-id"),
-            sent: BTreeMap::new(),
+            on_the_way: OnTheWay::default(),
             breakers: BTreeMap::new(),
         }
     }
@@ -82,17 +82,18 @@ impl OneProbe {
     }
 
     fn arrived(&self, arrived: &Arrived, tag: &str) -> Result<(), String> {
-        let Some((sent, router)) = self.sent.get(tag) else {
+        let Some(request) = self.on_the_way.get(tag) else {
             return Ok(());
         };
         let host = &arrived.host;
-        let Some(breaker) = self.breakers.get(&(router.clone(), host.clone())) else {
+        let Some(breaker) = self.breakers.get(&(request.router.clone(), host.clone())) else {
             return Ok(());
         };
         let id = arrived.header(&self.request_id).unwrap_or_default();
-        if *sent > breaker.opened && !breaker.probed.contains(id) {
+        if request.sent > breaker.opened && !breaker.probed.contains(id) {
             return Err(format!(
-                "{tag} arrived at {host}, although the breaker of {router} was open before it was sent"
+                "{tag} arrived at {host}, although the breaker of {} was open before it was sent",
+                request.router
             ));
         }
         Ok(())
@@ -105,13 +106,8 @@ impl Invariant for OneProbe {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        self.on_the_way.observe(at, fact);
         match fact {
-            Fact::Sent(sent) if sent.via.is_none() => {
-                self.sent.insert(sent.tag.clone(), (at, sent.to.clone()));
-            }
-            Fact::Answered { tag, .. } => {
-                self.sent.remove(tag);
-            }
             Fact::Started(life) => {
                 self.breakers
                     .retain(|(router, _), _| *router != life.router);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::on_the_way::{OnTheWay, ToRouter};
 use super::{Bounds, Endpoints, Invariant};
 use crate::fact::{Arrived, CircuitChange, Fact};
 
@@ -12,7 +13,7 @@ use crate::fact::{Arrived, CircuitChange, Fact};
 #[derive(Debug)]
 pub struct EjectedRest {
     endpoints: Endpoints,
-    sent: BTreeMap<String, (Duration, String)>,
+    on_the_way: OnTheWay,
     /// Ejected endpoints, by router and host, and since when.
     ejected: BTreeMap<(String, String), Duration>,
     /// Endpoints with an open breaker, by router and host.
@@ -24,14 +25,14 @@ impl EjectedRest {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             endpoints: bounds.endpoints.clone(),
-            sent: BTreeMap::new(),
+            on_the_way: OnTheWay::default(),
             ejected: BTreeMap::new(),
             open: BTreeSet::new(),
         }
     }
 
     fn arrived(&self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
-        let Some((sent, router)) = self.sent.get(tag) else {
+        let Some(ToRouter { sent, router }) = self.on_the_way.get(tag) else {
             return Ok(());
         };
         let key = |host: &str| (router.clone(), host.to_owned());
@@ -64,13 +65,8 @@ impl Invariant for EjectedRest {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        self.on_the_way.observe(at, fact);
         match fact {
-            Fact::Sent(sent) if sent.via.is_none() => {
-                self.sent.insert(sent.tag.clone(), (at, sent.to.clone()));
-            }
-            Fact::Answered { tag, .. } => {
-                self.sent.remove(tag);
-            }
             Fact::Started(life) => {
                 self.ejected.retain(|(router, _), _| *router != life.router);
                 self.open.retain(|(router, _)| *router != life.router);
