@@ -236,11 +236,12 @@ impl State {
             | Fact::ClientStopped(_)
             | Fact::Responded(_)
             | Fact::Streamed { .. }
-            | Fact::Trailers { .. }
+            | Fact::BodyEnded(_)
             | Fact::EndpointStopped(_)
             | Fact::RouterCertificate { .. }
             | Fact::CellTrustChanged
             | Fact::AnswerForged { .. }
+            | Fact::AnswerMixed { .. }
             | Fact::Unserved { .. } => {}
         }
     }
@@ -341,10 +342,10 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Presented { tag, .. }
         | Fact::Answered { tag, .. }
         | Fact::Streamed { tag }
-        | Fact::AnswerForged { tag, .. } => Some(Subject::Tag(tag)),
-        Fact::Checked { tag, .. } | Fact::Trailers { tag, .. } | Fact::Unserved { tag, .. } => {
-            tag.as_deref().map(Subject::Tag)
-        }
+        | Fact::AnswerForged { tag, .. }
+        | Fact::AnswerMixed { tag, .. } => Some(Subject::Tag(tag)),
+        Fact::Checked { tag, .. } | Fact::Unserved { tag, .. } => tag.as_deref().map(Subject::Tag),
+        Fact::BodyEnded(ended) => ended.tag.as_deref().map(Subject::Tag),
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
         Fact::FailedOver(failed_over) => Some(Subject::Id(&failed_over.request_id)),
@@ -395,6 +396,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::Sent(_)
         | Fact::Connected { .. }
         | Fact::AnswerForged { .. }
+        | Fact::AnswerMixed { .. }
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
         | Fact::Presented { .. }
@@ -406,7 +408,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::Unserved { .. }
         | Fact::EnvelopeChecked(_)
         | Fact::EnvelopeKeys { .. }
-        | Fact::Trailers { .. } => return None,
+        | Fact::BodyEnded(_) => return None,
     };
     Some(&life.router)
 }

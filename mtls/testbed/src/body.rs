@@ -145,7 +145,7 @@ impl Body for Buffered {
                 Poll::Pending
             }
             Some(Step::Break) => Poll::Ready(Some(Err(InjectedError))),
-            Some(Step::Ticks { left: 0, .. }) => Poll::Ready(None),
+            Some(Step::Ticks { left: 0, .. }) => self.poll_frame(context),
             Some(Step::Ticks {
                 left,
                 every,

@@ -56,6 +56,7 @@ struct CellState {
 struct Behavior {
     fault: CellFault,
     answer_headers: HeaderMap,
+    answer_trailers: HeaderMap,
     /// `None` if it doesn't verify envelopes.
     verifier: Option<Verifier>,
 }
@@ -256,6 +257,11 @@ impl EchoCell {
         self.behavior().answer_headers.append(name, value);
     }
 
+    /// Adds this trailer to every success that it sends over HTTP/2.
+    pub fn add_answer_trailer(&self, name: HeaderName, value: HeaderValue) {
+        self.behavior().answer_trailers.append(name, value);
+    }
+
     /// From now on its new HTTP/2 connections take no extended CONNECT, so they carry no WebSockets.
     pub fn take_no_connect(&self) {
         self.state.takes_connect.store(false, Ordering::Relaxed);
@@ -386,6 +392,7 @@ impl Handler for EchoCell {
         let Behavior {
             fault,
             answer_headers,
+            answer_trailers,
             ..
         } = self.behavior().clone();
         let body = Bytes::from(echo(&received, &ended, verdict.as_ref()));
@@ -411,8 +418,12 @@ impl Handler for EchoCell {
             CellFault::HalfOpen => future::pending().await,
         };
         response.headers_mut().extend(answer_headers);
+        let whole = response.status() == StatusCode::OK && fault != CellFault::StallMidBody;
         match received.path.as_str() {
             "/trailers" => response.map(|body| body.with_trailers(trailers)),
+            _ if head.version == Version::HTTP_2 && whole && !answer_trailers.is_empty() => {
+                response.map(|body| body.with_trailers(answer_trailers))
+            }
             _ => response,
         }
     }

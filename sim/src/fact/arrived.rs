@@ -14,6 +14,10 @@ pub struct Arrived {
     pub connection: u64,
     /// How many requests came before it on the same connection.
     pub on_connection: u64,
+    /// The method. An extended CONNECT is `CONNECT`.
+    pub method: String,
+    /// The path and query.
+    pub path: String,
     /// All headers, names in lower case.
     pub headers: Vec<(String, String)>,
 }
@@ -24,6 +28,22 @@ impl Arrived {
         let found = self.headers.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// The end of a request's body, as a cell saw it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct BodyEnded {
+    /// The cell's id.
+    pub cell: String,
+    /// The request's tag, if it had one.
+    pub tag: Option<String>,
+    /// The bytes of the body.
+    pub bytes: u64,
+    /// Whether the body came whole.
+    pub complete: bool,
+    /// The trailers: names in lower case, and values.
+    pub trailers: Vec<(String, String)>,
 }
 
 /// The result when an endpoint of a cell checked an envelope.

@@ -15,7 +15,7 @@ use cellway_core::Reason;
 pub use cellway_router::event::CircuitChange;
 use cellway_testbed::{CheckOutcome, Unserved};
 
-pub use self::arrived::{Arrived, EnvelopeChecked, Proved};
+pub use self::arrived::{Arrived, BodyEnded, EnvelopeChecked, Proved};
 pub use self::configured::{CellBoundRules, Configured, Rule, Who};
 pub use self::published::{Assignment, Published, PublishedCell, RoleSettings, Standby};
 pub use self::request::{Answer, CellBound, Claims, RoutingKeyProof, Sent, Token};
@@ -123,6 +123,13 @@ pub enum Fact {
         /// The header.
         header: String,
     },
+    /// A client: a complete answer from a cell is not the answer to its request.
+    AnswerMixed {
+        /// The request's tag.
+        tag: String,
+        /// What is wrong with the answer.
+        found: String,
+    },
     /// The world: this serving certificate is on a router's disk from now on.
     RouterCertificate {
         /// The router's host.
@@ -191,15 +198,8 @@ pub enum Fact {
         /// How many keys it has now, or why it keeps the old ones.
         outcome: Result<usize, String>,
     },
-    /// A cell: the trailers of a request.
-    Trailers {
-        /// Which cell.
-        cell: String,
-        /// The request's tag, if it had one.
-        tag: Option<String>,
-        /// Names in lower case, and values.
-        trailers: Vec<(String, String)>,
-    },
+    /// A cell: the body of a request has ended.
+    BodyEnded(BodyEnded),
 }
 
 /// An event for the timeline.

@@ -60,6 +60,8 @@ pub struct Sent {
     pub once: bool,
     /// It asks for a WebSocket.
     pub websocket: bool,
+    /// The bytes of its body. `None` if the body never ends.
+    pub body: Option<u64>,
 }
 
 /// A token's claims.

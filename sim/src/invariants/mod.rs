@@ -22,6 +22,7 @@ mod endpoints;
 mod envelope;
 mod envoy;
 mod errors;
+mod exchange;
 mod failover;
 mod fresh;
 mod headers;
@@ -78,6 +79,7 @@ pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
+pub use exchange::TrueExchange;
 pub use failover::FailoverAllowed;
 pub use fresh::FreshConnections;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
@@ -237,6 +239,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(BoundedKeyFetches::new(bounds)),
         Box::new(ClosedWithoutRegistry::new(bounds)),
         Box::new(OneAnswer::new(bounds.answer_within)),
+        Box::new(TrueExchange::default()),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(RatesKept::new(bounds)),
         Box::new(TrueClient::default()),

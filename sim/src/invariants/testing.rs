@@ -8,8 +8,8 @@ use cellway_core::Reason;
 use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
 use crate::engine::EPOCH;
 use crate::fact::{
-    Answer, Arrived, Claims, Configured, Decided, Fact, Life, Note, Published, PublishedCell,
-    Responded, Sent, Token,
+    Answer, Arrived, BodyEnded, Claims, Configured, Decided, Fact, Life, Note, Published,
+    PublishedCell, Responded, Sent, Token,
 };
 use crate::scenario::CellState;
 
@@ -142,6 +142,7 @@ pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent))
         via: None,
         once: true,
         websocket: false,
+        body: Some(8),
     };
     change(&mut sent);
     Fact::Sent(sent)
@@ -230,6 +231,8 @@ pub(super) fn arrived_with(
         tag: Some(tag.to_owned()),
         connection: 0,
         on_connection: 1,
+        method: "POST".to_owned(),
+        path: "/orders".to_owned(),
         headers: vec![
             ("x-cellway-request-id".to_owned(), request_id.to_owned()),
             ("x-cellway-tenant".to_owned(), "acme".to_owned()),
@@ -238,6 +241,19 @@ pub(super) fn arrived_with(
     };
     change(&mut arrived);
     Fact::Arrived(arrived)
+}
+
+/// The end of the body of a [`sent`] request at `a`, with this change.
+pub(super) fn body_ended(tag: &str, change: impl FnOnce(&mut BodyEnded)) -> Fact {
+    let mut ended = BodyEnded {
+        cell: "a".to_owned(),
+        tag: Some(tag.to_owned()),
+        bytes: 8,
+        complete: true,
+        trailers: Vec::new(),
+    };
+    change(&mut ended);
+    Fact::BodyEnded(ended)
 }
 
 /// A request of acme that its router allows, with this id, and that arrives at `a`.

@@ -13,7 +13,7 @@ use super::envelope::{self, Cells};
 use super::keys;
 use super::state::{CellHost, Served, WorldHandle};
 use crate::engine::{Engine, SimEnv};
-use crate::fact::{Arrived, Fact};
+use crate::fact::{Arrived, BodyEnded, Fact};
 use crate::invariants::FORGED_BY_CELL;
 use crate::observer::Observer;
 use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, FIRST_KEY, Issuer};
@@ -31,9 +31,11 @@ pub(super) fn add_cell(
 ) {
     for host in cell.hosts() {
         let echo = EchoCell::new(&cell.id, cell_sink(world.observer.clone(), &host));
-        // Every answer of a cell forges a header of the router.
+        // Every answer of a cell forges a header and a trailer of the router.
         let forged = HeaderValue::from_static(FORGED_BY_CELL);
-        echo.add_answer_header(HeaderName::from_static("x-cellway-made-up"), forged);
+        let name = HeaderName::from_static("x-cellway-made-up");
+        echo.add_answer_header(name.clone(), forged.clone());
+        echo.add_answer_trailer(name, forged);
         let known = CellHost {
             id: cell.id.clone(),
             protocol: cell.protocol,
@@ -122,17 +124,21 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     tag: tag(&received.headers),
                     connection: received.connection,
                     on_connection: received.on_connection,
+                    method: received.method.clone(),
+                    path: received.path.clone(),
                     headers: received.headers.clone(),
                 };
                 observer.tell(at, &host, &Fact::Arrived(arrived));
             }
             Report::Ended(received, ended) => {
-                let trailers = Fact::Trailers {
+                let ended = BodyEnded {
                     cell: received.cell.clone(),
                     tag: tag(&received.headers),
+                    bytes: ended.body_bytes,
+                    complete: ended.complete,
                     trailers: ended.trailers.clone(),
                 };
-                observer.tell(at, &host, &trailers);
+                observer.tell(at, &host, &Fact::BodyEnded(ended));
             }
             Report::Unserved(received, how) => {
                 let unserved = Fact::Unserved {

@@ -66,11 +66,7 @@ impl Invariant for NoForgedHeaders {
             Fact::Arrived(arrived) => {
                 self.check(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)
             }
-            Fact::Trailers {
-                cell,
-                tag,
-                trailers,
-            } => self.check(cell, tag.as_ref(), trailers),
+            Fact::BodyEnded(ended) => self.check(&ended.cell, ended.tag.as_ref(), &ended.trailers),
             _ => Ok(()),
         }
     }
@@ -88,11 +84,7 @@ impl Invariant for CredentialsStay {
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         let (cell, tag, fields) = match fact {
             Fact::Arrived(arrived) => (&arrived.cell, &arrived.tag, &arrived.headers),
-            Fact::Trailers {
-                cell,
-                tag,
-                trailers,
-            } => (cell, tag, trailers),
+            Fact::BodyEnded(ended) => (&ended.cell, &ended.tag, &ended.trailers),
             _ => return Ok(()),
         };
         let shown = |(name, value): &&(String, String)| {

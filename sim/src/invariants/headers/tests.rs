@@ -28,15 +28,7 @@ fn notices_a_near_miss_of_a_name() {
 #[test]
 fn notices_trailers() {
     let trailers = vec![("x-cellway-roles".to_owned(), FORGED.to_owned())];
-    let (cell, tag) = ("a".to_owned(), None);
-    assert!(
-        fed(Fact::Trailers {
-            cell,
-            tag,
-            trailers
-        })
-        .is_err()
-    );
+    assert!(fed(body_ended("t", |ended| ended.trailers = trailers)).is_err());
 }
 
 #[test]

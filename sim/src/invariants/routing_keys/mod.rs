@@ -51,11 +51,7 @@ impl Invariant for RoutingKeys {
             Fact::Arrived(arrived) => {
                 no_field(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)?;
             }
-            Fact::Trailers {
-                cell,
-                tag,
-                trailers,
-            } => no_field(cell, tag.as_ref(), trailers)?,
+            Fact::BodyEnded(ended) => no_field(&ended.cell, ended.tag.as_ref(), &ended.trailers)?,
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
         let Some(passed) = self.journal.passed(at, fact) else {

@@ -89,11 +89,8 @@ fn notices_its_names_at_a_cell() {
     for name in ["x-routing-key", "x_routing_key", "x-routing-key-signature"] {
         let fact = with_header(arrived("a", "t", "r"), name, "acme");
         assert!(fed(&[fact]).unwrap_err().contains(name));
-        let trailers = Fact::Trailers {
-            cell: "a".to_owned(),
-            tag: None,
-            trailers: vec![(name.to_owned(), "acme".to_owned())],
-        };
+        let named = vec![(name.to_owned(), "acme".to_owned())];
+        let trailers = body_ended("t", |ended| ended.trailers = named);
         assert!(fed(&[trailers]).unwrap_err().contains(name));
     }
 }

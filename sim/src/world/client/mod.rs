@@ -41,6 +41,9 @@ const FORGED_NAMES: [&str; 8] = [
     ROUTING_KEY,
 ];
 
+/// How many lines a stream of a cell has for each second.
+const LINES_A_SECOND: u64 = 4;
+
 /// A header that HTTP/1.1 requests name in `Connection`, so that it is for one connection only.
 const HOP: &str = "x-sim-hop";
 
@@ -149,6 +152,7 @@ impl Exchange {
             via: spec.via.clone(),
             once: self.once,
             websocket: spec.websocket,
+            body: (!spec.unfinished).then_some(request.body.len() as u64),
         };
         self.world.tell(&self.env, &Fact::Sent(sent));
         let streamed = || {
@@ -173,9 +177,19 @@ impl Exchange {
         let answer = match answered {
             Ok(Talked::Answered(response)) => {
                 self.look_for_forgeries(spec, &response);
-                classify(&response)
+                let answer = classify(&response);
+                if answer == Answer::Ok
+                    && let Err(found) = own_answer(spec, &self.tag, &response)
+                {
+                    self.is_mixed(found);
+                }
+                answer
             }
             Ok(Talked::Ended(answer)) => answer,
+            Ok(Talked::Mixed(found)) => {
+                self.is_mixed(found);
+                Answer::None
+            }
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
         };
@@ -190,13 +204,19 @@ impl Exchange {
 
     /// Answers through an Envoy aren't checked, because no router sees them.
     fn look_for_forgeries(&self, spec: &scenario::Client, response: &Response) {
-        let mut fields = response.headers.iter();
+        let mut fields = response.headers.iter().chain(&response.trailers);
         let forged = fields.find(|(_, value)| value.as_bytes() == FORGED_BY_CELL.as_bytes());
         if let (None, Some((header, _))) = (&spec.via, forged) {
             let (tag, header) = (self.tag.clone(), header.to_string());
             self.world
                 .tell(&self.env, &Fact::AnswerForged { tag, header });
         }
+    }
+
+    fn is_mixed(&self, found: String) {
+        let tag = self.tag.clone();
+        self.world
+            .tell(&self.env, &Fact::AnswerMixed { tag, found });
     }
 
     fn request(&self, spec: &scenario::Client, credentials: &RequestCredentials) -> Request {
@@ -305,6 +325,28 @@ fn classify(response: &Response) -> Answer {
     match response.status.is_success() {
         true => Answer::Ok,
         false => Answer::Cell(response.status.as_u16()),
+    }
+}
+
+/// Checks that a cell's answer is the whole answer to the request with this tag.
+///
+/// # Errors
+/// What is wrong.
+fn own_answer(spec: &scenario::Client, tag: &str, response: &Response) -> Result<(), String> {
+    if let Some(lasts) = spec.stream {
+        let lines = response.body.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let expected = lasts.as_secs() * LINES_A_SECOND;
+        return match lines == expected {
+            true => Ok(()),
+            false => Err(format!("it ends after {lines} of {expected} lines")),
+        };
+    }
+    let echo = serde_json::from_slice::<serde_json::Value>(&response.body);
+    let echo = echo.map_err(|_| "it is not the whole answer of a cell".to_owned())?;
+    match echo["headers"][TAG].as_str() {
+        Some(other) if other != tag => Err(format!("it is the answer to {other}")),
+        Some(_) => Ok(()),
+        None => Err("it names no request".to_owned()),
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Talked {
     Answered(Box<Response>),
     /// It became a WebSocket, which ended like this.
     Ended(Answer),
+    /// It became a WebSocket, over which something else than the client's own words came back.
+    Mixed(String),
 }
 
 /// Opens a WebSocket over a new connection and talks for this long. Calls `heard` for each message
@@ -38,7 +40,7 @@ pub(super) async fn run(
     }
     let mut connection = pool.connect(tag, certified).await?;
     match connection.websocket(request).await {
-        Ok((_, socket)) => Ok(Talked::Ended(talk(socket, lasts, heard).await)),
+        Ok((_, socket)) => Ok(talk(socket, tag, lasts, heard).await),
         Err(refused) => match *refused {
             Refused::Answer(head, body) => Ok(Talked::Answered(Box::new(Response {
                 status: head.status,
@@ -53,28 +55,44 @@ pub(super) async fn run(
     }
 }
 
-async fn talk(mut socket: WebSocket, lasts: Duration, mut heard: impl FnMut()) -> Answer {
+async fn talk(
+    mut socket: WebSocket,
+    tag: &str,
+    lasts: Duration,
+    mut heard: impl FnMut(),
+) -> Talked {
     let end = Instant::now() + lasts;
     let mut next = Instant::now();
+    let words = |number: u32| format!("{tag} says {number}");
+    let (mut said, mut came) = (0, 0);
     loop {
         tokio::select! {
             biased;
             message = socket.next() => match message {
-                Ok(Message::Data(_)) => heard(),
+                Ok(Message::Data(data)) if data == words(came).as_bytes() => {
+                    came += 1;
+                    heard();
+                }
+                Ok(Message::Data(data)) => {
+                    let data = String::from_utf8_lossy(&data);
+                    let expected = words(came);
+                    return Talked::Mixed(format!("{data:?} came back, expected {expected:?}"));
+                }
                 Ok(Message::Close(code)) => {
                     // It ends in any case.
                     let _ = socket.close(code).await;
                     let _ = socket.finish().await;
-                    return Answer::Closed(code);
+                    return Talked::Ended(Answer::Closed(code));
                 }
-                Ok(Message::End) | Err(_) => return Answer::None,
+                Ok(Message::End) | Err(_) => return Talked::Ended(Answer::None),
             },
-            () = sleep_until(end) => return close(socket).await,
+            () = sleep_until(end) => return Talked::Ended(close(socket).await),
             () = sleep_until(next) => {
                 next += EVERY;
-                if socket.send(b"tick").await.is_err() {
-                    return Answer::None;
+                if socket.send(words(said).as_bytes()).await.is_err() {
+                    return Talked::Ended(Answer::None);
                 }
+                said += 1;
             }
         }
     }

@@ -1,0 +1,62 @@
+use super::super::testing::*;
+use super::*;
+
+fn fed(facts: &[Fact]) -> Result<(), String> {
+    feed(&mut TrueExchange::default(), facts)
+}
+
+#[test]
+fn a_request_as_it_was_sent_passes() {
+    let facts = [
+        sent("t", "acme"),
+        arrived("a", "t", "r"),
+        body_ended("t", |_| ()),
+    ];
+    assert_eq!(fed(&facts), Ok(()));
+}
+
+#[test]
+fn notices_another_method_or_path() {
+    let changed = |change: fn(&mut Arrived)| {
+        fed(&[sent("t", "acme"), arrived_with("a", "t", "r", change)]).unwrap_err()
+    };
+    assert!(changed(|it| "GET".clone_into(&mut it.method)).contains("its method is POST"));
+    assert!(changed(|it| "/".clone_into(&mut it.path)).contains("its path is /orders"));
+}
+
+#[test]
+fn only_a_websocket_arrives_as_connect() {
+    let connect = |websocket| {
+        let sent = sent_with("t", "acme", |sent| sent.websocket = websocket);
+        let arrived = arrived_with("a", "t", "r", |it| "CONNECT".clone_into(&mut it.method));
+        fed(&[sent, arrived])
+    };
+    assert_eq!(connect(true), Ok(()));
+    assert!(connect(false).is_err());
+}
+
+#[test]
+fn notices_a_body_that_a_cell_takes_for_complete() {
+    let unfinished = sent_with("t", "acme", |sent| sent.body = None);
+    let cut = body_ended("t", |ended| ended.bytes = 3);
+    let error = fed(&[unfinished.clone(), cut.clone()]).unwrap_err();
+    assert!(error.contains("never ended it"));
+    assert!(
+        fed(&[sent("t", "acme"), cut])
+            .unwrap_err()
+            .contains("3 bytes")
+    );
+
+    let broken = body_ended("t", |ended| (ended.bytes, ended.complete) = (3, false));
+    assert_eq!(fed(&[unfinished, broken.clone()]), Ok(()));
+    assert_eq!(fed(&[sent("t", "acme"), broken]), Ok(()));
+}
+
+#[test]
+fn notices_the_answer_to_another_request() {
+    let mixed = Fact::AnswerMixed {
+        tag: "t".to_owned(),
+        found: "it is the answer to u".to_owned(),
+    };
+    assert!(fed(&[mixed]).unwrap_err().contains("the answer to u"));
+}
