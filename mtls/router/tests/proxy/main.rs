@@ -56,5 +56,6 @@ mod tokens;
 mod trace;
 mod trailers;
 mod upgrade;
+mod windows;
 mod wire;
 mod world;

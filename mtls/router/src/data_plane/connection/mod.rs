@@ -46,7 +46,9 @@ use crate::data_plane::activity::Activity;
 use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::client::Client;
 use crate::data_plane::http1::{Faults, Guarded, HYPER_FIELDS_MAX, Requests};
-use crate::data_plane::http2::{Blocks, Listening, REQUEST_LIST_MAX};
+use crate::data_plane::http2::{
+    Blocks, CONNECTION_WINDOW, Listening, REQUEST_LIST_MAX, STREAM_WINDOW,
+};
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::switch::Switch;
 use crate::data_plane::turns::Turns;
@@ -379,6 +381,8 @@ fn http2_builder<E>(executor: E, streams_max: u32) -> http2::Builder<E> {
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .max_concurrent_streams(streams_max)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(REQUEST_LIST_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);

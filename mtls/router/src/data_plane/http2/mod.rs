@@ -7,3 +7,13 @@ mod listening;
 pub(crate) use self::blocks::{Blocks, HEADER_LIST_MAX, REQUEST_LIST_MAX};
 pub(crate) use self::greeting::Greeting;
 pub(crate) use self::listening::Listening;
+
+/// How many bytes of a body the other end of a stream may send before the router has passed them on.
+/// A stream gets this much in each round trip: 12 MB/s over 20 ms. A request whose client or cell
+/// reads nothing holds this much memory.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for all streams of a connection together: the most that there can be (RFC 9113, section
+/// 6.9.1). With less, a few streams whose other side reads nothing would use it up and stop all the
+/// others, also those of other tenants. The number of streams has its own limits.
+pub(crate) const CONNECTION_WINDOW: u32 = (1 << 31) - 1;

@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::bulkhead::ConnectionPermit;
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::{Answers, Guarded, HYPER_FIELDS_MAX, Http1Sender};
-use crate::data_plane::http2::{Blocks, Greeting, HEADER_LIST_MAX, Listening};
+use crate::data_plane::http2::{
+    Blocks, CONNECTION_WINDOW, Greeting, HEADER_LIST_MAX, Listening, STREAM_WINDOW,
+};
 use crate::settings::{AnswerLimits, UpstreamSettings};
 use crate::shares::LimitRefused;
 use crate::tls::CellTls;
@@ -29,12 +31,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an HTTP/1.1 connection may take to close after its sender is dropped. hyper waits for the
 /// end of a request's body, and can't stop waiting while the cell reads nothing.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
-
-/// HTTP/2 windows for data from cells. They are large enough that one stream can fill a link
-/// between regions (1 MiB in flight), and small enough that a client that reads slowly holds little
-/// memory.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// A new connection, by its HTTP version.
 pub(super) enum Opened {
