@@ -236,6 +236,7 @@ impl State {
             | Fact::ClientStopped(_)
             | Fact::Responded(_)
             | Fact::Streamed { .. }
+            | Fact::StoppedReading { .. }
             | Fact::BodyEnded(_)
             | Fact::EndpointStopped(_)
             | Fact::RouterCertificate { .. }
@@ -342,6 +343,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Presented { tag, .. }
         | Fact::Answered { tag, .. }
         | Fact::Streamed { tag }
+        | Fact::StoppedReading { tag }
         | Fact::AnswerForged { tag, .. }
         | Fact::AnswerMixed { tag, .. } => Some(Subject::Tag(tag)),
         Fact::Checked { tag, .. } | Fact::Unserved { tag, .. } => tag.as_deref().map(Subject::Tag),
@@ -403,6 +405,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::Checked { .. }
         | Fact::Answered { .. }
         | Fact::Streamed { .. }
+        | Fact::StoppedReading { .. }
         | Fact::CellCertificate { .. }
         | Fact::Arrived(_)
         | Fact::Unserved { .. }

@@ -193,6 +193,16 @@ fn failover() {
 }
 
 #[test]
+fn moved_endpoint() {
+    matches_snapshot("moved_endpoint");
+}
+
+#[test]
+fn slow_readers() {
+    matches_snapshot("slow_readers");
+}
+
+#[test]
 fn refusing_cells() {
     matches_snapshot("refusing_cells");
 }

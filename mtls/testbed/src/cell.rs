@@ -29,8 +29,9 @@ use super::serve::{self, Handler, Peer, Rejected};
 use super::websocket;
 
 /// A cell that reports each request to a sink and echoes it as JSON. For `/stream/30`, it sends a
-/// line every quarter of a second for thirty seconds. For `/trailers`, it sends the request's trailers
-/// back as its own. It sends back what comes over a WebSocket.
+/// line every quarter of a second for thirty seconds, and for `/bytes/1000` a body of a thousand
+/// bytes. For `/trailers`, it sends the request's trailers back as its own. It sends back what comes
+/// over a WebSocket.
 ///
 /// The sink gets the cell's own account of the requests that reached it. A check that only read the
 /// router's log would have to trust the router.
@@ -395,7 +396,10 @@ impl Handler for EchoCell {
             answer_trailers,
             ..
         } = self.behavior().clone();
-        let body = Bytes::from(echo(&received, &ended, verdict.as_ref()));
+        let body = match bytes_asked(&received.path) {
+            Some(bytes) => Bytes::from(vec![b'x'; bytes]),
+            None => Bytes::from(echo(&received, &ended, verdict.as_ref())),
+        };
         let mut response = match fault {
             CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {
                 let secs = stream_secs(&received.path).unwrap_or_default();
@@ -439,6 +443,15 @@ const STREAM_SECS_MAX: u32 = 3600;
 fn stream_secs(path: &str) -> Option<u32> {
     let secs = path.strip_prefix("/stream/")?.parse().ok()?;
     Some(STREAM_SECS_MAX.min(secs))
+}
+
+/// The most bytes of an answer.
+const BYTES_MAX: usize = 16 << 20;
+
+/// How many bytes are asked for: `/bytes/1000`.
+fn bytes_asked(path: &str) -> Option<usize> {
+    let bytes = path.strip_prefix("/bytes/")?.parse().ok()?;
+    Some(BYTES_MAX.min(bytes))
 }
 
 fn authority(request: &Request<Incoming>) -> Option<String> {

@@ -1,6 +1,7 @@
 //! A client.
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use super::websocket::{self, WebSocket};
 /// The most bytes, and the most fields, of a response's header.
 const HEADER_BYTES_MAX: u32 = 1 << 20;
 const HEADER_FIELDS_MAX: usize = 1024;
+
+/// The bytes of an HTTP/2 stream that the client takes before it has read them.
+const STREAM_WINDOW: u32 = 65_535;
 
 /// The most bytes of a response's body that are kept.
 const ANSWER_LEN_MAX: usize = 16 << 20;
@@ -60,6 +64,9 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the body stops halfway, with nothing after it.
     pub unfinished: bool,
+    /// Whether it reads only the beginning of the answer's body. The connection stays open until the
+    /// timeout.
+    pub stops_reading: bool,
     /// Trailers. If there are any, an HTTP/1.1 body is sent in chunks.
     pub trailers: HeaderMap,
 }
@@ -73,6 +80,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             unfinished: false,
+            stops_reading: false,
             trailers: HeaderMap::new(),
         }
     }
@@ -287,6 +295,9 @@ impl<E: Env> Client<E> {
                 let opened = http2::Builder::new(Spawner(self.env.clone()))
                     .timer(TokioTimer::new())
                     .max_header_list_size(HEADER_BYTES_MAX)
+                    // As small as clients may begin with (RFC 9113, section 6.9.2), so that a client
+                    // that stops reading is noticed soon.
+                    .initial_stream_window_size(STREAM_WINDOW)
                     .handshake(io)
                     .await;
                 let (sender, connection) = opened.map_err(ClientError::Http)?;
@@ -342,8 +353,9 @@ impl Connection {
         request: Request,
         watch: impl FnMut(),
     ) -> Result<Answer, ClientError> {
+        let stops = request.stops_reading;
         let request = self.prepare(request).map_err(ClientError::Path)?;
-        let exchange = self.sender.exchange(request, watch);
+        let exchange = self.sender.exchange(request, stops, watch);
         tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| ClientError::Timeout)?
@@ -392,6 +404,7 @@ impl Connection {
             mut headers,
             body,
             unfinished,
+            stops_reading: _,
             trailers,
         } = request;
         let uri = match &self.sender {
@@ -458,10 +471,17 @@ impl Sender {
     async fn exchange(
         &mut self,
         request: http::Request<Buffered>,
-        watch: impl FnMut(),
+        stops: bool,
+        mut watch: impl FnMut(),
     ) -> Result<Answer, ClientError> {
         let started = Instant::now();
-        let (head, body) = self.ask(request).await?.into_parts();
+        let (head, mut body) = self.ask(request).await?.into_parts();
+        if stops && head.status.is_success() {
+            body.frame().await;
+            watch();
+            // Until the timeout drops it, and the body with it.
+            pending::<()>().await;
+        }
         let (body, trailers) = collect(body, watch).await?;
         Ok(Answer {
             status: head.status,

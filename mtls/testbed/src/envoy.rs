@@ -192,6 +192,7 @@ impl<E: Env> Envoy<E> {
             headers,
             body,
             unfinished: false,
+            stops_reading: false,
             trailers: HeaderMap::new(),
         };
         match client.send(request).await {

@@ -165,6 +165,11 @@ pub enum Fact {
         /// The request's tag.
         tag: String,
     },
+    /// A client: it reads no more of a long answer.
+    StoppedReading {
+        /// The request's tag.
+        tag: String,
+    },
     /// The world: an endpoint of a cell serves with this certificate from now on.
     CellCertificate {
         /// Its host.

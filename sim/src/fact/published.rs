@@ -77,6 +77,8 @@ pub struct PublishedCell {
     pub state: CellState,
     /// It drains over time.
     pub drains: bool,
+    /// The hosts of its endpoints.
+    pub endpoints: BTreeSet<String>,
 }
 
 /// A tenant's role settings in the registry.

@@ -46,6 +46,7 @@ mod routing_keys;
 pub(crate) mod rules;
 mod serving;
 mod settings;
+mod stalled;
 mod stamps;
 mod steady;
 mod suspended;
@@ -100,6 +101,7 @@ pub(crate) use rules::Caller;
 pub use rules::RulesKept;
 pub use serving::ServingCertificate;
 pub use settings::{Period, RouterSettings, SettingsInForce};
+pub use stalled::StalledCut;
 pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
@@ -247,6 +249,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(EjectedRest::new(bounds)),
         Box::new(OneProbe::new(prefix)),
         Box::new(CellWaits::new(bounds)),
+        Box::new(StalledCut::new(bounds)),
         Box::new(Retried::new(bounds)),
         Box::new(RetriesBounded::new(bounds)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),

@@ -1,5 +1,6 @@
 //! Forged facts, to show that each invariant notices what breaks it.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -103,6 +104,7 @@ pub(super) fn gold(state: CellState) -> PublishedCell {
         tier: "gold".to_owned(),
         state,
         drains: false,
+        endpoints: BTreeSet::from(["a-1".to_owned()]),
     }
 }
 

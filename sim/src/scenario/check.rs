@@ -172,6 +172,7 @@ fn cell(spec: &file::Cell) -> Cell {
         state: spec.state,
         drains: (spec.drains.as_ref()).map(|[from, until]| [from.0, until.0]),
         endpoints: *spec.endpoints.get_ref(),
+        listed: *spec.listed.as_ref().unwrap_or(&spec.endpoints).get_ref(),
         protocol: spec.protocol,
         publishes_key: spec.publishes_key,
     }
@@ -344,6 +345,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         stream: time(&spec.stream),
         websocket: spec.websocket,
         unfinished: spec.unfinished,
+        stops_reading: spec.stops_reading,
         timeout: spec.timeout.get_ref().0,
     }
 }

@@ -90,6 +90,8 @@ pub(super) struct Cell {
     /// The number of endpoints, whose hosts are called `<id>-1` and so on.
     #[serde(default = "one")]
     pub endpoints: Spanned<u32>,
+    /// How many of them the registry lists at first. Absent: all.
+    pub listed: Option<Spanned<u32>>,
     #[serde(default)]
     pub protocol: CellProtocol,
     /// Whether its key for calls to other cells is in the registry from the start.
@@ -220,6 +222,9 @@ pub(super) struct Client {
     /// Whether every request is a `POST` whose body stops halfway.
     #[serde(default)]
     pub unfinished: bool,
+    /// Whether it asks for long answers and reads only their beginning.
+    #[serde(default)]
+    pub stops_reading: bool,
     /// How long it waits for an answer.
     #[serde(default = "timeout")]
     pub timeout: Spanned<Span>,
@@ -282,6 +287,7 @@ macro_rules! fault {
 
 fault! {
     target: Name,
+    to: Name,
     between: [Name; 2],
     delay: Spanned<Span>,
     status: Spanned<u16>,

@@ -112,6 +112,8 @@ pub struct Cell {
     pub drains: Option<[Duration; 2]>,
     /// How many endpoints it has.
     pub endpoints: u32,
+    /// How many of them the registry lists at first.
+    pub listed: u32,
     /// What they speak.
     pub protocol: CellProtocol,
     /// Whether its key for calls to other cells is in the registry from the start.
@@ -122,6 +124,11 @@ impl Cell {
     /// The hosts of its endpoints.
     pub fn hosts(&self) -> impl Iterator<Item = String> + '_ {
         (1..=self.endpoints).map(|n| format!("{}-{n}", self.id))
+    }
+
+    /// The hosts that the registry lists at first.
+    pub fn listed_hosts(&self) -> impl Iterator<Item = String> + '_ {
+        self.hosts().take(self.listed as usize)
     }
 }
 
@@ -245,6 +252,8 @@ pub struct Client {
     pub websocket: bool,
     /// Whether every request is a `POST` whose body stops halfway.
     pub unfinished: bool,
+    /// Whether it asks for long answers and reads only their beginning.
+    pub stops_reading: bool,
     /// How long it waits for an answer.
     pub timeout: Duration,
 }

@@ -90,6 +90,12 @@ impl KnownNames {
         }
         for cell in &file.world.cell {
             let endpoints = count(&cell.endpoints, "world.cell.endpoints", errors);
+            if let Some(listed) = &cell.listed
+                && !(1..=endpoints).contains(listed.get_ref())
+            {
+                let problem = format!("must be 1 to {endpoints}, its number of endpoints");
+                errors.add(listed.span(), "world.cell.listed", problem);
+            }
             let http1 = cell.protocol == CellProtocol::Http;
             if http1 {
                 self.http1.insert(cell.id.get_ref().clone());

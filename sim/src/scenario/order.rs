@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Errors;
-use super::fault::{Affected, Affects, Authority, Fault, FaultKind};
-use super::{FIRST_ENVELOPE_KEY, FIRST_KEY, Scenario};
+use super::fault::{Affected, Affects, Authority, Change, Fault, FaultKind};
+use super::{Cell, FIRST_ENVELOPE_KEY, FIRST_KEY, Scenario};
 
 /// Follows the timeline and finds faults that are impossible at their time.
 pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
-    let mut state = State::default();
+    let mut state = State::new(scenario);
     for fault in &scenario.faults {
         if let Some((field, problem)) = state.step(&fault.kind) {
             errors.at_line(fault.line, &format!("fault.{field}"), problem);
@@ -27,6 +27,9 @@ struct State<'a> {
     keys: BTreeMap<&'a str, BTreeSet<&'a str>>,
     authorities: BTreeMap<Authority, Succession>,
     envelope_keys: BTreeSet<&'a str>,
+    /// The endpoints that the registry lists, by cell.
+    listed: BTreeMap<&'a str, BTreeSet<String>>,
+    cells: &'a [Cell],
 }
 
 /// The successors of an authority, counted from 0, which is the first one.
@@ -38,17 +41,18 @@ struct Succession {
     trusted_from: u32,
 }
 
-impl Default for State<'_> {
-    fn default() -> Self {
+impl<'a> State<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let listed = |cell: &'a Cell| (cell.id.as_str(), cell.listed_hosts().collect());
         Self {
             keys: BTreeMap::new(),
             authorities: BTreeMap::new(),
             envelope_keys: BTreeSet::from([FIRST_ENVELOPE_KEY]),
+            listed: scenario.cells.iter().map(listed).collect(),
+            cells: &scenario.cells,
         }
     }
-}
 
-impl<'a> State<'a> {
     /// Takes the next fault; returns what makes it impossible.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -91,8 +95,23 @@ impl<'a> State<'a> {
             }
             FaultKind::IssueFromNext(authority) => self.succeed(*authority, |it| &mut it.issuing),
             FaultKind::DropOld(authority) => self.succeed(*authority, |it| &mut it.trusted_from),
+            FaultKind::Publish(Change::MoveEndpoint(from, to)) => self.move_endpoint(from, to),
             _ => None,
         }
+    }
+
+    fn move_endpoint(&mut self, from: &str, to: &str) -> Option<Problem> {
+        let mut cells = self.cells.iter();
+        let cell = cells.find(|cell| cell.hosts().any(|host| host == *from))?;
+        if !cell.hosts().any(|host| host == *to) {
+            return Some(("to", format!("`{to}` is no endpoint of {}", cell.id)));
+        }
+        let listed = self.listed.get_mut(cell.id.as_str())?;
+        if !listed.remove(from) {
+            return Some(("target", format!("the registry doesn't list `{from}` then")));
+        }
+        let added = listed.insert(to.to_owned());
+        (!added).then(|| ("to", format!("the registry lists `{to}` already")))
     }
 
     fn published(&mut self, host: &'a str) -> &mut BTreeSet<&'a str> {

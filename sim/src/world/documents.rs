@@ -33,6 +33,8 @@ pub(crate) struct Documents {
     revoked: BTreeSet<(String, String)>,
     /// The SANs of clients that have only a certificate, by the clients' names.
     certified: BTreeMap<String, String>,
+    /// The hosts of each cell's endpoints.
+    endpoints: BTreeMap<String, Vec<String>>,
 }
 
 /// A document, made for a [`Change`].
@@ -70,6 +72,11 @@ impl Documents {
             unknown_tenant: scenario.unknown_tenant,
             revoked: BTreeSet::new(),
             certified: certified(scenario),
+            endpoints: scenario
+                .cells
+                .iter()
+                .map(|cell| (cell.id.clone(), cell.listed_hosts().collect()))
+                .collect(),
         }
     }
 
@@ -91,10 +98,12 @@ impl Documents {
         let cells = self.cells.iter().map(|cell| {
             let (tier, state) = (cell.tier.clone(), cell.state);
             let drains = drain_of(cell).is_some();
+            let endpoints = self.endpoints_of(cell).iter().cloned().collect();
             let said = PublishedCell {
                 tier,
                 state,
                 drains,
+                endpoints,
             };
             (cell.id.clone(), said)
         });
@@ -164,6 +173,12 @@ impl Documents {
                     cell.publishes_key = true;
                 }
             }
+            Change::MoveEndpoint(from, to) => {
+                let hosts = self.endpoints.values_mut().flatten();
+                for host in hosts.filter(|host| *host == from) {
+                    host.clone_from(to);
+                }
+            }
             Change::Older => return bad(self.misplaced().render(self.version - 1)),
             Change::SameVersion => return bad(self.misplaced().render(self.version)),
             Change::Invalid => return bad(self.contradictory()),
@@ -210,8 +225,13 @@ impl Documents {
         })
     }
 
+    fn endpoints_of(&self, cell: &Cell) -> &[String] {
+        let endpoints = self.endpoints.get(&cell.id);
+        endpoints.map_or(&[], Vec::as_slice)
+    }
+
     fn render_cell(&self, cell: &Cell) -> Value {
-        let mut rendered = render_cell(cell);
+        let mut rendered = render_cell(cell, self.endpoints_of(cell));
         if let Some([from, until]) = drain_of(cell) {
             rendered["drain"] = json!({ "from": from.as_secs(), "until": until.as_secs() });
         }
@@ -334,8 +354,8 @@ fn drain_of(cell: &Cell) -> Option<[Duration; 2]> {
     Some(drains.map(|since_start| EPOCH + since_start))
 }
 
-fn render_cell(cell: &Cell) -> Value {
-    let endpoints = cell.hosts().map(|host| {
+fn render_cell(cell: &Cell, endpoints: &[String]) -> Value {
+    let endpoints = endpoints.iter().map(|host| {
         let url = format!("{}://{host}:{CELL_PORT}", cell.protocol.as_str());
         match cell.protocol {
             CellProtocol::Https => json!({ "url": url, "san": pki::cell_san(&cell.id) }),

@@ -11,7 +11,8 @@ use crate::fact::{Arrived, Decided, Fact, Life, Published};
 /// has reported that the request goes to another cell.
 ///
 /// The tenant is the one that the client acts for, not the one that the router identified. The
-/// assignment is the simulator's own, not what the router's code read in the document.
+/// assignment is the simulator's own, not what the router's code read in the document. The endpoint
+/// is one that this version lists.
 #[derive(Debug)]
 pub struct AssignedCell {
     prefix: String,
@@ -19,6 +20,8 @@ pub struct AssignedCell {
     accepted: BTreeMap<Life, BTreeSet<u64>>,
     /// By tag: the tenant, and the tier that its token names.
     tenants: BTreeMap<String, (String, Option<String>)>,
+    /// Requests through an Envoy, which has its own list of endpoints.
+    via: BTreeSet<String>,
     /// Requests without a tenant: `anonymous_apart` checks them.
     anonymous: BTreeSet<String>,
     /// Kept after the answer, because the network may deliver a request late.
@@ -35,6 +38,7 @@ impl AssignedCell {
             published: BTreeMap::new(),
             accepted: BTreeMap::new(),
             tenants: BTreeMap::new(),
+            via: BTreeSet::new(),
             anonymous: BTreeSet::new(),
             decided: BTreeMap::new(),
             failed_over: BTreeSet::new(),
@@ -68,6 +72,9 @@ impl Invariant for AssignedCell {
                 self.anonymous.insert(sent.tag.clone());
             }
             Fact::Sent(sent) => {
+                if sent.via.is_some() {
+                    self.via.insert(sent.tag.clone());
+                }
                 let tier = sent.claims.as_ref().and_then(|claims| claims.tier.clone());
                 let whose = (sent.tenant.clone(), tier);
                 self.tenants.insert(sent.tag.clone(), whose);
@@ -129,6 +136,14 @@ impl AssignedCell {
         if !cells.as_ref().is_some_and(|cells| cells.contains(cell)) {
             return Err(format!(
                 "{tag} of {tenant} reached {cell}, but registry version {version} assigns it to {cells:?}"
+            ));
+        }
+        let endpoints = said.and_then(|said| said.cells.get(cell));
+        let listed = endpoints.is_none_or(|cell| cell.endpoints.contains(&arrived.host));
+        if !listed && !self.via.contains(tag) {
+            return Err(format!(
+                "{tag} reached {}, which is no endpoint of {cell} in registry version {version}",
+                arrived.host
             ));
         }
         Ok(())

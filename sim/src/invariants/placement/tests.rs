@@ -1,5 +1,6 @@
 use super::super::testing::*;
 use super::*;
+use crate::scenario::CellState;
 
 fn broken_by(facts: &[Fact]) -> String {
     feed(&mut AssignedCell::new("x-cellway-"), facts).unwrap_err()
@@ -27,6 +28,24 @@ fn notices_a_wrong_cell_though_the_router_is_sure() {
         arrived("b", "t", "r"),
     ]);
     assert!(why.contains("reached b"), "{why}");
+}
+
+#[test]
+fn notices_an_endpoint_that_the_registry_does_not_list() {
+    let mut said = document(1, &[("acme", "a")]);
+    said.cells = [("a".to_owned(), gold(CellState::Active))].into();
+    let arrives_at = |host: &str| {
+        let facts = [
+            Fact::Published(Box::new(said.clone())),
+            applied(0, 1),
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived_with("a", "t", "r", |it| host.clone_into(&mut it.host)),
+        ];
+        feed(&mut AssignedCell::new("x-cellway-"), &facts)
+    };
+    assert_eq!(arrives_at("a-1"), Ok(()));
+    assert!(arrives_at("a-2").unwrap_err().contains("no endpoint of a"));
 }
 
 #[test]

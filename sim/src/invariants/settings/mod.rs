@@ -39,6 +39,8 @@ pub struct RouterSettings {
     pub drain_idle: Duration,
     /// How long it waits for the header of a cell's answer.
     pub header_timeout: Duration,
+    /// How long a client may read nothing of an answer.
+    pub stall: Duration,
     /// How long it tries further endpoints of a cell.
     pub failover: Duration,
     /// How many percent of a cell's answered requests it may send again.

@@ -167,6 +167,15 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(|names, name| names.is_cell(name), "cell")
     }
 
+    pub(super) fn endpoint(&mut self) -> Option<String> {
+        self.target(|names, name| names.is_endpoint(name), "endpoint")
+    }
+
+    pub(super) fn other_endpoint(&mut self) -> Option<String> {
+        let to = &self.spec.to;
+        self.name("to", to, |names, name| names.is_endpoint(name), "endpoint")
+    }
+
     /// A cell that uses HTTP/2.
     pub(super) fn http2_cell(&mut self) -> Option<String> {
         let target = self.cell_target()?;

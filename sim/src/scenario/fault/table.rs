@@ -301,6 +301,10 @@ table! {
         "cell_state" => CellState(cell: String = cell, state: CellState = state)
             says ("{cell} {}", state.as_str())
             docs "a cell has another state";
+        /// The next version, in which a cell has another endpoint in place of one.
+        "move_endpoint" => MoveEndpoint(from: String = endpoint, to: String = other_endpoint)
+            says ("{from} replaced by {to}")
+            docs "a cell has the endpoint `to`, which the registry doesn't list then, in place of `target`; see `listed`";
         /// The next version, which has a cell's key for calls to other cells.
         "cell_key" => CellKey(cell: String = cell)
             says ("the key of {cell}")

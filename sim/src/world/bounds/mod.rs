@@ -22,7 +22,7 @@ use crate::invariants::{
     Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
 };
 use crate::scenario::{
-    Authority, Authorization, CONTROL_PLANE, Client, FaultKind, Scenario, Tenant,
+    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Scenario, Tenant,
 };
 
 /// How the routers' own headers begin.
@@ -166,17 +166,55 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
     faults.map(|it| (it.at, it.until + recovery)).collect()
 }
 
-/// Clients that don't finish their requests.
+/// Clients that don't finish their requests, or don't read whole answers.
 fn unfinished(scenario: &Scenario) -> BTreeSet<String> {
-    let clients = scenario.clients.iter().filter(|client| client.unfinished);
+    let clients = scenario
+        .clients
+        .iter()
+        .filter(|it| it.unfinished || it.stops_reading);
     clients.map(|client| client.name.clone()).collect()
 }
 
-/// Clients that send whole requests and ask for no streams.
+/// Clients that send whole requests, ask for no streams and read whole answers.
 fn short_requests(scenario: &Scenario) -> BTreeSet<String> {
     let clients = scenario.clients.iter();
-    let short_requests = clients.filter(|client| client.stream.is_none() && !client.unfinished);
+    let short_requests =
+        clients.filter(|it| it.stream.is_none() && !it.unfinished && !it.stops_reading);
     short_requests.map(|client| client.name.clone()).collect()
+}
+
+/// When routers may not know an endpoint because the registry doesn't list it.
+fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrouble> {
+    let fetched = settings.longest(|it| it.registry_within);
+    let spare = |cell: &Cell| cell.hosts().skip(cell.listed as usize).collect::<Vec<_>>();
+    let mut since: BTreeMap<String, Duration> = scenario
+        .cells
+        .iter()
+        .flat_map(spare)
+        .map(|host| (host, Duration::ZERO))
+        .collect();
+    let mut troubles = Vec::new();
+    let moves = scenario
+        .faults
+        .iter()
+        .filter_map(|fault| match &fault.kind {
+            FaultKind::Publish(Change::MoveEndpoint(from, to)) => Some((fault.at, from, to)),
+            _ => None,
+        });
+    for (at, from, to) in moves {
+        if let Some(from) = since.remove(to) {
+            troubles.push(EndpointTrouble {
+                host: to.clone(),
+                from,
+                until: at + fetched,
+            });
+        }
+        since.insert(from.clone(), at);
+    }
+    let until = scenario.duration;
+    let rest = since.into_iter();
+    troubles.extend(rest.map(|(host, from)| EndpointTrouble { host, from, until }));
+    troubles
 }
 
 /// When each endpoint of a cell may fail to serve.
@@ -227,6 +265,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
                 }),
         );
     }
+    troubles.extend(unlisted(scenario, settings));
     Endpoints { hosts, troubles }
 }
 
@@ -270,6 +309,7 @@ fn routable(scenario: &Scenario) -> Vec<String> {
                 .is_none_or(|bound| bound.shows == Authorization::Good)
             && !scenario.expect.refused_at_end.contains(&client.name)
             && !client.spoofs
+            && !client.stops_reading
             && !through_stranger(client)
     };
     let clients = scenario.clients.iter().filter(served);

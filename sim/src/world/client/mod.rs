@@ -1,5 +1,6 @@
 //! Clients: hosts that send requests at a rate, each with forged headers.
 
+mod answer;
 mod talk;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use cellway_testbed::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use self::answer::{classify, own_answer};
 use self::talk::Talked;
 use super::authorization;
 use super::balancer;
@@ -41,8 +43,8 @@ const FORGED_NAMES: [&str; 8] = [
     ROUTING_KEY,
 ];
 
-/// How many lines a stream of a cell has for each second.
-const LINES_A_SECOND: u64 = 4;
+/// What clients ask for that don't read all of it. It is longer than all buffers on its way.
+const LONG_ANSWER: &str = "/bytes/8000000";
 
 /// A header that HTTP/1.1 requests name in `Connection`, so that it is for one connection only.
 const HOP: &str = "x-sim-hop";
@@ -156,9 +158,11 @@ impl Exchange {
         };
         self.world.tell(&self.env, &Fact::Sent(sent));
         let streamed = || {
+            let tag = self.tag.clone();
             if spec.stream.is_some() {
-                let tag = self.tag.clone();
                 self.world.tell(&self.env, &Fact::Streamed { tag });
+            } else if spec.stops_reading {
+                self.world.tell(&self.env, &Fact::StoppedReading { tag });
             }
         };
         if proof.is_some() {
@@ -223,8 +227,10 @@ impl Exchange {
         let mut request = match spec.stream {
             Some(_) if spec.websocket => Request::get("/chat"),
             Some(stream) => Request::get(&format!("/stream/{}", stream.as_secs())),
+            None if spec.stops_reading => Request::get(LONG_ANSWER),
             None => Request::get(&spec.path),
         };
+        request.stops_reading = spec.stops_reading;
         let forged = HeaderValue::from_static(FORGED);
         let misplaced = |name: &str| self.keys && name == ROUTING_KEY;
         for name in FORGED_NAMES.into_iter().filter(|name| !misplaced(name)) {
@@ -310,44 +316,6 @@ fn with_token(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request 
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a token is ASCII");
     request.headers.append(http::header::AUTHORIZATION, value);
     request
-}
-
-/// The kind of an answer, by who made it.
-fn classify(response: &Response) -> Answer {
-    let owner = response.headers.get("x-cellway-owner");
-    if owner.is_some_and(|owner| owner == "router") {
-        let body = serde_json::from_slice::<serde_json::Value>(&response.body);
-        let reason = body
-            .ok()
-            .and_then(|body| Some(body["error"]["reason"].as_str()?.to_owned()));
-        return Answer::Router(reason.unwrap_or_else(|| "without_a_reason".to_owned()));
-    }
-    match response.status.is_success() {
-        true => Answer::Ok,
-        false => Answer::Cell(response.status.as_u16()),
-    }
-}
-
-/// Checks that a cell's answer is the whole answer to the request with this tag.
-///
-/// # Errors
-/// What is wrong.
-fn own_answer(spec: &scenario::Client, tag: &str, response: &Response) -> Result<(), String> {
-    if let Some(lasts) = spec.stream {
-        let lines = response.body.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let expected = lasts.as_secs() * LINES_A_SECOND;
-        return match lines == expected {
-            true => Ok(()),
-            false => Err(format!("it ends after {lines} of {expected} lines")),
-        };
-    }
-    let echo = serde_json::from_slice::<serde_json::Value>(&response.body);
-    let echo = echo.map_err(|_| "it is not the whole answer of a cell".to_owned())?;
-    match echo["headers"][TAG].as_str() {
-        Some(other) if other != tag => Err(format!("it is the answer to {other}")),
-        Some(_) => Ok(()),
-        None => Err("it names no request".to_owned()),
-    }
 }
 
 /// A client's idle connections to one router.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cellway_router::config::Config;
-use cellway_router::settings::RateScope;
+use cellway_router::settings::{ClientTimeouts, RateScope};
 use toml::Table;
 
 use super::FETCH_SLACK;
@@ -97,6 +97,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         drain_delay: drain.delay,
         drain_idle: drain.idle,
         header_timeout: upstream.timeouts.header,
+        stall: stall(&router.listeners.first()?.timeouts),
         failover: upstream.timeouts.failover,
         retry_percent: u32::from(upstream.retry_percent),
         envelope_keys_max_age: router
@@ -119,6 +120,20 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         rates_shared_by: router.rate_limits.shared_by.get(),
         other_rates: rates.iter().any(|rule| rule.per != RateScope::Tenant),
     })
+}
+
+/// How long a client may read nothing of an answer. A router sees only that a client has read a whole
+/// frame, so it adds the time that a frame may take at the lowest rate.
+fn stall(timeouts: &ClientTimeouts) -> Duration {
+    /// More than the frames that cells send.
+    const FRAME: u32 = 64 * 1024;
+    /// What routers use if there is no minimum.
+    const RATE: u32 = 1024;
+    let rate = match timeouts.read_rate_min {
+        0 => RATE,
+        rate => rate,
+    };
+    timeouts.stall + Duration::from_secs(1) * FRAME / rate
 }
 
 #[cfg(test)]

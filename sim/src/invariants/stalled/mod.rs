@@ -1,0 +1,88 @@
+//! A client that reads nothing doesn't keep its place at a cell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::journal::Journal;
+use super::{Bounds, Invariant, SettingsInForce};
+use crate::fact::{Fact, Life};
+
+/// A router ends a request within `stall_timeout_ms` after its client has stopped reading the answer.
+#[derive(Debug)]
+pub struct StalledCut {
+    journal: Journal,
+    settings: SettingsInForce,
+    delivery_max: Duration,
+    /// The router and its id of each request that arrived at a cell, by tag.
+    passed: BTreeMap<String, (Life, String)>,
+    /// Requests whose clients have stopped reading: since when, and the tag.
+    stalled: BTreeMap<(Life, String), (Duration, String)>,
+}
+
+impl StalledCut {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            journal: Journal::new(&bounds.header_prefix),
+            settings: bounds.settings.clone(),
+            delivery_max: bounds.delivery_max,
+            passed: BTreeMap::new(),
+            stalled: BTreeMap::new(),
+        }
+    }
+
+    fn overdue(&self, at: Duration) -> Result<(), String> {
+        for ((life, _), (since, tag)) in &self.stalled {
+            let router = &life.router;
+            let stall = self.settings.most(router, [*since, at], |it| it.stall);
+            if at > *since + stall + self.delivery_max {
+                return Err(format!(
+                    "the client of {tag} reads nothing since {since:?}, but {router} has not ended \
+                     the request within {stall:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for StalledCut {
+    fn name(&self) -> &'static str {
+        "stalled_cut"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Some(passed) = self.journal.passed(at, fact) {
+            let (tag, decided) = (passed.sent.tag.clone(), passed.decided);
+            let key = (decided.life.clone(), decided.request_id.clone());
+            self.passed.insert(tag, key);
+        }
+        match fact {
+            Fact::StoppedReading { tag } => {
+                if let Some(key) = self.passed.get(tag) {
+                    self.stalled.insert(key.clone(), (at, tag.clone()));
+                }
+            }
+            // A client that closes its connection is not waited for.
+            Fact::Answered { tag, .. } => {
+                if let Some(key) = self.passed.remove(tag) {
+                    self.stalled.remove(&key);
+                }
+            }
+            Fact::Responded(responded) => {
+                let key = (responded.life.clone(), responded.request_id.clone());
+                self.stalled.remove(&key);
+            }
+            Fact::Crashed(life) => self.stalled.retain(|(of, _), _| of != life),
+            _ => {}
+        }
+        self.overdue(at)
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        self.overdue(at)
+    }
+}
+
+#[cfg(test)]
+mod tests;
