@@ -219,47 +219,59 @@ impl SimSink {
                 forced: *forced,
             }),
             Event::Notice {
-                notice: Notice::Health(HealthNotice::Ejected { url, .. }),
-                ..
-            } => Some(Fact::Ejected {
-                life,
-                host: host_of(url),
-                ejected: true,
-            }),
-            Event::Notice {
-                notice: Notice::Health(HealthNotice::Returned { url, .. }),
-                ..
-            } => Some(Fact::Ejected {
-                life,
-                host: host_of(url),
-                ejected: false,
-            }),
-            Event::CircuitChanged {
-                endpoint,
-                request_id,
-                change,
-                ..
-            } => Some(Fact::Circuit {
-                life,
-                host: host_of(endpoint),
-                request_id: (*request_id).to_owned(),
-                change: *change,
-            }),
-            Event::Notice {
                 notice: Notice::Registry(RegistryNotice::Applied { version, .. }),
                 ..
             } => Some(Fact::RegistryApplied {
                 life,
                 version: *version,
             }),
-            _ => {
+            _ => health_fact(&life, event).or_else(|| {
                 let (level, name) = log::heading(event);
                 // Errors are reported as `Fact::Error`.
                 let text = describe(event).filter(|_| level != Level::Error)?;
                 let kind = name.to_owned();
                 Some(Fact::Noted(life, Note { kind, text }))
-            }
+            }),
         }
+    }
+}
+
+/// What a router reports about an endpoint.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "other events say nothing about an endpoint"
+)]
+fn health_fact(life: &Life, event: &Event<'_>) -> Option<Fact> {
+    let life = life.clone();
+    let is_ejected = |life, url: &str, ejected| {
+        let host = host_of(url);
+        Some(Fact::Ejected {
+            life,
+            host,
+            ejected,
+        })
+    };
+    match event {
+        Event::Notice {
+            notice: Notice::Health(HealthNotice::Ejected { url, .. }),
+            ..
+        } => is_ejected(life, url, true),
+        Event::Notice {
+            notice: Notice::Health(HealthNotice::Returned { url, .. }),
+            ..
+        } => is_ejected(life, url, false),
+        Event::CircuitChanged {
+            endpoint,
+            request_id,
+            change,
+            ..
+        } => Some(Fact::Circuit {
+            life,
+            host: host_of(endpoint),
+            request_id: (*request_id).to_owned(),
+            change: *change,
+        }),
+        _ => None,
     }
 }
 

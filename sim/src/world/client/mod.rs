@@ -23,7 +23,7 @@ use super::router::PORT;
 use super::state::{WorldHandle, tls_provider, unix_at};
 use super::wallet::Wallet;
 use crate::engine::SimEnv;
-use crate::fact::{Answer, Fact, Sent};
+use crate::fact::{Answer, Fact, RoutingKeyProof, Sent};
 use crate::invariants::{CELL_BOUND, FORGED, FORGED_BY_CELL};
 use crate::random::Random;
 use crate::scenario::{self, Authority, ClientProtocol, Credential, Flaw};
@@ -133,29 +133,7 @@ impl Exchange {
         let elapsed = self.env.elapsed();
         let proof = self.wallet.routing_key_proof(elapsed);
         let mut request = self.request(spec, &credentials);
-        let sent = Sent {
-            client: spec.name.clone(),
-            tag: self.tag.clone(),
-            tenant: spec.tenant.clone(),
-            good: spec.can_prove(),
-            method: request.method.to_string(),
-            path: request.path.clone(),
-            claims: self.wallet.claims_fact().map(Box::new),
-            selects: spec.selects.then(|| spec.tenant.clone()),
-            anonymous: spec.credential == Credential::None,
-            token: credentials.truth.clone(),
-            cell_bound: credentials
-                .bound
-                .as_ref()
-                .map(|bound| Box::new(bound.truth.clone())),
-            routing_key: proof.clone(),
-            address: self.env.address(),
-            to: self.pool.router.clone(),
-            via: spec.via.clone(),
-            once: self.once,
-            websocket: spec.websocket,
-            body: (!spec.unfinished).then_some(request.body.len() as u64),
-        };
+        let sent = self.sent(spec, &request, &credentials, proof.clone());
         self.world.tell(&self.env, &Fact::Sent(sent));
         let streamed = || {
             let tag = self.tag.clone();
@@ -178,7 +156,52 @@ impl Exchange {
                 sending.await.map(Box::new).map(Talked::Answered)
             }
         };
-        let answer = match answered {
+        let answer = self.judge(spec, answered);
+        if answer == Answer::Ok {
+            authorization::spent(&self.world, spec, &self.pool.router, &credentials);
+        }
+        self.env
+            .record(format_args!("{} is answered {answer}", self.tag));
+        let tag = self.tag;
+        self.world.tell(&self.env, &Fact::Answered { tag, answer });
+    }
+
+    /// What the client knows about its request.
+    fn sent(
+        &self,
+        spec: &scenario::Client,
+        request: &Request,
+        credentials: &RequestCredentials,
+        routing_key: Option<RoutingKeyProof>,
+    ) -> Sent {
+        Sent {
+            client: spec.name.clone(),
+            tag: self.tag.clone(),
+            tenant: spec.tenant.clone(),
+            good: spec.can_prove(),
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            claims: self.wallet.claims_fact().map(Box::new),
+            selects: spec.selects.then(|| spec.tenant.clone()),
+            anonymous: spec.credential == Credential::None,
+            token: credentials.truth.clone(),
+            cell_bound: credentials
+                .bound
+                .as_ref()
+                .map(|bound| Box::new(bound.truth.clone())),
+            routing_key,
+            address: self.env.address(),
+            to: self.pool.router.clone(),
+            via: spec.via.clone(),
+            once: self.once,
+            websocket: spec.websocket,
+            body: (!spec.unfinished).then_some(request.body.len() as u64),
+        }
+    }
+
+    /// The client's answer, after a check of what a cell says.
+    fn judge(&self, spec: &scenario::Client, answered: Result<Talked, ClientError>) -> Answer {
+        match answered {
             Ok(Talked::Answered(response)) => {
                 self.look_for_forgeries(spec, &response);
                 let answer = classify(&response);
@@ -196,14 +219,7 @@ impl Exchange {
             }
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
-        };
-        if answer == Answer::Ok {
-            authorization::spent(&self.world, spec, &self.pool.router, &credentials);
         }
-        self.env
-            .record(format_args!("{} is answered {answer}", self.tag));
-        let tag = self.tag;
-        self.world.tell(&self.env, &Fact::Answered { tag, answer });
     }
 
     /// Answers through an Envoy aren't checked, because no router sees them.
