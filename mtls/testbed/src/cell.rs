@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 
 use super::ServerTls;
 use super::body::Buffered;
+use super::cell_fault::{CellFault, Unserved};
 use super::protocol::version_name;
 use super::serve::{self, Handler, Peer, Rejected};
 use super::websocket;
@@ -94,64 +95,11 @@ where
     }
 }
 
-/// A fault of a cell. To take it down, cut its network.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum CellFault {
-    /// Nothing.
-    #[default]
-    None,
-    /// Its answers start after this long.
-    Slow(Duration),
-    /// It answers with this status.
-    Status(StatusCode),
-    /// It cuts its answers in the middle of the body.
-    ResetMidBody,
-    /// It stops sending in the middle of its answers' bodies.
-    StallMidBody,
-    /// It accepts connections and requests and answers neither.
-    HalfOpen,
-    /// It refuses every HTTP/2 stream without processing it.
-    RefuseStreams,
-    /// Each of its HTTP/2 connections sends `GOAWAY` after twenty requests, and later requests are
-    /// not processed.
-    GoAway,
-    /// It accepts requests and cuts them before it answers: it resets the HTTP/2 stream, or closes
-    /// the HTTP/1.1 connection.
-    BreakOff,
-    /// It breaks off ten requests, then serves ten, and so on.
-    Flapping,
-    /// It answers each new connection with bytes that are no HTTP.
-    Garbage,
-}
-
 /// The number of requests that a flapping cell breaks off, and then serves.
 const FLAP: u64 = 10;
 
 /// The number of requests after which a connection goes away, if they do.
 const REQUESTS_A_CONNECTION: u64 = 20;
-
-/// How a request ended that a cell didn't answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unserved {
-    /// The cell refused its stream and did not process it (RFC 9113, section 8.7).
-    StreamRefused,
-    /// It came after the connection's `GOAWAY`, so the cell did not process it.
-    AfterGoaway,
-    /// The cell accepted it and reset its stream.
-    StreamReset,
-    /// The cell accepted it and closed its connection.
-    ConnectionClosed,
-}
-
-impl Unserved {
-    /// Whether the cell has told its client that it did not process it.
-    pub fn is_unprocessed(self) -> bool {
-        match self {
-            Self::StreamRefused | Self::AfterGoaway => true,
-            Self::StreamReset | Self::ConnectionClosed => false,
-        }
-    }
-}
 
 /// A request as a cell saw it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

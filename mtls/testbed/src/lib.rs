@@ -39,6 +39,7 @@
 mod body;
 mod ca;
 mod cell;
+mod cell_fault;
 mod client;
 mod control_plane;
 mod envoy;
@@ -60,9 +61,8 @@ mod token;
 mod websocket;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
-pub use cell::{
-    CellFault, EchoCell, Ended, EnvelopeVerifier, Received, Report, Unserved, Verifying,
-};
+pub use cell::{EchoCell, Ended, EnvelopeVerifier, Received, Report, Verifying};
+pub use cell_fault::{CellFault, Unserved};
 pub use client::{Answer, Client, ClientError, Connection, Refused, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};
 pub use envoy::{CheckOutcome, Envoy};
