@@ -1,5 +1,5 @@
 //! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`, and gRPC's
-//! [health service](crate::health_service).
+//! health service (`health_service`).
 //!
 //! There may be two listeners. The admin listener serves all pages, and also the public keys of
 //! envelopes for services on the same machine. It binds loopback only, because it authenticates
