@@ -100,6 +100,7 @@
     )
 )]
 
+pub mod adaptive_limit;
 mod authorize;
 mod base64url;
 pub mod cba;

@@ -183,6 +183,11 @@ fn flood() {
 }
 
 #[test]
+fn overload() {
+    matches_snapshot("overload");
+}
+
+#[test]
 fn failing_endpoints() {
     matches_snapshot("failing_endpoints");
 }

@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use super::ServerTls;
 use super::body::Buffered;
@@ -51,6 +52,8 @@ struct CellState {
     /// Whether its HTTP/2 connections take an extended CONNECT.
     takes_connect: AtomicBool,
     behavior: Mutex<Behavior>,
+    /// The places of a busy cell.
+    work: Semaphore,
     sink: Box<dyn Fn(Report<'_>) + Send + Sync>,
 }
 
@@ -94,6 +97,9 @@ where
         Box::pin(self.verify(head))
     }
 }
+
+/// How many requests a busy cell works on at once.
+const BUSY_WIDTH: usize = 4;
 
 /// The number of requests that a flapping cell breaks off, and then serves.
 const FLAP: u64 = 10;
@@ -159,6 +165,7 @@ impl EchoCell {
                 messages: AtomicU64::new(0),
                 takes_connect: AtomicBool::new(true),
                 behavior: Mutex::default(),
+                work: Semaphore::new(BUSY_WIDTH),
                 sink: Box::new(sink),
             }),
         }
@@ -302,6 +309,7 @@ impl Handler for EchoCell {
             },
             CellFault::None
             | CellFault::Slow(_)
+            | CellFault::Busy(_)
             | CellFault::Status(_)
             | CellFault::ResetMidBody
             | CellFault::StallMidBody
@@ -362,6 +370,12 @@ impl Handler for EchoCell {
             | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
             CellFault::Slow(delay) => {
                 tokio::time::sleep(delay).await;
+                Buffered::json(StatusCode::OK, body)
+            }
+            CellFault::Busy(work) => {
+                let working = self.state.work.acquire().await;
+                tokio::time::sleep(work).await;
+                drop(working);
                 Buffered::json(StatusCode::OK, body)
             }
             CellFault::Status(status) => Buffered::json(status, body),

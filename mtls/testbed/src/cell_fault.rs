@@ -12,6 +12,8 @@ pub enum CellFault {
     None,
     /// Its answers start after this long.
     Slow(Duration),
+    /// It works on four requests at once, on each for this long. The others wait inside it.
+    Busy(Duration),
     /// It answers with this status.
     Status(StatusCode),
     /// It cuts its answers in the middle of the body.

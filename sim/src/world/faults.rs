@@ -69,6 +69,7 @@ impl World {
             FaultKind::Slow(name, delay) => self.fail(name, active(ServiceFault::Slow(*delay))),
             FaultKind::Status(name, code) => self.fail(name, active(ServiceFault::Status(*code))),
             FaultKind::Garbage(name) => self.fail(name, active(ServiceFault::Garbage)),
+            FaultKind::Busy(to, delay) => self.fail_cell(to, begins, CellFault::Busy(*delay)),
             FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),
             FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),

@@ -341,7 +341,7 @@ fn outside<T: PartialOrd + Display>(
 }
 
 /// A number that must be in a range.
-fn within<T: PartialOrd + Display + Copy, F: FnMut(ConfigError)>(
+pub(super) fn within<T: PartialOrd + Display + Copy, F: FnMut(ConfigError)>(
     setting: &str,
     given: Option<T>,
     range: RangeInclusive<T>,

@@ -5,6 +5,7 @@
 //! of meaning (a listener whose policy doesn't exist). Its result needs no further checks except of
 //! the files that it names.
 
+mod adaptive;
 mod envelope;
 mod error;
 mod explain;
@@ -32,7 +33,7 @@ use toml::Table;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AccessTable, AccessWord, AdminTable, BreakerTable, CallersWord, CheckWord,
+    AccessTable, AccessWord, AdaptiveLimitTable, AdminTable, BreakerTable, CallersWord, CheckWord,
     ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthCheckTable, HealthTable,
     ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, OutlierTable, Output,
     ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::Proxies;
 
+use super::adaptive::adaptive;
 use super::error::ConfigError;
 use super::health::{breaker, failing_answers, health};
 use super::report::Reporter;
@@ -166,6 +167,7 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
                 table.queue_timeout_ms,
                 limits.queue_timeout,
             ),
+            adaptive: adaptive(&table.adaptive_limit, report),
             shares: shares(table, report),
         },
         keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cellway_core::adaptive_limit::AdaptiveSettings;
 use cellway_core::health::{FailingAnswers, HealthSettings};
 
 use super::{KeyPair, Pem};
@@ -130,6 +131,9 @@ pub struct CellLimits {
     pub queue_max: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
+    /// Lets fewer requests pass than `requests_max` while the cell's answers take longer than usual.
+    /// `None`: off.
+    pub adaptive: Option<AdaptiveSettings>,
     /// The shares of both limits for a connection, caller or tenant.
     pub shares: CellShares,
 }
@@ -165,6 +169,7 @@ impl Default for CellLimits {
             requests_max: 4096,
             queue_max: 1024,
             queue_timeout: Duration::from_secs(1),
+            adaptive: None,
             shares: CellShares::default(),
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 mod access_log;
+mod adaptive_limit;
 mod answer_before_body;
 mod answers;
 mod body_after_answer;

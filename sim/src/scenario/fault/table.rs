@@ -121,6 +121,11 @@ table! {
             lasts Host("answers", target),
             says ("slow {target} by {delay:?}")
             docs "a cell, identity provider or the control plane (`control-plane`) answers later";
+        /// A cell works on four requests at once, on each for this long.
+        "busy" => Busy(target: String = cell_target, delay: Duration = delay)
+            lasts Host("answers", target),
+            says ("{target} works on four requests at once, {delay:?} each")
+            docs "a cell works on four requests at once, on each for `delay`; the others wait inside it";
         /// A cell, identity provider or the control plane answers with this status.
         "status" => Status(target: String = service, status: u16 = status)
             lasts Host("answers", target),

@@ -233,6 +233,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             FaultKind::Crash(name)
             | FaultKind::Slow(name, _)
             | FaultKind::Status(name, _)
+            | FaultKind::Busy(name, _)
             | FaultKind::HalfOpen(name)
             | FaultKind::Garbage(name)
             | FaultKind::Flap(name)

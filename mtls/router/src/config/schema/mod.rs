@@ -23,7 +23,8 @@ pub use self::log::{AccessTable, AccessWord, LogTable, Output};
 pub(super) use self::log::{ExplainTable, TraceTable};
 pub(super) use self::traffic::{RateLimitTable, RateLimitsTable, TrafficTable};
 pub use self::upstream::{
-    BreakerTable, CheckWord, HealthCheckTable, OutlierTable, UpstreamTable, WhenAllEjectedWord,
+    AdaptiveLimitTable, BreakerTable, CheckWord, HealthCheckTable, OutlierTable, UpstreamTable,
+    WhenAllEjectedWord,
 };
 use crate::settings::EnvelopeForm;
 

@@ -66,6 +66,8 @@ pub struct UpstreamTable {
     pub outlier: OutlierTable,
     /// `[upstream.breaker]`
     pub breaker: BreakerTable,
+    /// `[upstream.adaptive_limit]`
+    pub adaptive_limit: AdaptiveLimitTable,
     /// `[[upstream.health_check]]`
     pub health_check: Vec<HealthCheckTable>,
 }
@@ -102,6 +104,24 @@ pub struct OutlierTable {
     pub ejection_max_secs: Option<u64>,
     /// The most endpoints of one cell that are ejected at once, in percent.
     pub ejected_percent_max: Option<u8>,
+}
+
+/// `[upstream.adaptive_limit]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdaptiveLimitTable {
+    /// Whether a cell gets fewer requests while its answers take longer than usual.
+    pub enabled: bool,
+    /// The fewest requests that a cell may have at once, and the number while its usual time is
+    /// measured.
+    pub requests_min: Option<u32>,
+    /// How much longer than usual answers may take before the limit shrinks, in percent.
+    pub tolerance_percent: Option<u32>,
+    /// How often the limit changes, in milliseconds.
+    pub window_ms: Option<u64>,
+    /// The usual time is measured again when the limit has held requests back for this long, in
+    /// seconds.
+    pub remeasure_secs: Option<u64>,
 }
 
 /// `[upstream.breaker]`

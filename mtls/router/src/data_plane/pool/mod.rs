@@ -3,6 +3,7 @@
 //! Each worker has its own connections, so that no worker waits for another's lock. The bulkheads
 //! that limit them belong to the router. See [`endpoint`] for how requests share connections.
 
+mod adaptive;
 mod breaker;
 mod budget;
 mod bulkhead;

@@ -94,7 +94,7 @@ fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str
     match (full, connections) {
         (LimitRefused::All, true) => "the cell has as many connections as connections_max allows",
         (LimitRefused::All, false) => {
-            "the cell has as many requests in flight as requests_max allows"
+            "the cell has as many requests in flight as requests_max or its adaptive limit allows"
         }
         (LimitRefused::Nearly, true) => "nearly all places for connections to the cell are taken",
         (LimitRefused::Nearly, false) => "nearly all places for requests to the cell are taken",

@@ -12,6 +12,8 @@ pub struct CellLoad {
     pub requests: usize,
     /// Requests that wait for a place at it.
     pub waiting: usize,
+    /// Its adaptive limit on requests that wait for their answers, if it has one.
+    pub limit: Option<usize>,
     /// Connections to it, in use and idle.
     pub connections: usize,
     /// Requests that were sent again and have got no answer yet.

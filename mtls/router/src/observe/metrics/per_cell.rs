@@ -165,6 +165,20 @@ impl Page {
                 self.sample(name, &[("cell", OTHER)], sum);
             }
         }
+        self.limits(&known);
+    }
+
+    /// The adaptive limits of cells that have one. Those of cells without counters of their own can't
+    /// be added up.
+    fn limits(&mut self, known: &[&CellLoad]) {
+        let name = "cell_requests_limit";
+        let help = "The adaptive limit on requests of a cell that wait for their answers.";
+        self.head(name, "gauge", help);
+        for load in known {
+            if let Some(limit) = load.limit {
+                self.sample(name, &[("cell", load.cell.as_str())], limit);
+            }
+        }
     }
 
     fn latency(&mut self, name: &str, cell: &str, counts: &[Arc<CellCounts>]) {

@@ -414,6 +414,7 @@ fn a_cell_called_other_is_counted_with_the_others() {
         cell: Text::new(cell).unwrap(),
         requests: 1,
         waiting: 0,
+        limit: None,
         connections: 1,
         retries: 0,
     };
@@ -490,6 +491,7 @@ fn shows_what_each_cell_takes_up_to_the_bound() {
         cell: Text::new(&format!("cell-{i:04}")).unwrap(),
         requests: i,
         waiting: 0,
+        limit: None,
         connections: 1,
         retries: 0,
     };

@@ -5,6 +5,9 @@
 //! share ([`shares`](crate::shares)), so none of them can block a cell for the others. The counts
 //! are atomics. The map that finds them is locked only when a worker uses a cell for the first
 //! time.
+//!
+//! If it is on, an adaptive limit lets fewer requests pass while the cell's answers take longer than
+//! usual ([`adaptive`](super::adaptive)).
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -16,6 +19,7 @@ use cellway_core::registry::{EndpointId, Registry};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::adaptive::{Adaptive, Took};
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
 use super::counts::Counts;
@@ -115,6 +119,7 @@ impl Bulkheads {
 pub(crate) struct Bulkhead {
     requests: Bound,
     connections: AtomicUsize,
+    adaptive: Adaptive,
     queue: Queue,
     /// How many requests wait for a connection to close.
     wanted: AtomicUsize,
@@ -140,6 +145,7 @@ impl Bulkhead {
         Ok(RequestPermit {
             bulkhead: self.clone(),
             holders: stakes.map(|stake| stake.holder),
+            answered: false,
         })
     }
 
@@ -155,7 +161,8 @@ impl Bulkhead {
         total: Option<Instant>,
     ) -> Result<RequestPermit, Unadmitted> {
         let (most, resource) = self.places(limits);
-        let full = match self.request(most, stakes) {
+        let places = self.adaptive.places(limits.adaptive.as_ref(), most);
+        let full = match self.request(places, stakes) {
             Ok(permit) => return Ok(permit),
             Err(full) => Unadmitted { full, resource },
         };
@@ -191,7 +198,7 @@ impl Bulkhead {
             place: self.queue.enter(queue_max, most, stakes).ok()?,
             holders: stakes.map(|stake| stake.holder),
         };
-        self.queue.dispatch(&self.requests);
+        self.dispatch();
         match timeout_at(until, &mut granted.place.granted).await {
             Ok(Ok(())) => Some(granted.permit()),
             // The place may have come at the last moment.
@@ -203,10 +210,17 @@ impl Bulkhead {
         CellLoad {
             cell: cell.clone(),
             requests: self.requests.taken(),
+            limit: self.adaptive.limit(),
             waiting: self.queue.waiting(),
             connections: self.connections.load(Ordering::Relaxed),
             retries: budget.map_or(0, |budget| budget.in_flight()),
         }
+    }
+
+    /// Gives free places to requests that wait.
+    fn dispatch(&self) {
+        self.queue
+            .dispatch(&self.requests, self.adaptive.places_now());
     }
 
     /// Notes which version of HTTP a new connection to the cell speaks.
@@ -291,6 +305,7 @@ impl Granted<'_> {
         RequestPermit {
             bulkhead: self.bulkhead.clone(),
             holders: self.holders,
+            answered: false,
         }
     }
 
@@ -321,9 +336,37 @@ fn take(count: &AtomicUsize, most: usize) -> bool {
 pub(crate) struct RequestPermit {
     bulkhead: Arc<Bulkhead>,
     holders: [Holder; 3],
+    /// Whether the request doesn't count against the adaptive limit any more.
+    answered: bool,
 }
 
 impl RequestPermit {
+    /// Notes how long the cell took to answer, or how long the router waited in vain, if the cell has
+    /// an adaptive limit. The request was sent at `began`.
+    pub(crate) fn took(&self, limits: &CellLimits, began: Instant) {
+        let Some(settings) = &limits.adaptive else {
+            return;
+        };
+        let (most, _) = self.bulkhead.places(limits);
+        let took = Took {
+            began,
+            most,
+            in_flight: self.bulkhead.requests.taken(),
+        };
+        if self.bulkhead.adaptive.took(settings, took) {
+            self.bulkhead.dispatch();
+        }
+    }
+
+    /// Notes that the answer has begun. Other requests may use the place in the adaptive limit.
+    pub(crate) fn is_answered(&mut self, limits: &CellLimits) {
+        if limits.adaptive.is_some() && !self.answered {
+            self.answered = true;
+            self.bulkhead.adaptive.begins();
+            self.bulkhead.dispatch();
+        }
+    }
+
     /// The cell's bulkhead.
     pub(crate) fn bulkhead(&self) -> &Arc<Bulkhead> {
         &self.bulkhead
@@ -354,10 +397,13 @@ impl RequestPermit {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
+        if self.answered {
+            self.bulkhead.adaptive.ends();
+        }
         self.bulkhead.requests.give_back(self.holders);
         // Either this sees a request that has just entered the queue, or that one sees the place.
         fence(Ordering::SeqCst);
-        self.bulkhead.queue.dispatch(&self.bulkhead.requests);
+        self.bulkhead.dispatch();
     }
 }
 

@@ -93,8 +93,9 @@ impl Queue {
         })
     }
 
-    /// Gives the cell's free places to waiting requests, one for each tenant in turn.
-    pub(super) fn dispatch(&self, cell: &Bound) {
+    /// Gives the cell's free places to waiting requests, one for each tenant in turn. The cell has at
+    /// most `places`, and at most what each request's configuration allows.
+    pub(super) fn dispatch(&self, cell: &Bound, places: usize) {
         if self.waiting() == 0 {
             return;
         }
@@ -104,7 +105,7 @@ impl Queue {
         while passed_over < state.tenants.len()
             && let Some((tenant, mut requests)) = state.tenants.pop_front()
         {
-            let granted = self.grant_first(&mut requests, cell);
+            let granted = self.grant_first(&mut requests, cell, places);
             if !requests.is_empty() {
                 let turn = (tenant, requests);
                 match granted {
@@ -125,9 +126,10 @@ impl Queue {
         &self,
         requests: &mut VecDeque<Waiting>,
         cell: &Bound,
+        places: usize,
     ) -> Result<(), LimitRefused> {
         while let Some(Waiting { most, stakes, .. }) = requests.front() {
-            let (most, stakes) = (*most, *stakes);
+            let (most, stakes) = ((*most).min(places), *stakes);
             cell.take(most, &stakes)?;
             let granted = requests.pop_front().map(|it| it.granted.send(()));
             self.waiting.fetch_sub(1, SeqCst);

@@ -30,10 +30,10 @@ fn tenants_take_turns_and_a_tenants_requests_keep_their_order() {
     let mut order = Vec::new();
     let mut last = flood;
     for _ in 0..waiting.len() {
-        queue.dispatch(&cell);
+        queue.dispatch(&cell, usize::MAX);
         assert_eq!(cell.taken(), 1, "never more than the limit");
         give_back(&cell, last);
-        queue.dispatch(&cell);
+        queue.dispatch(&cell, usize::MAX);
         let granted = waiting.iter_mut().position(is_granted).unwrap();
         order.push(granted);
         last = if [3, 5].contains(&granted) {
@@ -56,7 +56,7 @@ fn a_place_goes_to_the_next_if_a_client_has_gone_away() {
     let (mut gone, mut next) = (enter(), enter());
     gone.granted.close();
     give_back(&cell, stakes);
-    queue.dispatch(&cell);
+    queue.dispatch(&cell, usize::MAX);
     assert!(is_granted(&mut next));
     assert_eq!(cell.taken(), 1);
     drop((gone, next));
@@ -76,7 +76,7 @@ fn a_tenant_that_may_have_no_more_does_not_block_the_others() {
     let mut blocked = queue.enter(100, 10, &flood).unwrap();
     while cell.take(10, &flood).is_ok() {}
     let mut served = queue.enter(100, 10, &quiet).unwrap();
-    queue.dispatch(&cell);
+    queue.dispatch(&cell, usize::MAX);
     assert!(!is_granted(&mut blocked));
     assert!(is_granted(&mut served));
 }

@@ -68,11 +68,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     /// Waits for the answer's header, within the time limits for the cell and for a client that
-    /// still sends.
-    pub(super) async fn in_time<T>(
+    /// still sends. Tells the cell's adaptive limit how long the cell took.
+    pub(super) async fn in_time<T, F>(
         &self,
-        mut answer: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Reason> {
+        mut answer: Pin<&mut impl Future<Output = Result<T, F>>>,
+    ) -> Result<Result<T, F>, Reason> {
         let began = Instant::now();
         // The turn may change without waking this task, and the limit of the next turn may be
         // nearer.
@@ -83,10 +83,19 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         loop {
             tokio::select! {
                 biased;
-                answer = answer.as_mut() => return Ok(answer),
+                answer = answer.as_mut() => {
+                    // A connection that broke says nothing about how long the cell takes.
+                    if answer.is_ok() {
+                        self.permit.took(&self.config.settings.upstream.limits, began);
+                    }
+                    return Ok(answer);
+                }
                 () = timer.as_mut() => {
                     let (now, (limit, reason)) = (Instant::now(), self.limit(began));
                     if limit <= now {
+                        if reason == Reason::CellTimeoutHeader {
+                            self.permit.took(&self.config.settings.upstream.limits, began);
+                        }
                         return Err(reason);
                     }
                     timer.as_mut().reset(limit.min(now + look));

@@ -1,0 +1,183 @@
+//! A cell's adaptive limit, shared by all workers.
+//!
+//! Core computes the limit ([`AdaptiveLimit`]). This counts how long answers take, in atomics, so that
+//! no request waits for another worker. Whichever request finds that the window is over takes the
+//! counts to core; if another one does so already, it goes on.
+//!
+//! Only requests that wait for their answer count against the limit. A stream whose answer has begun
+//! keeps its place in `requests_max`, but the cell's time for an answer says nothing about it, and
+//! many streams must not keep the limit from being measured.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use cellway_core::Mono;
+use cellway_core::adaptive_limit::{AdaptiveLimit, AdaptiveSettings, Samples};
+use tokio::time::Instant;
+
+/// The limit of a cell that has none.
+const NONE: usize = usize::MAX;
+
+/// One cell's limit.
+#[derive(Debug)]
+pub(super) struct Adaptive {
+    limit: AtomicUsize,
+    /// Requests whose answer has begun, while the limit is on.
+    answered: AtomicUsize,
+    /// The most requests that waited for their answers at once, since the last window.
+    peak: AtomicU32,
+    /// When the window is over, and since when a request must have been sent to count. Both in
+    /// microseconds since `origin`.
+    due: AtomicU64,
+    since: AtomicU64,
+    /// Made when the first answer is counted, because most routers have no adaptive limit.
+    counts: std::sync::OnceLock<Box<[AtomicU32; Samples::BUCKETS]>>,
+    machine: Mutex<Option<AdaptiveLimit>>,
+    origin: Instant,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self {
+            limit: AtomicUsize::new(NONE),
+            answered: AtomicUsize::new(0),
+            peak: AtomicU32::new(0),
+            due: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            counts: std::sync::OnceLock::new(),
+            machine: Mutex::new(None),
+            origin: Instant::now(),
+        }
+    }
+}
+
+/// The time of an answer, and what it is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Took {
+    /// When the request was sent.
+    pub(super) began: Instant,
+    /// The most requests that the configuration allows.
+    pub(super) most: usize,
+    /// How many requests the cell has in flight.
+    pub(super) in_flight: usize,
+}
+
+impl Adaptive {
+    /// How many requests the cell may have in flight under these settings.
+    pub(super) fn places(&self, settings: Option<&AdaptiveSettings>, most: usize) -> usize {
+        let Some(settings) = settings else {
+            if self.limit.load(Relaxed) != NONE {
+                self.turn_off();
+            }
+            return most;
+        };
+        let limit = match self.limit.load(Relaxed) {
+            NONE => self.turn_on(settings),
+            limit => limit,
+        };
+        limit.saturating_add(self.answered.load(Relaxed)).min(most)
+    }
+
+    /// How many requests the cell may have in flight, by the settings of the last request.
+    pub(super) fn places_now(&self) -> usize {
+        let limit = self.limit.load(Relaxed);
+        limit.saturating_add(self.answered.load(Relaxed))
+    }
+
+    /// The limit, if there is one.
+    pub(super) fn limit(&self) -> Option<usize> {
+        Some(self.limit.load(Relaxed)).filter(|limit| *limit != NONE)
+    }
+
+    /// Counts a request whose answer has begun, until it calls [`ends`](Self::ends).
+    pub(super) fn begins(&self) {
+        self.answered.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn ends(&self) {
+        self.answered.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts the time of an answer, or of a wait that was too long. Returns whether the limit may
+    /// have changed.
+    pub(super) fn took(&self, settings: &AdaptiveSettings, took: Took) -> bool {
+        let waiting = took.in_flight.saturating_sub(self.answered.load(Relaxed));
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        self.peak.fetch_max(waiting, Relaxed);
+        let began = micros(took.began.saturating_duration_since(self.origin));
+        if began >= self.since.load(Relaxed) {
+            let bucket = Samples::bucket(took.began.elapsed());
+            self.counts()[bucket].fetch_add(1, Relaxed);
+        }
+        micros(self.origin.elapsed()) >= self.due.load(Relaxed)
+            && self.window_ends(settings, took.most)
+    }
+
+    /// Takes the counts to core, unless another request does.
+    fn window_ends(&self, settings: &AdaptiveSettings, most: usize) -> bool {
+        let Ok(mut machine) = self.machine.try_lock() else {
+            return false;
+        };
+        let Some(machine) = machine.as_mut() else {
+            return false;
+        };
+        let now = self.now();
+        if now < machine.due() {
+            return false;
+        }
+        let counts = self.counts();
+        let samples = Samples(std::array::from_fn(|at| counts[at].load(Relaxed)));
+        let peak = self.peak.load(Relaxed);
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let over = machine.handle_window(settings, now, most, (&samples, peak));
+        if over {
+            // Answers that come meanwhile may be lost, or count in this window and the next.
+            counts.iter().for_each(|count| count.store(0, Relaxed));
+            self.peak.store(0, Relaxed);
+        }
+        self.publish(machine);
+        over
+    }
+
+    fn turn_on(&self, settings: &AdaptiveSettings) -> usize {
+        let Ok(mut machine) = self.machine.try_lock() else {
+            return settings.requests_min as usize;
+        };
+        let machine = machine.get_or_insert_with(|| AdaptiveLimit::new(settings, self.now()));
+        self.publish(machine)
+    }
+
+    fn turn_off(&self) {
+        if let Ok(mut machine) = self.machine.try_lock() {
+            *machine = None;
+            self.limit.store(NONE, Relaxed);
+        }
+    }
+
+    fn publish(&self, machine: &AdaptiveLimit) -> usize {
+        let limit = machine.limit() as usize;
+        self.limit.store(limit, Relaxed);
+        self.due
+            .store(micros(machine.due().since_origin()), Relaxed);
+        let since = micros(machine.counts_since().since_origin());
+        self.since.store(since, Relaxed);
+        limit
+    }
+
+    fn counts(&self) -> &[AtomicU32; Samples::BUCKETS] {
+        let make = || Box::new(std::array::from_fn(|_| AtomicU32::new(0)));
+        self.counts.get_or_init(make)
+    }
+
+    fn now(&self) -> Mono {
+        Mono::from_origin(self.origin.elapsed())
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
