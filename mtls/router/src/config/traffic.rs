@@ -108,6 +108,7 @@ fn settings<F: FnMut(ConfigError)>(
         body_bytes_max: table.body_bytes_max,
         rates: rates(i, &table.rate_limit, report),
         rate_fields: table.rate_limit_fields,
+        priority: table.priority,
     }
 }
 

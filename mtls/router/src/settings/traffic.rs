@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::upgrade::{Upgrades, WEBSOCKET};
+use serde::Deserialize;
 
 use super::{CellTimeouts, RateRule};
 
@@ -31,10 +32,29 @@ pub struct TrafficSettings {
     pub rates: Vec<RateRule>,
     /// Whether allowed requests' answers say how much of a rate limit is left.
     pub rate_fields: bool,
+    /// Which requests get a place first at a cell that is at its limit.
+    pub priority: Priority,
     /// The protocols that clients may switch to.
     pub upgrades: Upgrades,
     /// Whether a connection that has switched ends when the token expires that allowed it.
     pub upgrades_end_with_token: bool,
+}
+
+/// Which requests get a place first at a cell that is at its limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// In turn with other tenants.
+    #[default]
+    Normal,
+    /// Before the others, most of the time, and with room of its own in the queue. For probes that
+    /// must be answered in an overload too.
+    High,
+}
+
+impl Priority {
+    /// All priorities.
+    pub const ALL: &'static [Self] = &[Self::Normal, Self::High];
 }
 
 /// The time limit for a whole exchange.
@@ -91,6 +111,7 @@ impl Default for TrafficSettings {
             body_bytes_max: None,
             rates: Vec::new(),
             rate_fields: false,
+            priority: Priority::Normal,
             upgrades: Upgrades::default(),
             upgrades_end_with_token: false,
         }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_router::settings::RouterSettings;
+use cellway_core::path::PathPattern;
+use cellway_router::settings::{
+    CellShares, ListenerRoute, Priority, RouterSettings, TrafficSettings,
+};
 use cellway_testbed::{Protocol, Request};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,4 +185,50 @@ async fn who_goes_away_leaves_the_queue() {
     assert_eq!(first.await.unwrap(), StatusCode::OK);
     assert_eq!(last.await.unwrap(), StatusCode::OK);
     until(&world, 0, 0).await;
+}
+
+/// Catches: a probe that waits behind the requests before it, or finds no room in a full queue.
+#[tokio::test]
+async fn a_request_of_high_priority_comes_first() {
+    let (world, gate) = set_up(|settings| {
+        let limits = &mut settings.upstream.limits;
+        limits.requests_max = 1;
+        limits.queue_max = 4;
+        limits.shares = CellShares {
+            connection: 100,
+            caller: 100,
+            tenant: 100,
+        };
+        let listener = &mut settings.listeners[0];
+        listener.routes = vec![ListenerRoute {
+            path: PathPattern::new("/healthz").unwrap(),
+            policy: listener.policy,
+            traffic: Arc::new(TrafficSettings {
+                priority: Priority::High,
+                ..TrafficSettings::default()
+            }),
+        }];
+    })
+    .await;
+    let first = send(&world);
+    until(&world, 1, 0).await;
+    let mut others = Vec::new();
+    for waiting in 1..=4 {
+        others.push(send(&world));
+        until(&world, 1, waiting).await;
+    }
+    // There is no room for another one, but there is for a probe.
+    assert_eq!(send(&world).await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    let client = world.client(Protocol::Http1);
+    let probe = tokio::spawn(async move { client.send(Request::get("/healthz")).await.unwrap() });
+    until(&world, 1, 5).await;
+    gate.add_permits(2);
+    assert_eq!(first.await.unwrap(), StatusCode::OK);
+    assert_eq!(probe.await.unwrap().status, StatusCode::OK);
+    until(&world, 1, 3).await;
+    assert!(others.iter().all(|other| !other.is_finished()));
+    gate.add_permits(4);
+    for other in others {
+        assert_eq!(other.await.unwrap(), StatusCode::OK);
+    }
 }

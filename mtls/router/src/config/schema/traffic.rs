@@ -36,6 +36,9 @@ pub struct TrafficTable {
     /// The most bytes of a request's body. Absent: no limit.
     #[serde(default)]
     pub body_bytes_max: Option<u64>,
+    /// Which requests get a place first at a cell that is at its limit. Absent: `normal`.
+    #[serde(default)]
+    pub priority: Priority,
     /// Rate limits, at most one for each value of `per`.
     #[serde(default)]
     pub rate_limit: Vec<RateLimitTable>,

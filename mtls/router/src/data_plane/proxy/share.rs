@@ -10,7 +10,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::connection::Connection;
 use crate::data_plane::pool::{Bulkhead, RequestPermit, Unadmitted};
 use crate::observe::event::{Event, Phase, Sink};
-use crate::settings::CellShares;
+use crate::settings::{CellShares, Priority};
 use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes};
 
 /// The holders of an allowed request, each with its share.
@@ -47,13 +47,13 @@ fn stakes<E: Env, S: Sink>(
 pub(super) async fn admit<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
-    config: &ActiveConfig,
+    (config, priority): (&ActiveConfig, Priority),
     total: Option<Instant>,
 ) -> Result<RequestPermit, Refused> {
     let bulkhead = report.connection.worker.pools.bulkhead(&allow.cell);
     let limits = &config.settings.upstream.limits;
     let stakes = stakes(&report.connection, allow, &limits.shares);
-    let admitted = bulkhead.admit(limits, &stakes, total).await;
+    let admitted = bulkhead.admit(limits, (&stakes, priority), total).await;
     report.ends(Phase::Queue);
     admitted.map_err(|Unadmitted { full, resource }| {
         if total.is_some_and(|total| total <= Instant::now()) {

@@ -27,7 +27,7 @@ use super::queue::{Place, Queue};
 use crate::lock::lock_uncontended;
 use crate::observe::debug::{BreakerState, EndpointUse};
 use crate::observe::metrics::CellLoad;
-use crate::settings::{CellLimits, CellShares};
+use crate::settings::{CellLimits, CellShares, Priority};
 use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake, Stakes};
 
 /// All cells' bulkheads.
@@ -157,7 +157,7 @@ impl Bulkhead {
     pub(crate) async fn admit(
         self: &Arc<Self>,
         limits: &CellLimits,
-        stakes: &Stakes,
+        (stakes, priority): (&Stakes, Priority),
         total: Option<Instant>,
     ) -> Result<RequestPermit, Unadmitted> {
         let (most, resource) = self.places(limits);
@@ -172,7 +172,7 @@ impl Bulkhead {
         // Boxed, because few requests wait, and otherwise every request's future would be larger.
         let until = Instant::now() + limits.queue_timeout;
         let until = total.map_or(until, |total| until.min(total));
-        Box::pin(self.wait(limits.queue_max, most, stakes, until))
+        Box::pin(self.wait((limits.queue_max, most), stakes, priority, until))
             .await
             .ok_or(full)
     }
@@ -188,14 +188,14 @@ impl Bulkhead {
 
     async fn wait(
         self: &Arc<Self>,
-        queue_max: usize,
-        most: usize,
+        (queue_max, most): (usize, usize),
         stakes: &Stakes,
+        priority: Priority,
         until: Instant,
     ) -> Option<RequestPermit> {
         let mut granted = Granted {
             bulkhead: self,
-            place: self.queue.enter(queue_max, most, stakes).ok()?,
+            place: self.queue.enter(queue_max, most, stakes, priority).ok()?,
             holders: stakes.map(|stake| stake.holder),
         };
         self.dispatch();

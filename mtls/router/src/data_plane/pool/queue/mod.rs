@@ -5,6 +5,10 @@
 //! waiting requests delays another tenant by one place, not by a thousand. The queue is bounded, and
 //! its places have the same shares as the cell's, so no tenant can fill it.
 //!
+//! Requests of high [`Priority`] wait in a queue of their own, which has room when the other one is full
+//! ([`HIGH_ROOM_PERCENT`]). They come first, but of [`HIGH_IN_A_ROW`] and one free places in a row, at
+//! least one goes to another request that waits.
+//!
 //! The queue has a lock that all workers share. It is taken only while the cell is at its limit, and
 //! never held over a wait.
 
@@ -14,7 +18,15 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::settings::Priority;
 use crate::shares::{Bound, Holder, LimitRefused, Stakes};
+
+/// How many free places in a row may go to requests of high priority while others wait.
+const HIGH_IN_A_ROW: u8 = 3;
+
+/// How many requests of high priority may wait, in percent of `queue_max`. They take no room of the
+/// others.
+const HIGH_ROOM_PERCENT: usize = 25;
 
 /// The requests that wait for one cell.
 #[derive(Debug, Default)]
@@ -22,16 +34,22 @@ pub(super) struct Queue {
     /// How many wait. It is changed with the lock held, and read without.
     waiting: AtomicUsize,
     state: Mutex<State>,
-    /// Made when the first request waits, because it takes 16 KiB and most cells never need it.
-    places: OnceLock<Bound>,
+    /// By priority. Made when the first request waits, because each takes 16 KiB and most cells never
+    /// need it.
+    places: [OnceLock<Bound>; Priority::ALL.len()],
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The tenants with waiting requests. The first has the next turn.
-    tenants: VecDeque<(Holder, VecDeque<Waiting>)>,
+    /// By priority.
+    lanes: [Lane; Priority::ALL.len()],
+    /// How many places in a row went to requests of high priority while others waited.
+    high_in_a_row: u8,
     next_id: u64,
 }
+
+/// The tenants with waiting requests. The first has the next turn.
+type Lane = VecDeque<(Holder, VecDeque<Waiting>)>;
 
 #[derive(Debug)]
 struct Waiting {
@@ -46,6 +64,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Place<'a> {
     queue: &'a Queue,
+    priority: Priority,
     id: u64,
     holders: [Holder; 3],
     pub(super) granted: oneshot::Receiver<()>,
@@ -67,8 +86,13 @@ impl Queue {
         queue_max: usize,
         most: usize,
         stakes: &Stakes,
+        priority: Priority,
     ) -> Result<Place<'_>, LimitRefused> {
-        self.places().take(queue_max, stakes)?;
+        let room = match priority {
+            Priority::Normal => queue_max,
+            Priority::High => (queue_max.saturating_mul(HIGH_ROOM_PERCENT) / 100).max(1),
+        };
+        self.places(priority).take(room, stakes)?;
         let (sender, granted) = oneshot::channel();
         let mut state = self.lock();
         let id = state.next_id;
@@ -80,13 +104,15 @@ impl Queue {
             granted: sender,
         };
         let tenant = tenant(stakes);
-        match state.tenants.iter_mut().find(|(it, _)| *it == tenant) {
+        let lane = &mut state.lanes[priority as usize];
+        match lane.iter_mut().find(|(it, _)| *it == tenant) {
             Some((_, requests)) => requests.push_back(waiting),
-            None => state.tenants.push_back((tenant, VecDeque::from([waiting]))),
+            None => lane.push_back((tenant, VecDeque::from([waiting]))),
         }
         self.waiting.fetch_add(1, SeqCst);
         Ok(Place {
             queue: self,
+            priority,
             id,
             holders: stakes.map(|stake| stake.holder),
             granted,
@@ -100,54 +126,90 @@ impl Queue {
             return;
         }
         let mut state = self.lock();
+        while state.high_first().into_iter().any(|priority| {
+            let lane = &mut state.lanes[priority as usize];
+            let granted = self.grant_next(lane, cell, places);
+            state.high_in_a_row = match (granted, priority) {
+                (false, _) => state.high_in_a_row,
+                (true, Priority::High) if state.someone_waits(Priority::Normal) => {
+                    state.high_in_a_row.saturating_add(1)
+                }
+                (true, Priority::High | Priority::Normal) => 0,
+            };
+            granted
+        }) {}
+    }
+
+    /// Gives one place to the next tenant that may have it. Returns whether one got it.
+    fn grant_next(&self, lane: &mut Lane, cell: &Bound, places: usize) -> bool {
         // How many tenants in a row got no place.
         let mut passed_over = 0;
-        while passed_over < state.tenants.len()
-            && let Some((tenant, mut requests)) = state.tenants.pop_front()
+        while passed_over < lane.len()
+            && let Some((tenant, mut requests)) = lane.pop_front()
         {
             let granted = self.grant_first(&mut requests, cell, places);
             if !requests.is_empty() {
                 let turn = (tenant, requests);
                 match granted {
                     // There is none for anybody, and the turn stays with this tenant.
-                    Err(LimitRefused::All) => return state.tenants.push_front(turn),
-                    Ok(()) | Err(_) => state.tenants.push_back(turn),
+                    Err(LimitRefused::All) => {
+                        lane.push_front(turn);
+                        return false;
+                    }
+                    Ok(_) | Err(_) => lane.push_back(turn),
                 }
             }
-            passed_over = match granted {
-                Ok(()) => 0,
-                Err(_) => passed_over + 1,
-            };
+            match granted {
+                Ok(true) => return true,
+                // All its clients have gone away.
+                Ok(false) => {}
+                Err(_) => passed_over += 1,
+            }
         }
+        false
     }
 
-    /// Gives a place to the first of these requests that still waits.
+    /// Gives a place to the first of these requests that still waits. `false`: none does.
     fn grant_first(
         &self,
         requests: &mut VecDeque<Waiting>,
         cell: &Bound,
         places: usize,
-    ) -> Result<(), LimitRefused> {
+    ) -> Result<bool, LimitRefused> {
         while let Some(Waiting { most, stakes, .. }) = requests.front() {
             let (most, stakes) = ((*most).min(places), *stakes);
             cell.take(most, &stakes)?;
             let granted = requests.pop_front().map(|it| it.granted.send(()));
             self.waiting.fetch_sub(1, SeqCst);
             if granted == Some(Ok(())) {
-                return Ok(());
+                return Ok(true);
             }
             // Its client has gone away.
             cell.give_back(stakes.map(|stake| stake.holder));
         }
-        Ok(())
+        Ok(false)
     }
 
-    fn places(&self) -> &Bound {
-        self.places.get_or_init(Bound::default)
+    fn places(&self, priority: Priority) -> &Bound {
+        self.places[priority as usize].get_or_init(Bound::default)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The priorities in the order in which the next free place is offered to them.
+    fn high_first(&self) -> [Priority; 2] {
+        match self.high_in_a_row < HIGH_IN_A_ROW {
+            true => [Priority::High, Priority::Normal],
+            false => [Priority::Normal, Priority::High],
+        }
+    }
+
+    fn someone_waits(&self, priority: Priority) -> bool {
+        !self.lanes[priority as usize].is_empty()
     }
 }
 
@@ -161,7 +223,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         let [.., tenant] = self.holders;
-        let turns = &mut state.tenants;
+        let turns = &mut state.lanes[self.priority as usize];
         if let Some(at) = turns.iter().position(|(it, _)| *it == tenant) {
             let requests = &mut turns[at].1;
             let before = requests.len();
@@ -173,7 +235,7 @@ impl Drop for Place<'_> {
             self.queue.waiting.fetch_sub(left, SeqCst);
         }
         drop(state);
-        self.queue.places().give_back(self.holders);
+        self.queue.places(self.priority).give_back(self.holders);
     }
 }
 

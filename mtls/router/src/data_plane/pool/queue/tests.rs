@@ -25,7 +25,7 @@ fn tenants_take_turns_and_a_tenants_requests_keep_their_order() {
     let (queue, cell, holders) = (Queue::default(), Bound::default(), Holders::default());
     let [flood, quiet] = ["flood", "quiet"].map(|name| of(&holders, name));
     cell.take(1, &flood).unwrap();
-    let enter = |stakes| queue.enter(100, 1, stakes).unwrap();
+    let enter = |stakes| queue.enter(100, 1, stakes, Priority::Normal).unwrap();
     let mut waiting = [&flood, &flood, &flood, &quiet, &flood, &quiet].map(enter);
     let mut order = Vec::new();
     let mut last = flood;
@@ -52,7 +52,7 @@ fn a_place_goes_to_the_next_if_a_client_has_gone_away() {
     let (queue, cell, holders) = (Queue::default(), Bound::default(), Holders::default());
     let stakes = of(&holders, "acme");
     cell.take(1, &stakes).unwrap();
-    let enter = || queue.enter(100, 1, &stakes).unwrap();
+    let enter = || queue.enter(100, 1, &stakes, Priority::Normal).unwrap();
     let (mut gone, mut next) = (enter(), enter());
     gone.granted.close();
     give_back(&cell, stakes);
@@ -63,7 +63,10 @@ fn a_place_goes_to_the_next_if_a_client_has_gone_away() {
     let left = enter();
     assert_eq!(queue.waiting(), 1);
     drop(left);
-    assert_eq!((queue.waiting(), queue.places().taken()), (0, 0));
+    assert_eq!(
+        (queue.waiting(), queue.places(Priority::Normal).taken()),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -73,9 +76,9 @@ fn a_tenant_that_may_have_no_more_does_not_block_the_others() {
     flood[2].percent = 10;
     let quiet = of(&holders, "quiet");
     cell.take(10, &flood).unwrap();
-    let mut blocked = queue.enter(100, 10, &flood).unwrap();
+    let mut blocked = queue.enter(100, 10, &flood, Priority::Normal).unwrap();
     while cell.take(10, &flood).is_ok() {}
-    let mut served = queue.enter(100, 10, &quiet).unwrap();
+    let mut served = queue.enter(100, 10, &quiet, Priority::Normal).unwrap();
     queue.dispatch(&cell, usize::MAX);
     assert!(!is_granted(&mut blocked));
     assert!(is_granted(&mut served));
@@ -90,12 +93,72 @@ fn the_queue_is_bounded_and_no_tenant_fills_it() {
     });
     let mut waiting = Vec::new();
     let refused = loop {
-        match queue.enter(16, 0, &flood) {
+        match queue.enter(16, 0, &flood, Priority::Normal) {
             Ok(place) => waiting.push(place),
             Err(refused) => break refused,
         }
     };
     assert_eq!(refused, LimitRefused::Share(Share::Tenant));
     assert!(waiting.len() < 16);
-    assert!(queue.enter(16, 0, &of(&holders, "quiet")).is_ok());
+    assert!(
+        queue
+            .enter(16, 0, &of(&holders, "quiet"), Priority::Normal)
+            .is_ok()
+    );
+}
+
+/// Catches: a probe that waits behind other requests, and probes that let nothing else pass.
+#[test]
+fn high_priority_comes_first_but_not_always() {
+    let (queue, cell, holders) = (Queue::default(), Bound::default(), Holders::default());
+    let stakes = of(&holders, "acme");
+    cell.take(1, &stakes).unwrap();
+    let enter = |priority| queue.enter(100, 1, &stakes, priority).unwrap();
+    let normal = [Priority::Normal; 3].map(enter);
+    let high = [Priority::High; 7].map(enter);
+    let mut waiting: Vec<_> = normal.into_iter().chain(high).collect();
+    let mut order = String::new();
+    for _ in 0..waiting.len() {
+        give_back(&cell, stakes);
+        queue.dispatch(&cell, usize::MAX);
+        let granted = waiting.iter_mut().position(is_granted).unwrap();
+        order.push(if granted < 3 { 'n' } else { 'H' });
+    }
+    // The last one has nobody to wait for.
+    assert_eq!(order, "HHHnHHHnHn");
+    assert_eq!(queue.waiting(), 0);
+}
+
+/// Catches: probes that find no room because others wait, and probes without a bound.
+#[test]
+fn high_priority_has_room_of_its_own() {
+    let (queue, holders) = (Queue::default(), Holders::default());
+    let stakes = of(&holders, "acme");
+    let fill = |priority| {
+        let mut waiting = Vec::new();
+        while let Ok(place) = queue.enter(16, 0, &stakes, priority) {
+            waiting.push(place);
+        }
+        waiting
+    };
+    let normal = fill(Priority::Normal);
+    assert_eq!(normal.len(), 16);
+    let high = fill(Priority::High);
+    assert_eq!(high.len(), 4);
+    drop((normal, high));
+    assert_eq!(queue.waiting(), 0);
+    // Shares hold here too.
+    let flood = stakes.map(|stake| Stake {
+        percent: 50,
+        ..stake
+    });
+    let waiting: Vec<_> = (0..64)
+        .map_while(|_| queue.enter(64, 0, &flood, Priority::High).ok())
+        .collect();
+    assert!(waiting.len() < 16, "{}", waiting.len());
+    assert!(
+        queue
+            .enter(64, 0, &of(&holders, "quiet"), Priority::High)
+            .is_ok()
+    );
 }

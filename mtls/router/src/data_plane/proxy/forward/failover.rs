@@ -44,7 +44,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let Ok(next) = decided else {
             return Ok(None);
         };
-        let Ok(permit) = share::admit(report, &next, self.config, self.total).await else {
+        let how = (self.config, self.traffic.priority);
+        let Ok(permit) = share::admit(report, &next, how, self.total).await else {
             return Ok(None);
         };
         let Some(request) = slot.take() else {

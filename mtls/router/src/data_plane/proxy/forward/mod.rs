@@ -159,7 +159,7 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
     // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(parts, body));
     async move {
-        let answered = match share::admit(report, allow, config, total).await {
+        let answered = match share::admit(report, allow, (config, traffic.priority), total).await {
             Ok(permit) => {
                 if let Some(progress) = progress.as_ref().filter(|_| !is_rpc_stream) {
                     set_pace(progress, config.listener(listener));
