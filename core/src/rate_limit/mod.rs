@@ -188,6 +188,20 @@ pub struct Empty {
 }
 
 impl Rate {
+    /// The time that a bucket gets that needs longer than this rate allows to be full again, because it
+    /// was emptied under a lower limit. `None` if it doesn't. `apart` is how far the clock readings of
+    /// two callers may be apart, in microseconds.
+    ///
+    /// The bucket is empty then, and no emptier. Otherwise a limit that is raised would have no effect
+    /// until everything had come back as slowly as under the old one.
+    pub fn capped(self, full_at: u64, now: u64, apart: u64) -> Option<u64> {
+        // A caller whose clock is ahead may have emptied it a moment ago.
+        let most = now
+            .saturating_add(self.interval * self.burst)
+            .saturating_add(apart);
+        (full_at > most).then_some(most)
+    }
+
     /// Takes a token at `now` from a bucket that is full at `full_at`. A time in the past means
     /// that it is full.
     ///

@@ -44,6 +44,31 @@ fn a_full_bucket_gives_its_burst_and_then_one_request_each_interval() {
     );
 }
 
+/// Catches: a bucket that is emptier than its limit allows, one that gets a token from a raise, and one
+/// that two clocks give tokens.
+#[test]
+fn a_bucket_is_never_emptier_than_empty() {
+    let (slow, fast) = (alone(limit(1, 3600, 1)), alone(limit(10, 1, 10)));
+    let now = 50 * SECOND;
+    let emptied = slow.take(0, now).unwrap().full_at;
+    assert_eq!(slow.capped(emptied, now, SECOND), None);
+    assert_eq!(
+        slow.capped(emptied, now - SECOND, SECOND),
+        None,
+        "another clock"
+    );
+    let capped = fast.capped(emptied, now, SECOND).unwrap();
+    let wait = fast.take(capped, now).unwrap_err().retry_after;
+    assert!(
+        wait > Duration::ZERO && wait <= Duration::from_millis(1100),
+        "{wait:?}"
+    );
+    assert_eq!(fast.capped(capped, now, SECOND), None);
+    // A lower limit takes nothing away.
+    let some = fast.take(0, now).unwrap().full_at;
+    assert_eq!(slow.capped(some, now, SECOND), None);
+}
+
 #[test]
 fn the_wait_that_a_refusal_names_is_long_enough_and_not_longer() {
     let rate = alone(limit(7, 3, 5));

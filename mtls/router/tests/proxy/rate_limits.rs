@@ -8,15 +8,16 @@ use cellway_core::path::PathPattern;
 use cellway_core::rate_limit::{RateLimit, RateLimitSpec};
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{
-    ListenerRoute, RateRule, RateScope, RouterSettings, TrafficSettings,
+    Callers, ListenerRoute, ListenerSettings, RateRule, RateScope, RouterSettings, Serves,
+    TrafficSettings,
 };
-use cellway_testbed::{Answer, Ca, Client, EchoCell, Protocol, Request, ServerTls};
+use cellway_testbed::{Answer, Ca, Client, EchoCell, Protocol, Request, ServerTls, Target};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::world::{
-    World, ca, cell, issue, permissive_policy, plain_endpoint, reason, secure, start, uri,
+    PATIENCE, World, ca, cell, issue, permissive_policy, plain_endpoint, reason, secure, start, uri,
 };
 
 /// So few requests in an hour that no test sees one come back.
@@ -289,4 +290,61 @@ async fn answers_say_what_is_left_if_the_settings_ask_for_it() {
     assert_eq!(field(&answer, "ratelimit-policy"), "\"route\";q=4;w=3600");
     assert_eq!(field(&answer, "ratelimit"), "\"route\";r=1;t=1800");
     assert_eq!(setup.served("acme", "/", 9).await, 1);
+}
+
+/// Asks about a request of this tenant, as an Envoy does that reads the status.
+async fn asked(setup: &Setup, tenant: &str) -> Answer {
+    let id = uri(&format!("spiffe://corp.example/tenant/{tenant}"));
+    let pem = issue(&setup.clients, id).pem().to_owned();
+    let certificate: String = pem.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let question = json!({"attributes": {
+        "source": {"certificate": certificate},
+        "request": {"http": {"method": "GET", "path": "/orders", "host": "shop.example",
+                             "protocol": "HTTP/2", "headers": {}}},
+    }});
+    let target = Target {
+        host: "127.0.0.1".to_owned(),
+        port: setup.world.handle.addresses()[1].1.port(),
+        tls: None,
+        protocol: Protocol::Http1,
+    };
+    let request = Request {
+        method: Method::POST,
+        body: question.to_string().into(),
+        ..Request::get("/ext_authz/v3/check")
+    };
+    let client = Client::new(TokioEnv::new(), target, PATIENCE);
+    client.send(request).await.unwrap()
+}
+
+/// Catches: requests that an Envoy forwards and that no limit counts, and a limit that is counted apart
+/// for each way in.
+#[tokio::test]
+async fn the_registrys_limits_hold_for_an_envoy_too() {
+    let limit = json!({"requests": 5, "window_secs": 3600});
+    let setup = set_up(limit, Value::Null, |settings| {
+        let policy = settings.listeners[0].policy;
+        let envoy = ListenerSettings::new("envoy", "127.0.0.1:0".parse().unwrap(), policy);
+        settings.listeners.push(ListenerSettings {
+            serves: Serves::ExtAuthz(Callers::Loopback),
+            // Envoy limits its own routes.
+            traffic: traffic("default", &[rule(RateScope::Route, 1)]),
+            ..envoy
+        });
+    })
+    .await;
+    // The proxied requests and those that an Envoy asks about are counted together.
+    assert_eq!(setup.served("acme", "/", 2).await, 2);
+    for _ in 0..3 {
+        assert_eq!(asked(&setup, "acme").await.status, StatusCode::OK);
+    }
+    let refused = asked(&setup, "acme").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers["x-cellway-reason"], "rate_limited");
+    for name in ["retry-after", "ratelimit", "ratelimit-policy"] {
+        assert!(refused.headers.contains_key(name), "{:?}", refused.headers);
+    }
+    assert_eq!(setup.served("acme", "/", 1).await, 0);
+    assert_eq!(asked(&setup, "quiet").await.status, StatusCode::OK);
+    setup.world.events.line("rate limited tenant").await;
 }

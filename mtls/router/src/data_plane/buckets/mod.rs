@@ -157,7 +157,7 @@ impl Set {
         loop {
             let seen = self.intent.load();
             if let Some(slot) = self.find(tag) {
-                match take_from(slot, tag, rate, now) {
+                match take_from_slot(slot, tag, rate, now) {
                     Some(taken) => return taken,
                     // The slot belongs to another key by now.
                     None => continue,
@@ -251,6 +251,22 @@ impl Intent {
         let at = (self.at as u64) << EXPECTED_BITS;
         word(self.tag, at | self.full_at & EXPECTED_MAX)
     }
+}
+
+/// Takes a token from the bucket in a slot with this tag. A bucket that was emptied under a lower limit is
+/// empty, and no emptier.
+///
+/// This is the only place where the time of a slot becomes less. It stays in the future, so it is never
+/// one that an intent expects, and no intent for the slot is completed because of it.
+fn take_from_slot(slot: &Word, tag: u64, rate: Rate, now: u64) -> Option<Result<Taken, Empty>> {
+    let held = slot.load();
+    if tag_of(held) == tag
+        && let Some(capped) = rate.capped(time_of(held), now, CLOCKS_APART)
+    {
+        // If the slot has changed meanwhile, another worker has done this or taken a token.
+        slot.replace(held, word(tag, capped.min(TIME_MAX)));
+    }
+    take_from(slot, tag, rate, now)
 }
 
 /// Takes a token from the bucket in a word with this tag. `None` if the word has another tag.

@@ -56,6 +56,47 @@ fn each_key_has_its_own_bucket() {
     }
 }
 
+/// Catches: a limit that is raised and has no effect until the old debt is paid.
+#[test]
+fn a_raised_limit_has_an_effect_at_once() {
+    let buckets = Buckets::default();
+    let key = buckets.named("acme");
+    let rate = |requests, window_secs| {
+        let limit = RateLimit::new(RateLimitSpec {
+            requests,
+            window_secs: Some(window_secs),
+            burst: None,
+        });
+        limit.unwrap().shared_by(NonZeroU32::MIN)
+    };
+    let (slow, fast) = (rate(1, 3600), rate(10, 1));
+    assert!(buckets.take(key, slow, at(0)).is_ok());
+    assert!(buckets.take(key, slow, at(0)).is_err());
+    // It fills no bucket.
+    assert!(buckets.take(key, fast, at(0)).is_err());
+    assert!(buckets.take(key, fast, at(1200)).is_ok());
+    let passed = (0..20).filter(|_| buckets.take(key, fast, at(5000)).is_ok());
+    assert_eq!(passed.count(), 10);
+}
+
+/// Catches: a raise that forgives what other keys took from a common bucket.
+#[test]
+fn the_common_bucket_forgives_nothing() {
+    let buckets = Buckets::with_sets(1);
+    let keys = keys(&buckets, SLOTS + 2);
+    let limit = RateLimit::new(RateLimitSpec {
+        requests: 1,
+        window_secs: Some(3600),
+        burst: None,
+    });
+    let slow = limit.unwrap().shared_by(NonZeroU32::MIN);
+    for key in &keys[..=SLOTS] {
+        assert!(buckets.take(*key, slow, at(0)).is_ok());
+    }
+    assert_eq!(passed(&buckets, keys[SLOTS + 1], at(10_000), 5), 0);
+    assert!(buckets.take(keys[SLOTS], slow, at(20_000)).is_err());
+}
+
 /// Catches: a flood of other keys takes the slot of an empty bucket, which is then full again.
 #[test]
 fn no_number_of_other_keys_refills_a_bucket() {
