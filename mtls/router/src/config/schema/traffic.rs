@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::settings::RateScope;
+use crate::settings::{Priority, RateScope};
 
 /// One `[[traffic]]`. What is absent is as `[upstream]` says.
 #[derive(Clone, Debug, Deserialize)]

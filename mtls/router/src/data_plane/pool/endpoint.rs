@@ -146,7 +146,7 @@ impl EndpointPool {
             renewal_failed: false,
         };
         Self {
-            breaker: bulkheads.breaker(endpoint.id),
+            breaker: bulkheads.breaker(cell, endpoint.id),
             budget: bulkheads.budget(cell),
             bulkhead: bulkheads.cell(cell),
             counts: bulkheads.counts(endpoint.id),

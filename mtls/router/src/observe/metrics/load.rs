@@ -18,4 +18,6 @@ pub struct CellLoad {
     pub connections: usize,
     /// Requests that were sent again and have got no answer yet.
     pub retries: usize,
+    /// Endpoints whose circuit breaker is open or half-open.
+    pub circuits_open: usize,
 }

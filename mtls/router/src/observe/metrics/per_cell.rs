@@ -137,7 +137,7 @@ impl Page {
         let (known, further): (Vec<_>, Vec<_>) =
             loads.iter().partition(|load| names.admit(&load.cell));
         type Level = fn(&CellLoad) -> usize;
-        let gauges: [(&str, &str, Level); 4] = [
+        let gauges: [(&str, &str, Level); 5] = [
             ("cell_requests", "Requests in flight to a cell.", |load| {
                 load.requests
             }),
@@ -153,6 +153,11 @@ impl Page {
                 "cell_retries_in_flight",
                 "Requests that were sent to a cell again and have no answer yet.",
                 |load| load.retries,
+            ),
+            (
+                "circuits_open",
+                "Endpoints of a cell whose circuit breaker is open or half-open.",
+                |load| load.circuits_open,
             ),
         ];
         for (name, help, level) in gauges {

@@ -417,6 +417,7 @@ fn a_cell_called_other_is_counted_with_the_others() {
         limit: None,
         connections: 1,
         retries: 0,
+        circuits_open: 0,
     };
     let loads = ["a", "other"].map(load);
     let page = metrics.render(&snapshot(), Mono::default(), &loads);
@@ -494,6 +495,7 @@ fn shows_what_each_cell_takes_up_to_the_bound() {
         limit: None,
         connections: 1,
         retries: 0,
+        circuits_open: 0,
     };
     let loads: Vec<_> = (0..CELLS_MAX + 2).map(load).collect();
     let page = Metrics::new().render(&snapshot(), Mono::default(), &loads);

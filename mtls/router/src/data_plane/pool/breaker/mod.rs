@@ -228,8 +228,7 @@ impl Breaker {
     }
 
     /// Whether requests are refused, or only one may pass.
-    #[cfg(test)]
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         match State::unpack(self.word.load(Ordering::Relaxed)) {
             State::Open { .. } | State::HalfOpen => true,
             State::Closed | State::Suspect { .. } => false,

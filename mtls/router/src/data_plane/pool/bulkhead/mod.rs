@@ -34,7 +34,8 @@ use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake, Stakes}
 #[derive(Debug, Default)]
 pub(crate) struct Bulkheads {
     cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
-    endpoints: Mutex<BTreeMap<EndpointId, Arc<Breaker>>>,
+    /// Each with its cell.
+    endpoints: Mutex<BTreeMap<EndpointId, (Text, Arc<Breaker>)>>,
     budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
     /// The counts of each worker that uses the endpoint.
     counts: Mutex<BTreeMap<EndpointId, Vec<Weak<Counts>>>>,
@@ -47,10 +48,11 @@ impl Bulkheads {
         cells.entry(id.clone()).or_default().clone()
     }
 
-    /// The breaker of an endpoint. It is created at the first call.
-    pub(crate) fn breaker(&self, id: EndpointId) -> Arc<Breaker> {
+    /// The breaker of an endpoint of this cell. It is created at the first call.
+    pub(crate) fn breaker(&self, cell: &Text, id: EndpointId) -> Arc<Breaker> {
         let mut endpoints = lock_uncontended(&self.endpoints);
-        endpoints.entry(id).or_default().clone()
+        let make = || (cell.clone(), Arc::default());
+        endpoints.entry(id).or_insert_with(make).1.clone()
     }
 
     /// The cell's retry budget. It is created at the first call.
@@ -73,7 +75,7 @@ impl Bulkheads {
     pub(crate) fn endpoint(&self, id: EndpointId) -> EndpointUse {
         let breaker = lock_uncontended(&self.endpoints).get(&id).cloned();
         let mut sum = EndpointUse {
-            breaker: breaker.map_or_else(BreakerState::default, |it| it.state()),
+            breaker: breaker.map_or_else(BreakerState::default, |(_, it)| it.state()),
             ..EndpointUse::default()
         };
         let endpoints = lock_uncontended(&self.counts);
@@ -88,9 +90,13 @@ impl Bulkheads {
     pub(crate) fn loads(&self) -> Vec<CellLoad> {
         let cells = lock_uncontended(&self.cells);
         let budgets = lock_uncontended(&self.budgets);
+        let open = self.open_circuits();
         cells
             .iter()
-            .map(|(cell, bulkhead)| bulkhead.load(cell, budgets.get(cell)))
+            .map(|(cell, bulkhead)| {
+                let open = open.iter().filter(|of| *of == cell).count();
+                bulkhead.load(cell, budgets.get(cell), open)
+            })
             .collect()
     }
 
@@ -98,10 +104,18 @@ impl Bulkheads {
     pub(crate) fn load(&self, cell: &Text) -> CellLoad {
         let cells = lock_uncontended(&self.cells);
         let budgets = lock_uncontended(&self.budgets);
+        let open = self.open_circuits().iter().filter(|of| *of == cell).count();
         match cells.get(cell) {
-            Some(bulkhead) => bulkhead.load(cell, budgets.get(cell)),
-            None => Bulkhead::default().load(cell, None),
+            Some(bulkhead) => bulkhead.load(cell, budgets.get(cell), open),
+            None => Bulkhead::default().load(cell, None, open),
         }
+    }
+
+    /// The cell of each endpoint whose breaker is open or half-open.
+    fn open_circuits(&self) -> Vec<Text> {
+        let endpoints = lock_uncontended(&self.endpoints);
+        let open = endpoints.values().filter(|(_, breaker)| breaker.is_open());
+        open.map(|(cell, _)| cell.clone()).collect()
     }
 
     /// Forgets cells and endpoints that the registry no longer has. Requests that still use a
@@ -206,7 +220,12 @@ impl Bulkhead {
         }
     }
 
-    fn load(&self, cell: &Text, budget: Option<&Arc<RetryBudget>>) -> CellLoad {
+    fn load(
+        &self,
+        cell: &Text,
+        budget: Option<&Arc<RetryBudget>>,
+        circuits_open: usize,
+    ) -> CellLoad {
         CellLoad {
             cell: cell.clone(),
             requests: self.requests.taken(),
@@ -214,6 +233,7 @@ impl Bulkhead {
             waiting: self.queue.waiting(),
             connections: self.connections.load(Ordering::Relaxed),
             retries: budget.map_or(0, |budget| budget.in_flight()),
+            circuits_open,
         }
     }
 
