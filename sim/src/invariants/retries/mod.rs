@@ -157,9 +157,10 @@ impl Invariant for Retried {
     }
 }
 
-/// A request that a cell accepted is not sent again, with one exception: if it is idempotent and its
-/// connection, which was not opened for it, died, it is sent again once. Retries stay within the
-/// cell's budget.
+/// A request that a cell accepted is not sent again, with two exceptions. If it is idempotent and its
+/// connection, which was not opened for it, died, it is sent again once. If it is idempotent and its
+/// router's settings allow to send such requests again (`try_timeout_ms`, `retry_statuses`), it is sent
+/// again to the same cell. Retries stay within the cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
     settings: SettingsInForce,
@@ -171,6 +172,7 @@ pub struct RetriesBounded {
 /// What cells reported about a request.
 #[derive(Debug)]
 struct Attempts {
+    sent: Duration,
     to: String,
     idempotent: bool,
     /// How often it came to a cell.
@@ -247,12 +249,16 @@ impl RetriesBounded {
         let cell = &arrived.cell;
         if let [.., before] = &attempts.arrived[..] {
             let host = &before.host;
-            if !before.died {
+            let time = [attempts.sent, at];
+            let processed = (self.settings).most(&attempts.to, time, |it| it.retries_processed);
+            let by_setting = processed && attempts.idempotent && before.cell == *cell;
+            if !before.died && !by_setting {
                 return Err(format!(
                     "{tag} arrived again, at {cell}, but {host} already had it"
                 ));
             }
-            if before.first || !attempts.idempotent || attempts.arrived.len() > 1 {
+            let by_death = !before.first && attempts.idempotent && attempts.arrived.len() == 1;
+            if !by_death && !by_setting {
                 return Err(format!(
                     "{tag} arrived again, at {cell}, after its connection to {host} had died; only an \
                      idempotent request on a reused connection may be sent again, and once"
@@ -322,9 +328,13 @@ impl Invariant for RetriesBounded {
             // Requests through an Envoy aren't covered.
             Fact::Sent(sent) if sent.via.is_none() => {
                 let attempts = Attempts {
+                    sent: at,
                     to: sent.to.clone(),
                     // RFC 9110, section 9.2.2.
-                    idempotent: matches!(sent.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE"),
+                    idempotent: matches!(
+                        sent.method.as_str(),
+                        "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
+                    ),
                     times: 0,
                     after_goaway: false,
                     arrived: Vec::new(),

@@ -101,6 +101,22 @@ fn notices_what_a_cell_gets_twice() {
 }
 
 #[test]
+fn knows_the_settings_for_retries() {
+    let settings = || RouterSettings {
+        retries_processed: true,
+        ..percent()
+    };
+    let fed = |facts: &[Fact]| feed(&mut RetriesBounded::new(&with_settings(settings())), facts);
+    let arrives = |cell| arrived(cell, "t", "r");
+    assert_eq!(fed(&[get("t"), arrives("a"), arrives("a")]), Ok(()));
+    assert!(fed(&[get("t"), arrives("a"), arrives("b")]).is_err());
+    assert!(fed(&[sent("t", "acme"), arrives("a"), arrives("a")]).is_err());
+    let often = [vec![get("t")], vec![arrives("a"); 5]].concat();
+    assert!(fed(&often).is_err());
+    assert!(bounded(&[get("t"), arrives("a"), arrives("a")]).is_err());
+}
+
+#[test]
 fn notices_more_retries_than_the_budget_has() {
     let disclaimed = |requests: u32, times: usize| {
         let facts = (0..requests).flat_map(|n| {

@@ -45,6 +45,8 @@ pub struct RouterSettings {
     pub failover: Duration,
     /// How many percent of a cell's answered requests it may send again.
     pub retry_percent: u32,
+    /// Whether it may send an idempotent request again that a cell has processed.
+    pub retries_processed: bool,
     /// How long services may keep the published keys of envelopes.
     pub envelope_keys_max_age: Duration,
     /// How many requests may be in flight to one endpoint of a cell.

@@ -100,6 +100,10 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         stall: stall(&router.listeners.first()?.timeouts),
         failover: upstream.timeouts.failover,
         retry_percent: u32::from(upstream.retry_percent),
+        retries_processed: router
+            .listeners
+            .iter()
+            .any(|listener| listener.traffic.retries_processed()),
         envelope_keys_max_age: router
             .envelope
             .as_ref()
