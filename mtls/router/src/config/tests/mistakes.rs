@@ -45,8 +45,35 @@ fn names_mistakes_of_the_access_log() {
 }
 
 #[test]
+fn names_mistakes_of_the_adaptive_limit() {
+    let with = |setting: &str| and(&format!("[upstream.adaptive_limit]\n{setting}\n"));
+    each_is_named(&[
+        (
+            with("requests_min = 0"),
+            "upstream.adaptive_limit.requests_min: is 0",
+        ),
+        (
+            with("tolerance_percent = 1001"),
+            "upstream.adaptive_limit.tolerance_percent: is 1001",
+        ),
+        (
+            with("window_ms = 0"),
+            "upstream.adaptive_limit.window_ms: is 0 milliseconds",
+        ),
+        (
+            with("remeasure_secs = 0"),
+            "upstream.adaptive_limit.remeasure_secs: is 0 seconds",
+        ),
+    ]);
+}
+
+#[test]
 fn names_mistakes_of_traffic() {
     each_is_named(&[
+        (
+            and("[[traffic]]\nname = \"a\"\npriority = \"urgent\"\n"),
+            "traffic[0].priority: unknown value `urgent`",
+        ),
         (and("[[traffic]]\n"), "traffic[0].name: is missing"),
         (
             and("[[traffic]]\nname = \"\"\n"),

@@ -1,6 +1,7 @@
 mod mistakes;
 mod proxies;
 
+use cellway_core::adaptive_limit::AdaptiveSettings;
 use cellway_core::policy::Mode;
 
 use super::*;
@@ -41,6 +42,27 @@ fn errors(text: &str) -> String {
     load(text)
         .expect_err("the configuration has mistakes")
         .to_string()
+}
+
+/// Catches: an adaptive limit that is on by default, and a default that the example doesn't show.
+#[test]
+fn an_adaptive_limit_is_off_unless_it_is_enabled() {
+    let adaptive = |table: &str| {
+        let text = format!("{LEAST}[upstream.adaptive_limit]\n{table}");
+        load(&text).unwrap().router.upstream.limits.adaptive
+    };
+    assert_eq!(adaptive("requests_min = 4\n"), None);
+    let default = Some(AdaptiveSettings::default());
+    assert_eq!(adaptive("enabled = true\n"), default);
+    let lines = EXAMPLE.lines();
+    let lines = lines.skip_while(|line| *line != "# [upstream.adaptive_limit]");
+    let shown = lines.skip(2).take(4);
+    let shown: Vec<_> = shown.map(|line| line.strip_prefix("# ").unwrap()).collect();
+    assert!(shown[3].starts_with("remeasure_secs"), "{shown:?}");
+    assert_eq!(
+        adaptive(&format!("enabled = true\n{}", shown.join("\n"))),
+        default
+    );
 }
 
 #[test]
