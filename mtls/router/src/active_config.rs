@@ -13,8 +13,8 @@ use crate::envelope::Sealer;
 use crate::finding::Findings;
 use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
 use crate::tls::{
-    CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
-    certificate_dates,
+    AdminServer, CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider,
+    ServerTls, Trust, certificate_dates,
 };
 
 /// Settings in force, with what was made from the files that they name.
@@ -27,6 +27,8 @@ pub(crate) struct ActiveConfig {
     /// In the order of `settings.listeners`. `None` for plain listeners.
     pub(crate) server_tls: Vec<Option<ServerTls>>,
     pub(crate) cell_tls: Option<CellTls>,
+    /// `None` without `[admin.tls]`.
+    pub(crate) admin: Option<AdminServer>,
     /// Seals identity envelopes. `None` without `[envelope]`.
     pub(crate) sealer: Option<Sealer>,
     /// Verifies the client certificates that an Envoy describes. `None` without a bundle.
@@ -76,6 +78,16 @@ impl ActiveConfig {
         let described = described.map(|trust| ClientVerifier::new(provider, trust, false));
         let cell_tls = CellTls::load(env, provider, &settings.upstream).await;
         let cell_tls = findings.take("upstream", cell_tls).flatten();
+        let admin = match &settings.admin_tls {
+            None => None,
+            Some(tls) => match AdminServer::load(env, provider, tls).await {
+                Ok(admin) => Some(admin),
+                Err((setting, error)) => {
+                    findings.error(setting, error, "");
+                    None
+                }
+            },
+        };
         let sealer = match &settings.envelope {
             None => None,
             Some(envelope) => {
@@ -95,6 +107,7 @@ impl ActiveConfig {
             epoch: 1,
             server_tls,
             cell_tls,
+            admin,
             sealer,
             described,
             trust,

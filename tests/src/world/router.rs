@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cellway_env::tokio::TokioEnv;
 use cellway_env::{Env, Privacy, Store};
-use cellway_router::admin::Admin;
+use cellway_router::admin::{Admin, Audience};
 use cellway_router::config::Config;
 use cellway_router::metrics::{Counting, Metrics};
 use cellway_router::reload::Reloader;
@@ -62,7 +62,8 @@ pub async fn boot(file: &str) -> Result<Running, String> {
     let plain = config.router.listeners[0].tls.is_none();
     let mut admin = None;
     if let Some(address) = config.admin {
-        let bound = Admin::bind(env.clone(), address).await;
+        let audience = Audience::of_admin(&config.router);
+        let bound = Admin::bind(env.clone(), address, audience).await;
         let bound = bound.map_err(|error| error.to_string())?;
         admin = Some(bound.address());
         let subject = handle.clone();
@@ -114,6 +115,22 @@ impl Running {
     /// A client of the first listener, where that is plain.
     pub fn plain_client(&self, protocol: Protocol) -> Client<TokioEnv> {
         to(self.address(), protocol, None)
+    }
+
+    /// A client of the admin listener, which trusts these authorities and shows `credential`.
+    pub fn admin_client(
+        &self,
+        trusted: &[&Ca],
+        credential: Option<&Credential>,
+    ) -> Client<TokioEnv> {
+        let roots = Ca::roots(trusted).expect("a good root");
+        let tls = provider().client(roots, credential, Protocol::Http1);
+        let address = self.admin.expect("it has an admin listener");
+        to(
+            address,
+            Protocol::Http1,
+            Some(tls.expect("a good credential")),
+        )
     }
 
     /// A page of the admin listener.

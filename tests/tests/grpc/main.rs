@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
-use cellway_router::admin::Admin;
+use cellway_router::admin::{Admin, Audience};
 use cellway_router::metrics::Metrics;
 use cellway_testbed::Signer;
 use cellway_tests::pki::Pki;
@@ -154,7 +154,11 @@ async fn the_router_tells_its_own_health() {
     world.configure(&format!("{}{AUTHORIZER}", world.config()));
     let router = world.router().await;
     router.handle.ready().await;
-    let health = Admin::bind_health(TokioEnv::new(), "127.0.0.1:0".parse().unwrap());
+    let health = Admin::bind(
+        TokioEnv::new(),
+        "127.0.0.1:0".parse().unwrap(),
+        Audience::Everybody,
+    );
     let health = health.await.unwrap();
     let at = [router.listener("envoy"), health.address()];
     let subject = router.handle.clone();

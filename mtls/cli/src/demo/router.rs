@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cellway_env::{Env, Privacy, Store};
-use cellway_router::admin::Admin;
+use cellway_router::admin::{Admin, Audience};
 use cellway_router::config::Config;
 use cellway_router::log::{Log, LogWriter};
 use cellway_router::metrics::{Counting, Metrics};
@@ -70,7 +70,7 @@ async fn start_once<E: Env>(
     let admin = match config.admin {
         None => None,
         Some(address) => {
-            let bound = Admin::bind(env.clone(), address).await;
+            let bound = Admin::bind(env.clone(), address, Audience::Machine).await;
             Some(bound.map_err(DemoError::Taken)?)
         }
     };

@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
 use cellway_router::Handle;
-use cellway_router::admin::Admin;
+use cellway_router::admin::{Admin, Audience};
 use cellway_router::config::Config;
 use cellway_router::event::{Event, Sink};
 use cellway_router::metrics::Metrics;
@@ -38,28 +39,13 @@ impl Pages {
     ) -> Result<Self, Exit> {
         let mut bound = Vec::new();
         if let Some(address) = config.admin {
-            let admin = match sockets.admin.take() {
-                Some(socket) => Admin::adopt(env.clone(), socket)
-                    .await
-                    .map_err(refused(ADMIN)),
-                None => Admin::bind(env.clone(), address)
-                    .await
-                    .map_err(refused(ADMIN)),
-            };
-            bound.push((ADMIN, admin?));
+            let audience = Audience::of_admin(&config.router);
+            let socket = sockets.admin.take();
+            bound.push((ADMIN, open(env, ADMIN, address, socket, audience).await?));
         }
         if let Some(address) = config.health {
-            let health = match sockets.health.take() {
-                Some(socket) => {
-                    let adopted = Admin::adopt_health(env.clone(), socket).await;
-                    adopted.map_err(refused(HEALTH))
-                }
-                None => {
-                    let bound = Admin::bind_health(env.clone(), address).await;
-                    bound.map_err(refused(HEALTH))
-                }
-            };
-            bound.push((HEALTH, health?));
+            let (socket, audience) = (sockets.health.take(), Audience::Everybody);
+            bound.push((HEALTH, open(env, HEALTH, address, socket, audience).await?));
         }
         let copy = |(name, admin): &Bound| Ok((*name, admin.socket()?));
         let copies: io::Result<_> = bound.iter().map(copy).collect();
@@ -114,6 +100,24 @@ impl Pages {
     }
 }
 
-fn refused<E: std::fmt::Display>(name: &str) -> impl Fn(E) -> Exit {
-    move |error| failed(format!("{name}.bind: {error}"))
+/// Binds the address, or takes the socket of another process if there is one.
+async fn open(
+    env: &TokioEnv,
+    name: &str,
+    address: SocketAddr,
+    socket: Option<OwnedFd>,
+    audience: Audience,
+) -> Result<Admin<TokioEnv>, Exit> {
+    let refused = |error: String| failed(format!("{name}.bind: {error}"));
+    let env = env.clone();
+    match socket {
+        Some(socket) => {
+            let adopted = Admin::adopt(env, socket, audience).await;
+            adopted.map_err(|error| refused(error.to_string()))
+        }
+        None => {
+            let bound = Admin::bind(env, address, audience).await;
+            bound.map_err(|error| refused(error.to_string()))
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! the files that it names.
 
 mod adaptive;
+mod admin;
 mod envelope;
 mod error;
 mod explain;
@@ -49,7 +50,7 @@ use crate::settings::{DrainTimes, RouterSettings};
 pub struct Config {
     /// The router's settings.
     pub router: RouterSettings,
-    /// The address of the admin listener. Always loopback.
+    /// The address of the admin listener. Loopback, unless the settings have `admin_tls`.
     pub admin: Option<SocketAddr>,
     /// The address of the health listener.
     pub health: Option<SocketAddr>,

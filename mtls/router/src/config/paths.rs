@@ -63,6 +63,16 @@ fn paths(tables: &mut File) -> Vec<(String, &mut String)> {
     if let Some(state) = &mut tables.state {
         paths.push(("state.directory".to_owned(), &mut state.directory));
     }
+    if let Some(tls) = tables.admin.as_mut().and_then(|admin| admin.tls.as_mut()) {
+        let files = [
+            ("certificate", &mut tls.certificate),
+            ("key", &mut tls.key),
+            ("bundle", &mut tls.bundle),
+        ];
+        paths.extend(files.map(|(key, path)| (format!("admin.tls.{key}"), path)));
+        let lists = tls.crl.iter_mut().enumerate();
+        paths.extend(lists.map(|(i, list)| (format!("admin.tls.crl[{i}]"), list)));
+    }
     if let Some(envelope) = &mut tables.envelope {
         paths.push(("envelope.keys".to_owned(), &mut envelope.keys));
     }

@@ -1,6 +1,5 @@
 //! Resolves the tables of the configuration into settings.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +7,11 @@ use bytes::Bytes;
 use cellway_core::policy::{OnDoubt, Policy, PolicySpecs, TrustSpec};
 use cellway_env::fetch::SourceUrl;
 
+use super::admin::{admin_tls, own_addresses};
 use super::envelope::envelope;
 use super::error::ConfigError;
 use super::explain::explain;
-use super::listeners::{addresses_differ, listeners};
+use super::listeners::listeners;
 use super::paths::Paths;
 use super::report::Reporter;
 use super::schema::{AccessWord, File, LogTable, RuntimeTable, TraceTable};
@@ -43,6 +43,7 @@ pub(super) fn resolve(
     let explain = (tables.explain.as_ref()).and_then(|table| explain(table, &mut report));
     let rate_limits = rate_limits(&tables.rate_limits, &tables.traffic, &mut report);
     let health = own_addresses(&tables, &mut report);
+    let admin_tls = admin_tls(&tables, &mut report);
     let runtime = runtime(&tables.runtime, &mut report);
     let access_log = log(&tables.log, &mut report);
     Some(Config {
@@ -66,6 +67,7 @@ pub(super) fn resolve(
             access_log,
             trace: tables.trace.as_ref().map(|table| trace(table, &mut report)),
             explain,
+            admin_tls,
             rate_limits,
         },
         admin: tables.admin.map(|admin| admin.bind),
@@ -78,24 +80,6 @@ pub(super) fn resolve(
         log: tables.log,
         stated: Stated::default(),
     })
-}
-
-/// Checks the addresses of the router's own pages. Returns the health listener's address.
-fn own_addresses<F: FnMut(ConfigError)>(
-    tables: &File,
-    report: &mut Reporter<F>,
-) -> Option<SocketAddr> {
-    addresses_differ(tables, report);
-    if let Some(admin) = &tables.admin
-        && !admin.bind.ip().is_loopback()
-    {
-        report.mistake(
-            "admin.bind",
-            "is not a loopback address, and this listener authenticates nobody",
-            "use 127.0.0.1 or [::1]",
-        );
-    }
-    tables.health.as_ref().map(|health| health.bind)
 }
 
 /// The times of `[runtime]`.

@@ -173,6 +173,11 @@ fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), 
             "the source of the registry can only change at a restart; restart the router",
         ),
         (
+            "admin.tls",
+            before.admin_tls.is_some() != after.admin_tls.is_some(),
+            "can only be added or removed at a restart; restart the router",
+        ),
+        (
             "state.directory",
             before.sources.state != after.sources.state,
             "it can only change at a restart; restart the router",

@@ -32,7 +32,7 @@ use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
 use crate::observe::ready::{Mismatches, Status, is_ready};
 use crate::settings::{DrainTimes, RouterSettings};
-use crate::tls::{CertificateDates, ListDates};
+use crate::tls::{AdminServer, CertificateDates, ListDates};
 use crate::view::View;
 
 /// How long a page waits for the control task. Its steps take microseconds, so a longer wait means
@@ -318,6 +318,14 @@ impl<E: Env, S: Sink> Overview for Handle<E, S> {
             |cell| state.bulkheads.load(&cell.id),
             |endpoint| state.bulkheads.endpoint(endpoint.id),
         ))
+    }
+
+    fn admin_server(&self) -> Option<AdminServer> {
+        self.0.state.views.load().config.admin.clone()
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.0.reporter.emit(event);
     }
 
     fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {

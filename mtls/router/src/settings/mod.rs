@@ -2,6 +2,7 @@
 //! from a few lines of Rust in a test or a service.
 
 mod access_log;
+mod admin;
 mod drain;
 mod explain;
 mod listener;
@@ -21,6 +22,7 @@ use cellway_core::policy::Policy;
 use serde::{Deserialize, Serialize};
 
 pub use self::access_log::AccessLog;
+pub use self::admin::AdminTls;
 pub use self::drain::DrainTimes;
 pub use self::explain::ExplainSettings;
 pub use self::listener::{
@@ -68,6 +70,8 @@ pub struct RouterSettings {
     pub trace: Option<TraceSettings>,
     /// `[explain]`: operators who may ask for the explanation of a request. `None`: nobody may.
     pub explain: Option<ExplainSettings>,
+    /// `[admin.tls]`: who may use the admin listener. `None`: clients on this machine.
+    pub admin_tls: Option<AdminTls>,
     /// `[rate_limits]`: what applies to all rate limits.
     pub rate_limits: RateSettings,
 }

@@ -5,6 +5,7 @@
 //! in use if a file is bad. If a certificate authenticated the peer, its TLS session is never
 //! resumed: a resumed session could outlive the certificate.
 
+mod admin;
 mod cell;
 mod chain;
 mod client;
@@ -13,6 +14,7 @@ mod handshake_error;
 mod lists;
 mod material;
 mod name_refused;
+mod names;
 mod roots;
 mod server;
 mod source;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 
+pub(crate) use self::admin::AdminServer;
 pub(crate) use self::cell::CellTls;
 pub use self::client::verified_leaf;
 pub(crate) use self::dates::certificate_dates;
@@ -31,6 +34,7 @@ pub use self::dates::{CERTIFICATES_MAX, CertificateDates};
 pub use self::handshake_error::HandshakeError;
 pub(crate) use self::material::certificates;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
+pub(crate) use self::names::names_any;
 pub(crate) use self::roots::ChainRefused;
 pub(crate) use self::server::{ClientVerifier, ServerTls};
 pub use self::source::router_source_config;

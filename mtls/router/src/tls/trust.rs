@@ -11,7 +11,7 @@ use rustls::DistinguishedName;
 use super::lists::Lists;
 use super::material::{MaterialError, located, revocation_lists, store};
 use super::roots::Roots;
-use crate::settings::{Pem, RouterSettings};
+use crate::settings::{AdminTls, DomainBundle, Pem, RevocationSettings, RouterSettings};
 
 /// The most CAs of one bundle that a warning about missing lists names.
 const AUTHORITIES_NAMED_MAX: usize = 16;
@@ -27,6 +27,38 @@ pub(crate) struct Trust {
     domains: BTreeMap<Box<str>, Roots>,
     lists: Lists,
     dates: Vec<ListDates>,
+}
+
+/// The files of one table of the settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrustFiles<'a> {
+    /// The table, for messages.
+    table: &'static str,
+    bundle: Option<&'a Pem>,
+    domains: &'a [DomainBundle],
+    revocation: &'a RevocationSettings,
+}
+
+impl<'a> From<&'a RouterSettings> for TrustFiles<'a> {
+    fn from(settings: &'a RouterSettings) -> Self {
+        Self {
+            table: "trust",
+            bundle: settings.trust_bundle.as_ref(),
+            domains: &settings.domain_bundles,
+            revocation: &settings.revocation,
+        }
+    }
+}
+
+impl<'a> From<&'a AdminTls> for TrustFiles<'a> {
+    fn from(admin: &'a AdminTls) -> Self {
+        Self {
+            table: "admin.tls",
+            bundle: Some(&admin.bundle),
+            domains: &[],
+            revocation: &admin.revocation,
+        }
+    }
 }
 
 /// When a revocation list was issued, and when the next one is due.
@@ -51,32 +83,38 @@ impl Trust {
     /// router that doesn't start would refuse everything.
     pub(crate) async fn load<E: Env>(
         env: &E,
-        settings: &RouterSettings,
+        files: impl Into<TrustFiles<'_>>,
     ) -> Result<Option<Arc<Self>>, (String, MaterialError)> {
-        if !settings.trusts_clients() {
+        let TrustFiles {
+            table,
+            bundle,
+            domains,
+            revocation,
+        } = files.into();
+        if bundle.is_none() && domains.is_empty() {
             return Ok(None);
         }
         let mut trust = Self {
             common: None,
             domains: BTreeMap::new(),
-            lists: Lists::new(&settings.revocation),
+            lists: Lists::new(revocation),
             dates: Vec::new(),
         };
-        if let Some(bundle) = &settings.trust_bundle {
+        if let Some(bundle) = bundle {
             let roots = roots(env, bundle).await;
-            let at = |error| ("trust.bundle".to_owned(), error);
+            let at = |error| (format!("{table}.bundle"), error);
             trust.common = Some(roots.map_err(at)?);
         }
-        for domain in &settings.domain_bundles {
+        for domain in domains {
             let name = &domain.trust_domain;
             let roots = roots(env, &domain.bundle).await;
-            let at = |error| (format!("trust.trust_domains ({name}) bundle"), error);
+            let at = |error| (format!("{table}.trust_domains ({name}) bundle"), error);
             trust
                 .domains
                 .insert(name.as_str().into(), roots.map_err(at)?);
         }
-        for (i, pem) in settings.revocation.lists.iter().enumerate() {
-            let at = |error| (format!("trust.crl[{i}]"), error);
+        for (i, pem) in revocation.lists.iter().enumerate() {
+            let at = |error| (format!("{table}.crl[{i}]"), error);
             for list in revocation_lists(env, pem).await.map_err(at)? {
                 let added = trust.lists.add(&list);
                 let list = added.map_err(|problem| at(MaterialError::new(pem, problem)))?;

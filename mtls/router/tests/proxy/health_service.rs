@@ -11,7 +11,7 @@ use cellway_envoy::grpc;
 use cellway_envoy::health::{
     CHECK_PATH, HealthCheckRequest, HealthCheckResponse, ServingStatus, WATCH_PATH,
 };
-use cellway_router::admin::Admin;
+use cellway_router::admin::{Admin, Audience};
 use cellway_router::metrics::Metrics;
 use cellway_router::settings::{
     Callers, DrainTimes, ListenerSettings, RegistryLocation, RouterSettings, Serves, Sources,
@@ -43,7 +43,9 @@ fn asked(mut settings: RouterSettings) -> RouterSettings {
 /// The address of a health listener for this router.
 async fn health(handle: &Handle<TokioEnv, EventLog>) -> SocketAddr {
     let any = "127.0.0.1:0".parse().unwrap();
-    let admin = Admin::bind_health(TokioEnv::new(), any).await.unwrap();
+    let admin = Admin::bind(TokioEnv::new(), any, Audience::Everybody)
+        .await
+        .unwrap();
     let (address, handle) = (admin.address(), handle.clone());
     TokioEnv::new().spawn(async move { match admin.serve(handle, Metrics::new()).await {} });
     address

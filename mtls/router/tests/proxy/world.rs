@@ -373,6 +373,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         access_log: AccessLog::Off,
         trace: None,
         explain: None,
+        admin_tls: None,
         rate_limits: RateSettings::default(),
     }
 }

@@ -186,8 +186,28 @@ pub struct StateTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminTable {
-    /// A loopback address and port.
+    /// An address and port. Without `tls`, only loopback addresses.
     pub bind: SocketAddr,
+    /// `[admin.tls]`: mutual TLS. Absent: plain HTTP.
+    #[serde(default)]
+    pub tls: Option<AdminTlsTable>,
+}
+
+/// `[admin.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTlsTable {
+    /// A PEM file with the router's certificate chain.
+    pub certificate: String,
+    /// A PEM file with its private key.
+    pub key: String,
+    /// A PEM file with the CAs of operators' certificates.
+    pub bundle: String,
+    /// Revocation lists of those CAs.
+    #[serde(default)]
+    pub crl: Vec<String>,
+    /// The URI or DNS SANs of the operators.
+    pub clients: Vec<Box<str>>,
 }
 
 /// `[health]`

@@ -57,6 +57,7 @@ async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>)
         access_log: AccessLog::Off,
         trace: None,
         explain: None,
+        admin_tls: None,
         rate_limits: Default::default(),
     };
     let (provider, now) = (Provider::default(), Clock::new(host.clone()).now());

@@ -263,8 +263,10 @@ fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
     };
     let listeners = settings.listeners.iter();
     let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+    let admin = settings.admin_tls.as_ref();
     let pairs = listeners
         .map(|tls| &tls.identity)
+        .chain(admin.map(|tls| &tls.identity))
         .chain(&settings.upstream.identity)
         .chain(&settings.sources.fetch.identity);
     for pair in pairs {
@@ -277,9 +279,11 @@ fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
         &settings.sources.fetch.bundle,
     ];
     let lists = &settings.revocation.lists;
+    let of_admin = admin.into_iter();
+    let of_admin = of_admin.flat_map(|tls| tls.revocation.lists.iter().chain([&tls.bundle]));
     let domains = settings.domain_bundles.iter().map(|domain| &domain.bundle);
     let all = bundles.into_iter().flatten().chain(domains).chain(lists);
-    all.for_each(add);
+    all.chain(of_admin).for_each(add);
     for issuer in &settings.policy.issuers {
         if let KeysLocation::File(path) = &issuer.keys {
             files.insert(path.to_string());

@@ -1,12 +1,12 @@
-//! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`, and gRPC's
-//! health service (`health_service`).
+//! The router's own pages: health and metrics, what is in force, a status page for a browser, and
+//! gRPC's health service (`health_service`).
 //!
 //! There may be two listeners. The admin listener serves all pages, and also the public keys of
-//! envelopes for services on the same machine. It binds loopback only, because it authenticates
-//! nobody. The health listener serves only the three pages and binds any address, because a kubelet
-//! and a Prometheus connect from other addresses. Both have few connections and short timeouts, so
-//! that no client can use up the router's memory and no few addresses can take all connections
-//! ([`shares`](crate::shares)).
+//! envelopes. Without `[admin.tls]` it binds loopback only, because it authenticates nobody. With it,
+//! only operators with a certificate get a page. The health listener serves only `/healthz`,
+//! `/readyz` and `/metrics`, and binds any address, because a kubelet and a Prometheus connect from
+//! other addresses. Both have few connections and short timeouts, so that no client can use up the
+//! router's memory and no few addresses can take all connections ([`shares`](crate::shares)).
 
 mod query;
 mod serving;
@@ -34,9 +34,12 @@ use crate::envelope::{self, Page};
 use crate::error::BindError;
 use crate::health_service::Readiness;
 use crate::observe::debug::{AskedCells, EndpointsPage, SnapshotPage};
+use crate::observe::event::Event;
 use crate::observe::metrics::Metrics;
 use crate::observe::ready::Status;
+use crate::settings::RouterSettings;
 use crate::shares::{Bound, Holder, Holders, Share, Stake};
+use crate::tls::AdminServer;
 
 /// The most connections at a time. More wait in the kernel.
 const CONNECTIONS_MAX: usize = 32;
@@ -50,15 +53,44 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failure to accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-const LOOPBACK_ONLY: &str = "the admin listener binds loopback addresses only";
+const LOOPBACK_ONLY: &str = "without [admin.tls] the admin listener binds loopback addresses only";
 
-/// Who can reach a listener. This decides which pages it serves.
+/// Who gets the pages of a listener. This decides which ones it serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Audience {
-    /// Clients on this machine.
+pub enum Audience {
+    /// Clients on this machine get all pages.
     Machine,
-    /// Any client.
+    /// Clients whose certificate has a name in
+    /// [`AdminTls::clients`](crate::settings::AdminTls::clients) get all pages.
+    Operators,
+    /// Any client gets the pages of the health listener.
     Everybody,
+}
+
+impl Audience {
+    /// The audience of the admin listener.
+    pub fn of_admin(settings: &RouterSettings) -> Self {
+        match settings.admin_tls {
+            None => Self::Machine,
+            Some(_) => Self::Operators,
+        }
+    }
+
+    fn may_bind(self, address: SocketAddr) -> io::Result<()> {
+        match self {
+            Self::Machine if !address.ip().is_loopback() => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, LOOPBACK_ONLY))
+            }
+            Self::Machine | Self::Operators | Self::Everybody => Ok(()),
+        }
+    }
+
+    fn sees_everything(self) -> bool {
+        match self {
+            Self::Machine | Self::Operators => true,
+            Self::Everybody => false,
+        }
+    }
 }
 
 /// The admin or the health listener: bound, but not serving yet.
@@ -71,53 +103,26 @@ pub struct Admin<E: Env> {
 }
 
 impl<E: Env> Admin<E> {
-    /// Binds a loopback address, for all pages.
+    /// Binds an address.
     ///
     /// # Errors
-    /// `InvalidInput` if the address isn't loopback; otherwise the system's error.
-    pub async fn bind(env: E, address: SocketAddr) -> Result<Self, BindError> {
+    /// `InvalidInput` if the audience is this machine and the address isn't loopback; otherwise the
+    /// system's error.
+    pub async fn bind(env: E, address: SocketAddr, audience: Audience) -> Result<Self, BindError> {
         let refused = |error: io::Error| BindError::new(address, &error);
-        if !address.ip().is_loopback() {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, LOOPBACK_ONLY);
-            return Err(refused(error));
-        }
-        Self::bind_for(env, address, Audience::Machine).await
-    }
-
-    /// Binds any address, for the pages of the health listener.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub async fn bind_health(env: E, address: SocketAddr) -> Result<Self, BindError> {
-        Self::bind_for(env, address, Audience::Everybody).await
-    }
-
-    async fn bind_for(env: E, address: SocketAddr, audience: Audience) -> Result<Self, BindError> {
-        let refused = |error: io::Error| BindError::new(address, &error);
+        audience.may_bind(address).map_err(refused)?;
         let listener = env.bind(address, false).await.map_err(refused)?;
         Self::on(env, listener, audience).map_err(refused)
     }
 
-    /// The admin listener on a socket of another process, instead of [`bind`](Self::bind).
+    /// Takes a socket of another process, instead of [`bind`](Self::bind).
     ///
     /// # Errors
     /// As [`bind`](Self::bind), or the socket doesn't listen.
-    pub async fn adopt(env: E, socket: OwnedFd) -> io::Result<Self> {
+    pub async fn adopt(env: E, socket: OwnedFd, audience: Audience) -> io::Result<Self> {
         let listener = env.adopt(socket)?.listen().await?;
-        match listener.local_addr()?.ip().is_loopback() {
-            true => Self::on(env, listener, Audience::Machine),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, LOOPBACK_ONLY)),
-        }
-    }
-
-    /// The health listener on a socket of another process, instead of
-    /// [`bind_health`](Self::bind_health).
-    ///
-    /// # Errors
-    /// The socket doesn't listen.
-    pub async fn adopt_health(env: E, socket: OwnedFd) -> io::Result<Self> {
-        let listener = env.adopt(socket)?.listen().await?;
-        Self::on(env, listener, Audience::Everybody)
+        audience.may_bind(listener.local_addr()?)?;
+        Self::on(env, listener, audience)
     }
 
     fn on(env: E, listener: E::Listener, audience: Audience) -> io::Result<Self> {
@@ -167,7 +172,7 @@ impl<E: Env> Admin<E> {
             };
             let (env, pages) = (self.env.clone(), Arc::clone(&pages));
             self.env.spawn(async move {
-                serving::serve(env, stream, pages).await;
+                serving::serve(env, (stream, peer), pages).await;
                 drop((place, permit));
             });
         }
@@ -186,6 +191,10 @@ pub(crate) trait Overview: Send + Sync + 'static {
     fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage;
     /// The page for `/debug/endpoints`. `None` if the control task doesn't answer.
     fn endpoints(&self, asked: &AskedCells) -> impl Future<Output = Option<EndpointsPage>> + Send;
+    /// TLS for operators. `None` without `[admin.tls]`.
+    fn admin_server(&self) -> Option<AdminServer>;
+    /// Emits an event.
+    fn tell(&self, event: &Event<'_>);
     /// The page of envelopes' public keys, as every listener answers it.
     fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page;
 }
@@ -237,7 +246,8 @@ impl Drop for Place {
 
 impl<R: Overview> Pages<R> {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if self.audience == Audience::Machine && envelope::is_asked(request.uri()) {
+        let sees_everything = self.audience.sees_everything();
+        if sees_everything && envelope::is_asked(request.uri()) {
             let Page {
                 status,
                 headers,
@@ -262,19 +272,15 @@ impl<R: Overview> Pages<R> {
                 let text = self.router.metrics(&self.metrics);
                 page(StatusCode::OK, PROMETHEUS, text)
             }
-            "/debug/snapshot" if self.audience == Audience::Machine => {
-                self.snapshot(request.uri().query())
-            }
-            "/debug/endpoints" if self.audience == Audience::Machine => {
-                self.endpoints(request.uri().query()).await
-            }
+            "/debug/snapshot" if sees_everything => self.snapshot(request.uri().query()),
+            "/debug/endpoints" if sees_everything => self.endpoints(request.uri().query()).await,
             _ => {
-                let text = match self.audience {
-                    Audience::Machine => format!(
+                let text = match sees_everything {
+                    true => format!(
                         "There is /healthz, /readyz, /metrics, /debug/snapshot, /debug/endpoints and \
                          {JWKS_PATH}.\n"
                     ),
-                    Audience::Everybody => "There is /healthz, /readyz and /metrics.\n".to_owned(),
+                    false => "There is /healthz, /readyz and /metrics.\n".to_owned(),
                 };
                 page(StatusCode::NOT_FOUND, TEXT, text)
             }
@@ -331,6 +337,8 @@ fn bad_request(problem: &str) -> Response<Full<Bytes>> {
     page(StatusCode::BAD_REQUEST, TEXT, format!("{problem}\n"))
 }
 
+const NOT_AN_OPERATOR: &str =
+    "your client certificate has none of the names in admin.tls.clients\n";
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 

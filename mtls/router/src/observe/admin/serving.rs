@@ -3,23 +3,28 @@
 
 use std::convert::Infallible;
 use std::io::{self, Cursor};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cellway_env::Env;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
-use super::{CONNECTION_TIMEOUT, HEADER_TIMEOUT, Overview, Pages};
+use super::{
+    Audience, CONNECTION_TIMEOUT, HEADER_TIMEOUT, NOT_AN_OPERATOR, Overview, Pages, TEXT, page,
+};
 use crate::health_service::{self, Call, Code, QUESTION_BYTES_MAX};
+use crate::observe::event::Event;
+use crate::tls::HandshakeError;
 use crate::to_cell::Spawner;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
@@ -34,12 +39,43 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer = Response<Either<Full<Bytes>, health_service::Body>>;
 
-/// Serves one connection to its end.
+/// Serves one connection to its end, after its handshake if it has one.
 pub(super) async fn serve<E: Env, R: Overview>(
     env: E,
-    mut stream: E::Stream,
+    (stream, peer): (E::Stream, SocketAddr),
     pages: Arc<Pages<R>>,
 ) {
+    if pages.audience != Audience::Operators {
+        return connection(env, stream, pages, true).await;
+    }
+    let Some(server) = pages.router.admin_server() else {
+        return;
+    };
+    let accepted = timeout(HEADER_TIMEOUT, server.accept(stream)).await;
+    match accepted.unwrap_or(Err(HandshakeError::Timeout)) {
+        Ok((stream, is_operator)) => {
+            if !is_operator {
+                pages.router.tell(&Event::AdminDenied { peer });
+            }
+            connection(env, stream, pages, is_operator).await;
+        }
+        Err(reason) => pages.router.tell(&Event::TlsRefused {
+            listener: "admin",
+            peer,
+            reason,
+        }),
+    }
+}
+
+/// Serves HTTP. Whoever is not allowed gets no page.
+async fn connection<E: Env, S, R: Overview>(
+    env: E,
+    mut stream: S,
+    pages: Arc<Pages<R>>,
+    is_allowed: bool,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let Ok(Ok(ahead)) = timeout(HEADER_TIMEOUT, read_ahead(&mut stream)).await else {
         return;
     };
@@ -48,7 +84,7 @@ pub(super) async fn serve<E: Env, R: Overview>(
     let io = tokio::io::join(Cursor::new(ahead).chain(reader), writer);
     let service = service_fn(move |request| {
         let pages = Arc::clone(&pages);
-        async move { Ok::<_, Infallible>(pages.respond(request).await) }
+        async move { Ok::<_, Infallible>(pages.respond(request, is_allowed).await) }
     });
     if http2 {
         let connection = http2::Builder::new(Spawner(env))
@@ -90,7 +126,11 @@ async fn read_ahead(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> 
 }
 
 impl<R: Overview> Pages<R> {
-    async fn respond(&self, request: Request<Incoming>) -> Answer {
+    async fn respond(&self, request: Request<Incoming>, is_allowed: bool) -> Answer {
+        if !is_allowed {
+            let refused = page(StatusCode::FORBIDDEN, TEXT, NOT_AN_OPERATOR.into());
+            return refused.map(Either::Left);
+        }
         let (head, body) = request.into_parts();
         match Call::of(&head) {
             Some(call) => self.health(call, body).await.map(Either::Right),

@@ -3,14 +3,16 @@ use crate::testing::Host;
 
 #[tokio::test]
 async fn binds_loopback_only() {
-    let bind = |address: &str| Admin::bind(Host::new(), address.parse().unwrap());
+    let bind =
+        |address: &str, audience| Admin::bind(Host::new(), address.parse().unwrap(), audience);
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let error = bind(address).await.expect_err(address);
+        let error = bind(address, Audience::Machine).await.expect_err(address);
         assert_eq!(error.kind, io::ErrorKind::InvalidInput, "{address}");
     }
-    assert!(bind("127.0.0.1:0").await.is_ok());
-    let everywhere = "0.0.0.0:0".parse().unwrap();
-    assert!(Admin::bind_health(Host::new(), everywhere).await.is_ok());
+    assert!(bind("127.0.0.1:0", Audience::Machine).await.is_ok());
+    for audience in [Audience::Operators, Audience::Everybody] {
+        assert!(bind("0.0.0.0:0", audience).await.is_ok());
+    }
 }
 
 fn take(places: &Arc<Places>, peer: &str) -> Option<Place> {

@@ -109,6 +109,12 @@ pub enum Event<'a> {
         /// Why it failed.
         reason: HandshakeError,
     },
+    /// A client of the admin listener has a certificate of its CA, but none of the names of operators.
+    /// It got no page.
+    AdminDenied {
+        /// The client's address.
+        peer: SocketAddr,
+    },
     /// A request was decided.
     Decided {
         /// The listener's name.

@@ -20,6 +20,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::ConnectionRefused { .. } => (Warn, "connection_refused"),
         Event::ConnectionClosed { .. } => (Debug, "connection_closed"),
         Event::TlsRefused { .. } => (Info, "tls_refused"),
+        Event::AdminDenied { .. } => (Warn, "admin_denied"),
         Event::Decided { decision, .. } => match decision {
             Decision::Allow(_) => (Debug, "authz_allow"),
             Decision::Deny(_) => (Info, "authz_deny"),

@@ -78,6 +78,7 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
     tell(&Event::AcceptFailed { listener, error });
     tell(&Event::ConnectionAccepted { listener, peer });
     tell(&Event::ConnectionRefused { listener, peer });
+    tell(&Event::AdminDenied { peer });
     for answer in ExplainAnswer::ALL {
         tell(&Event::ExplainAsked {
             listener,

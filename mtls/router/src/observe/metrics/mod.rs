@@ -155,6 +155,7 @@ impl Sink for Counting {
             Event::Reloaded { .. } => shard.reloaded.add(1),
             Event::ReloadRefused { .. } => shard.reload_refused.add(1),
             Event::Listening { .. }
+            | Event::AdminDenied { .. }
             | Event::OpenedEmpty { .. }
             | Event::Insecure { .. }
             | Event::ConfigWarning { .. }

@@ -99,6 +99,13 @@ fn named(settings: &RouterSettings) -> Vec<(String, &Pem)> {
             named.push((setting, &tls.identity.certificate));
         }
     }
+    if let Some(tls) = &settings.admin_tls {
+        named.push((
+            "admin.tls.certificate".to_owned(),
+            &tls.identity.certificate,
+        ));
+        named.push(("admin.tls.bundle".to_owned(), &tls.bundle));
+    }
     let fetch = &settings.sources.fetch;
     let chains = [
         ("upstream.certificate", &settings.upstream.identity),

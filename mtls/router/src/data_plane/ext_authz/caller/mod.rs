@@ -1,7 +1,6 @@
 //! Checks that the caller may send authorization checks.
 
 use cellway_core::Reason;
-use cellway_core::cert::PeerCertificate;
 use cellway_env::Env;
 
 use crate::active_config::ActiveConfig;
@@ -9,6 +8,7 @@ use crate::data_plane::authz::Refused;
 use crate::data_plane::connection::Connection;
 use crate::observe::event::Sink;
 use crate::settings::{Callers, Serves};
+use crate::tls::names_any;
 
 /// The caller says which certificate a client has shown, so the router answers only callers that
 /// the current settings name.
@@ -47,20 +47,6 @@ pub(super) fn check<E: Env, S: Sink>(
 
 fn stranger(detail: &'static str) -> Refused {
     Refused::new(Reason::SanNotAccepted, detail)
-}
-
-/// Whether the certificate has one of these names. If trust domains have their own CAs
-/// (`by_domain`), only the URI name of a certificate that has one counts, because its CA is trusted
-/// for nothing else.
-fn names_any(certificate: &PeerCertificate, sans: &[Box<str>], by_domain: bool) -> bool {
-    let (uris, dns_names) = (certificate.uris(), certificate.dns_names());
-    let names: &[&[Box<str>]] = match uris {
-        [_, _, ..] if by_domain => &[],
-        [_] if by_domain => &[uris],
-        _ => &[uris, dns_names],
-    };
-    let mut names = names.iter().copied().flatten();
-    !certificate.is_authority() && names.any(|name| sans.contains(name))
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use cellway_core::cert::PeerCertificate;
 use std::time::Duration;
 
 use cellway_core::Unix;

@@ -46,6 +46,7 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("share", share.as_str())
             .opt("cell", *cell, Line::show)
             .opt("tenant", *tenant, Line::show),
+        Event::AdminDenied { peer } => line.addr("peer", *peer),
         Event::RateLimited {
             listener,
             scope,

@@ -39,6 +39,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::ConnectionRefused { .. }
         | Event::ConnectionClosed { .. }
         | Event::TlsRefused { .. }
+        | Event::AdminDenied { .. }
         | Event::ShareRefused { .. }
         | Event::RateLimited { .. }
         | Event::TunnelOpened { .. }

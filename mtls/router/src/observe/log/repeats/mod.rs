@@ -161,6 +161,7 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
             listener, answer, ..
         } if *answer != ExplainAnswer::Given => (Kind::Listener, hash((listener, answer))),
         Event::AcceptFailed { listener, .. } => (Kind::Listener, hash((listener, "accept"))),
+        Event::AdminDenied { .. } => (Kind::Listener, hash("admin")),
         Event::ConnectionRefused { listener, .. } => (Kind::Listener, hash((listener, "refuse"))),
         Event::TlsRefused {
             listener, reason, ..
