@@ -289,6 +289,7 @@ async fn nothing_that_a_client_says_is_said_by_the_router() {
         "/healthz",
         "/debug/snapshot",
         "/debug/endpoints",
+        "/",
         "/canary",
     ] {
         let page = router.admin(path).await;

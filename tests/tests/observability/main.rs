@@ -10,3 +10,4 @@ mod endpoints;
 mod explained;
 mod labels;
 mod pages;
+mod status_page;

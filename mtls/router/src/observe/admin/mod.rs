@@ -10,6 +10,7 @@
 
 mod query;
 mod serving;
+mod status;
 
 use std::convert::Infallible;
 use std::io;
@@ -21,7 +22,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::envelope::JWKS_PATH;
 use cellway_env::{Claim, Env, Listener};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -46,6 +50,8 @@ const CONNECTIONS_MAX: usize = 32;
 /// The most of them that one address may have while no other has any, in percent. An address may
 /// have less when fewer are free. A connection over the share is closed at once.
 const ADDRESS_SHARE: u8 = 25;
+/// How many reasons the status page shows.
+const REASONS_MAX: usize = 10;
 /// How long a request's header may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one connection may last, whatever it does.
@@ -272,12 +278,13 @@ impl<R: Overview> Pages<R> {
                 let text = self.router.metrics(&self.metrics);
                 page(StatusCode::OK, PROMETHEUS, text)
             }
+            "/" if sees_everything => self.status(request.uri().query()).await,
             "/debug/snapshot" if sees_everything => self.snapshot(request.uri().query()),
             "/debug/endpoints" if sees_everything => self.endpoints(request.uri().query()).await,
             _ => {
                 let text = match sees_everything {
                     true => format!(
-                        "There is /healthz, /readyz, /metrics, /debug/snapshot, /debug/endpoints and \
+                        "There is /, /healthz, /readyz, /metrics, /debug/snapshot, /debug/endpoints and \
                          {JWKS_PATH}.\n"
                     ),
                     false => "There is /healthz, /readyz and /metrics.\n".to_owned(),
@@ -296,16 +303,33 @@ impl<R: Overview> Pages<R> {
         }
     }
 
+    async fn status(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let asked = match asked_cells(query) {
+            Ok(asked) => asked,
+            Err(problem) => return bad_request(&problem),
+        };
+        let seen = status::Seen {
+            status: self.router.status(),
+            snapshot: self.router.snapshot(None),
+            endpoints: self.router.endpoints(&asked).await,
+            reasons: self.metrics.top_reasons(REASONS_MAX),
+        };
+        let mut page = page(StatusCode::OK, "text/html; charset=utf-8", seen.render());
+        let headers = page.headers_mut();
+        let policy = HeaderValue::try_from(status::content_security_policy());
+        headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
+        for (name, value) in [
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (REFERRER_POLICY, "no-referrer"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        page
+    }
+
     async fn endpoints(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        let asked = match Query::read(query, &["cell", "after"]) {
-            Ok(Query {
-                name: "cell",
-                value: Some(id),
-            }) => AskedCells::Only(id),
-            Ok(Query {
-                value: Some(id), ..
-            }) => AskedCells::After(id),
-            Ok(Query { value: None, .. }) => AskedCells::All,
+        let asked = match asked_cells(query) {
+            Ok(asked) => asked,
             Err(problem) => return bad_request(&problem),
         };
         match self.router.endpoints(&asked).await {
@@ -326,6 +350,20 @@ impl<R: Overview> Pages<R> {
         };
         json(code, &status)
     }
+}
+
+/// Which cells a page's query asks for.
+fn asked_cells(query: Option<&str>) -> Result<AskedCells, String> {
+    Ok(match Query::read(query, &["cell", "after"])? {
+        Query {
+            name: "cell",
+            value: Some(id),
+        } => AskedCells::Only(id),
+        Query {
+            value: Some(id), ..
+        } => AskedCells::After(id),
+        Query { value: None, .. } => AskedCells::All,
+    })
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {

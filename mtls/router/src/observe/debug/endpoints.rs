@@ -103,77 +103,77 @@ pub(crate) struct EndpointUse {
 #[derive(Debug, Serialize)]
 pub(crate) struct EndpointsPage {
     /// Grows with each published snapshot.
-    snapshot_epoch: u64,
-    registry_version: Option<u64>,
-    cells: Vec<CellShown>,
+    pub(crate) snapshot_epoch: u64,
+    pub(crate) registry_version: Option<u64>,
+    pub(crate) cells: Vec<CellShown>,
     /// The id to ask for the next page with, if there is one: `?after=`.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct CellShown {
-    id: String,
-    tier: String,
-    region: String,
-    state: &'static str,
+pub(crate) struct CellShown {
+    pub(crate) id: String,
+    pub(crate) tier: String,
+    pub(crate) region: String,
+    pub(crate) state: &'static str,
     /// How much of its share a draining cell has given away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    drained_percent: Option<u64>,
-    requests_in_flight: usize,
-    requests_waiting: usize,
-    retries_in_flight: usize,
-    connections: usize,
-    endpoints: Vec<EndpointShown>,
+    pub(crate) drained_percent: Option<u64>,
+    pub(crate) requests_in_flight: usize,
+    pub(crate) requests_waiting: usize,
+    pub(crate) retries_in_flight: usize,
+    pub(crate) connections: usize,
+    pub(crate) endpoints: Vec<EndpointShown>,
 }
 
 #[derive(Debug, Serialize)]
-struct EndpointShown {
-    url: String,
+pub(crate) struct EndpointShown {
+    pub(crate) url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    san: Option<String>,
+    pub(crate) san: Option<String>,
     /// The one fact that says most about whether requests go there.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// What it gets, in percent of what other endpoints of the cell get.
-    share_percent: u32,
+    pub(crate) share_percent: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ejected_for_ms: Option<u64>,
-    on_probation: bool,
+    pub(crate) ejected_for_ms: Option<u64>,
+    pub(crate) on_probation: bool,
     /// Ejections that it has not made up for yet.
-    ejections: u32,
-    failures_in_a_row: Failures,
-    breaker: BreakerState,
-    check: Option<Check>,
-    requests_in_flight: usize,
-    connections: Connections,
+    pub(crate) ejections: u32,
+    pub(crate) failures_in_a_row: Failures,
+    pub(crate) breaker: BreakerState,
+    pub(crate) check: Option<Check>,
+    pub(crate) requests_in_flight: usize,
+    pub(crate) connections: Connections,
 }
 
 #[derive(Debug, Serialize)]
-struct Failures {
-    connection: u32,
-    answer: u32,
+pub(crate) struct Failures {
+    pub(crate) connection: u32,
+    pub(crate) answer: u32,
 }
 
 #[derive(Debug, Serialize)]
-struct Check {
-    kind: &'static str,
-    verdict: &'static str,
+pub(crate) struct Check {
+    pub(crate) kind: &'static str,
+    pub(crate) verdict: &'static str,
     /// Results in a row that speak against the verdict.
-    against_in_a_row: u32,
-    last: Option<LastCheck>,
+    pub(crate) against_in_a_row: u32,
+    pub(crate) last: Option<LastCheck>,
 }
 
 #[derive(Debug, Serialize)]
-struct LastCheck {
-    ago_ms: u64,
-    result: &'static str,
+pub(crate) struct LastCheck {
+    pub(crate) ago_ms: u64,
+    pub(crate) result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Connections {
-    open: usize,
-    idle: usize,
+pub(crate) struct Connections {
+    pub(crate) open: usize,
+    pub(crate) idle: usize,
 }
 
 impl EndpointsPage {

@@ -4,6 +4,6 @@ mod endpoints;
 mod snapshot;
 
 pub(crate) use self::endpoints::{
-    AskedCells, BreakerState, CellsOnPage, EndpointUse, EndpointsPage,
+    AskedCells, BreakerState, CellShown, CellsOnPage, EndpointShown, EndpointUse, EndpointsPage,
 };
-pub(crate) use self::snapshot::SnapshotPage;
+pub(crate) use self::snapshot::{Keys, SnapshotPage};

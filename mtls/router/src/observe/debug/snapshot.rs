@@ -1,6 +1,7 @@
 //! The configuration and the snapshot that decide requests now.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cellway_core::policy::AuthPolicy;
 use cellway_core::registry::{Cell, Placement, Registry, Target, TenantRef};
@@ -13,107 +14,111 @@ use crate::settings::{ListenerSettings, RouterSettings, Serves};
 #[derive(Debug, Serialize)]
 pub(crate) struct SnapshotPage {
     /// Grows with each reload.
-    config_epoch: u64,
+    pub(crate) config_epoch: u64,
     /// Grows with each published snapshot.
-    snapshot_epoch: u64,
-    listeners: Vec<Listener>,
-    policies: Vec<PolicyShown>,
-    keys: BTreeMap<String, Keys>,
-    registry: Option<RegistryShown>,
+    pub(crate) snapshot_epoch: u64,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) policies: Vec<PolicyShown>,
+    pub(crate) keys: BTreeMap<String, Keys>,
+    pub(crate) registry: Option<RegistryShown>,
     /// The tenant that the page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<Tenant>,
+    pub(crate) tenant: Option<Tenant>,
 }
 
 #[derive(Debug, Serialize)]
-struct Listener {
-    name: String,
-    bind: String,
-    tls: bool,
-    serves: &'static str,
-    policy: String,
-    traffic: String,
+pub(crate) struct Listener {
+    pub(crate) name: String,
+    pub(crate) bind: String,
+    pub(crate) tls: bool,
+    pub(crate) serves: &'static str,
+    pub(crate) policy: String,
+    pub(crate) traffic: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    routes: Vec<Route>,
+    pub(crate) routes: Vec<Route>,
 }
 
 #[derive(Debug, Serialize)]
-struct Route {
-    path: String,
-    policy: String,
-    traffic: String,
+pub(crate) struct Route {
+    pub(crate) path: String,
+    pub(crate) policy: String,
+    pub(crate) traffic: String,
 }
 
 #[derive(Debug, Serialize)]
-struct PolicyShown {
-    name: String,
-    mode: &'static str,
+pub(crate) struct PolicyShown {
+    pub(crate) name: String,
+    pub(crate) mode: &'static str,
     /// The accepted kinds of credentials.
-    credentials: Vec<&'static str>,
+    pub(crate) credentials: Vec<&'static str>,
     /// Whether all of them are required.
-    all: bool,
-    has_rules: bool,
-    has_cors: bool,
+    pub(crate) all: bool,
+    pub(crate) has_rules: bool,
+    pub(crate) has_cors: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Keys {
-    state: &'static str,
+pub(crate) struct Keys {
+    pub(crate) state: &'static str,
     /// Grows when the content of the set changes.
-    generation: u64,
-    kids: Vec<String>,
+    pub(crate) generation: u64,
+    pub(crate) kids: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct RegistryShown {
-    version: u64,
-    stale: bool,
-    tenants: usize,
-    revocations: usize,
-    cells: Vec<CellShown>,
-    placements: Vec<PlacementShown>,
+pub(crate) struct RegistryShown {
+    pub(crate) version: u64,
+    pub(crate) stale: bool,
+    /// How long ago its source gave the last good answer. `None` if tenants' status never expires,
+    /// because nothing measures it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) age_secs: Option<u64>,
+    pub(crate) tenants: usize,
+    pub(crate) revocations: usize,
+    pub(crate) cells: Vec<CellShown>,
+    pub(crate) placements: Vec<PlacementShown>,
 }
 
 #[derive(Debug, Serialize)]
-struct CellShown {
-    id: String,
-    tier: String,
-    region: String,
-    state: &'static str,
-    weight: u32,
-    endpoints: Vec<String>,
+pub(crate) struct CellShown {
+    pub(crate) id: String,
+    pub(crate) tier: String,
+    pub(crate) region: String,
+    pub(crate) state: &'static str,
+    pub(crate) weight: u32,
+    pub(crate) endpoints: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct PlacementShown {
-    id: String,
-    tier: String,
-    stateless: bool,
-    cells: Vec<String>,
+pub(crate) struct PlacementShown {
+    pub(crate) id: String,
+    pub(crate) tier: String,
+    pub(crate) stateless: bool,
+    pub(crate) cells: Vec<String>,
 }
 
 /// What the registry says about one tenant.
 #[derive(Debug, Serialize)]
-struct Tenant {
-    id: String,
+pub(crate) struct Tenant {
+    pub(crate) id: String,
     /// Whether the registry lists it. If not, `unknown_tenant` decides.
-    listed: bool,
+    pub(crate) listed: bool,
     #[serde(flatten)]
-    of: Option<TenantShown>,
+    pub(crate) of: Option<TenantShown>,
 }
 
 #[derive(Debug, Serialize)]
-struct TenantShown {
-    status: &'static str,
+pub(crate) struct TenantShown {
+    pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cell: Option<String>,
+    pub(crate) cell: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    placement: Option<String>,
+    pub(crate) placement: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<String>,
-    allowed_roles: Vec<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) allowed_roles: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    default_role: Option<String>,
+    pub(crate) default_role: Option<String>,
 }
 
 impl SnapshotPage {
@@ -133,7 +138,7 @@ impl SnapshotPage {
                 .collect(),
             policies: snapshot.policy.auths().iter().map(policy).collect(),
             keys: keys(snapshot, now),
-            registry: registry.map(|it| registry_shown(it, snapshot.registry_stale)),
+            registry: registry.map(|it| registry_shown(it, snapshot, now)),
             tenant: tenant.map(|id| of_tenant(id, registry)),
         }
     }
@@ -198,10 +203,11 @@ fn keys(snapshot: &Snapshot, now: Now) -> BTreeMap<String, Keys> {
     shown.collect()
 }
 
-fn registry_shown(registry: &Registry, stale: bool) -> RegistryShown {
+fn registry_shown(registry: &Registry, snapshot: &Snapshot, now: Now) -> RegistryShown {
     RegistryShown {
         version: registry.version(),
-        stale,
+        stale: snapshot.registry_stale,
+        age_secs: age(snapshot, now).map(|age| age.as_secs()),
         tenants: registry.tenant_count(),
         revocations: registry.revocations().len(),
         cells: registry
@@ -211,6 +217,13 @@ fn registry_shown(registry: &Registry, stale: bool) -> RegistryShown {
             .collect(),
         placements: registry.placements().iter().map(placement).collect(),
     }
+}
+
+/// How old tenants' status is. Half of its maximum age lies between the two times of the snapshot.
+fn age(snapshot: &Snapshot, now: Now) -> Option<Duration> {
+    let (ages_at, expires_at) = (snapshot.status_ages_at?, snapshot.status_expires_at?);
+    let half = expires_at.since(ages_at);
+    Some(now.mono.after(half).since(ages_at))
 }
 
 fn cell_shown(cell: &Cell) -> CellShown {

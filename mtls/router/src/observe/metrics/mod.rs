@@ -14,9 +14,10 @@ mod process;
 mod render;
 mod shard;
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
 
-use cellway_core::{Now, Snapshot};
+use cellway_core::{Now, Reason, Snapshot};
 
 pub use self::ages::{ages, ends};
 pub use self::cells::CELLS_MAX;
@@ -63,6 +64,19 @@ impl Metrics {
     pub fn with_process(self, read: impl Fn() -> Option<Process> + Send + Sync + 'static) -> Self {
         let process = Some(Read(Arc::new(read)));
         Self { process, ..self }
+    }
+
+    /// The most frequent reasons of answers that the router made itself or cut short, with their
+    /// counts. At most `most`, the most frequent first.
+    pub(crate) fn top_reasons(&self, most: usize) -> Vec<(&'static str, u64)> {
+        let shards = self.shards();
+        let count = |at| shards.iter().map(|shard| shard.reasons.get(at)).sum();
+        let all = Reason::ALL.iter().enumerate();
+        let all = all.map(|(at, reason)| (reason.as_str(), count(at)));
+        let mut top: Vec<(_, u64)> = all.filter(|(_, count)| *count > 0).collect();
+        top.sort_by_key(|(name, count)| (Reverse(*count), *name));
+        top.truncate(most);
+        top
     }
 
     /// Creates a sink with its own shard.
