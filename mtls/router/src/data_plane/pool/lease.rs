@@ -31,8 +31,9 @@ const NEVER_KEPT: u64 = u64::MAX;
 pub(crate) struct Lease {
     pub(crate) pool: Lent,
     pub(crate) sender: Sender,
-    /// Whether it was opened for this request.
-    pub(crate) opened: bool,
+    /// How many microseconds it took to open. 0: it wasn't opened for this request. A `Duration`
+    /// would make every request's future larger.
+    opened_us: u32,
     /// The value of [`Load::answers`](super::load::Load::answers) when the request started.
     pub(super) answers: u32,
     pub(super) epoch: u64,
@@ -75,6 +76,11 @@ impl Lease {
         }
     }
 
+    /// How long it took to open, if it was opened for this request.
+    pub(crate) fn opened(&self) -> Option<Duration> {
+        (self.opened_us > 0).then(|| Duration::from_micros(self.opened_us.into()))
+    }
+
     /// Notes that the cell answered.
     pub(crate) fn answered(&self) {
         if let Some(stream) = &self.stream {
@@ -95,7 +101,7 @@ impl Lease {
 
     /// Whether the connection was open before this request and the cell had answered on it.
     pub(crate) fn has_served(&self) -> bool {
-        !self.opened && self.answers > 0
+        self.opened().is_none() && self.answers > 0
     }
 
     /// Stops lending the connection, because it takes no more requests or has ended. Open requests
@@ -242,7 +248,7 @@ impl EndpointPool {
         permit: ConnectionPermit,
         versions: Versions,
     ) -> Result<Lease, ConnectError> {
-        let permit = permit.counted(&self.counts);
+        let (began, permit) = (Instant::now(), permit.counted(&self.counts));
         let upstream = &active.settings.upstream;
         let tls = active.cell_tls.as_ref();
         let until = until(env, upstream.connection_age);
@@ -262,7 +268,9 @@ impl EndpointPool {
             }
         };
         Ok(Lease {
-            opened: true,
+            opened_us: u32::try_from(began.elapsed().as_micros())
+                .unwrap_or(u32::MAX)
+                .max(1),
             ..lease
         })
     }
@@ -271,7 +279,7 @@ impl EndpointPool {
         Lease {
             pool: Lent::of(self),
             sender,
-            opened: false,
+            opened_us: 0,
             answers: (stream.as_ref())
                 .map_or(0, |Stream(load)| load.answers.load(Ordering::Relaxed)),
             epoch,

@@ -93,7 +93,7 @@ impl Resends {
     /// 9110, section 9.2.2) and the connection was a kept one, which the cell may just have closed
     /// for its age. If a new connection dies, the cell itself has a problem.
     fn survives_death(self, lease: &Lease, method: &Method) -> bool {
-        method.is_idempotent() && !lease.opened && !self.after_death
+        method.is_idempotent() && lease.opened().is_none() && !self.after_death
     }
 
     /// Counts one retry.

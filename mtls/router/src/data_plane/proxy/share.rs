@@ -1,6 +1,8 @@
 //! A request's place at its cell: the holders that it is counted for, and the answer if there is no
 //! place, or a holder has used up its share.
 
+use std::time::Duration;
+
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use tokio::time::Instant;
@@ -9,7 +11,7 @@ use super::{Refused, Report};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::connection::Connection;
 use crate::data_plane::pool::{Bulkhead, RequestPermit, Unadmitted};
-use crate::observe::event::{Event, Phase, Sink};
+use crate::observe::event::{Event, Phase, Sink, Wait};
 use crate::settings::{CellShares, Priority};
 use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes};
 
@@ -53,7 +55,17 @@ pub(super) async fn admit<E: Env, S: Sink>(
     let bulkhead = report.connection.worker.pools.bulkhead(&allow.cell);
     let limits = &config.settings.upstream.limits;
     let stakes = stakes(&report.connection, allow, &limits.shares);
-    let admitted = bulkhead.admit(limits, (&stakes, priority), total).await;
+    let mut waited_us = 0;
+    let admitted = bulkhead.admit(limits, (&stakes, priority), total, &mut waited_us).await;
+    if waited_us > 0 {
+        let event = Event::Waited {
+            request_id: report.request_id(),
+            what: Wait::Place,
+            cell: Some(&allow.cell.id),
+            time: Duration::from_micros(waited_us.into()),
+        };
+        report.connection.worker.reporter.emit(&event);
+    }
     report.ends(Phase::Queue);
     admitted.map_err(|Unadmitted { full, resource }| {
         if total.is_some_and(|total| total <= Instant::now()) {

@@ -20,6 +20,7 @@ use cellway_env::fetch::FetchError;
 pub use self::exchange::{Exchange, Phase, Phases};
 pub use self::outcome::{
     CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, TunnelEnd, TunnelProtocol, Unserved,
+    Wait,
 };
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
@@ -296,12 +297,25 @@ pub enum Event<'a> {
         /// Why it ended.
         end: TunnelEnd,
     },
+    /// A request has waited before it could be served. Most requests never wait.
+    Waited {
+        /// The request's id.
+        request_id: &'a str,
+        /// What it waited for.
+        what: Wait,
+        /// The cell, if one was decided.
+        cell: Option<&'a Text>,
+        /// How long.
+        time: Duration,
+    },
     /// A connection to a cell was made.
     CellConnected {
         /// The cell.
         cell: &'a Text,
         /// The endpoint's URL.
         endpoint: &'a str,
+        /// How long that took: the name, TCP and TLS.
+        took: Duration,
     },
     /// A connection to a cell couldn't be made, or broke.
     CellFailed {

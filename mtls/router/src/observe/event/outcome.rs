@@ -279,3 +279,22 @@ impl TunnelEnd {
         }
     }
 }
+
+/// What a request waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Wait {
+    /// An issuer's keys.
+    Keys,
+    /// A place at its cell.
+    Place,
+}
+
+impl Wait {
+    /// The name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Place => "place",
+        }
+    }
+}

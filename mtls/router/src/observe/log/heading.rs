@@ -57,6 +57,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         },
         Event::TunnelOpened { .. } => (Debug, "tunnel_opened"),
         Event::TunnelEnded { .. } => (Debug, "tunnel_ended"),
+        Event::Waited { .. } => (Debug, "waited"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
         Event::CircuitChanged { change, .. } => match change {

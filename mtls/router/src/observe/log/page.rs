@@ -28,7 +28,7 @@ use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
     Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome,
-    Startup, TunnelEnd, TunnelProtocol, Unserved,
+    Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
 };
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
@@ -268,7 +268,20 @@ fn cell_bound(decision: &Decision, tell: &mut dyn FnMut(&Event<'_>)) {
 
 fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
     let (cell, endpoint) = (&text("a"), "https://a.internal");
-    tell(&Event::CellConnected { cell, endpoint });
+    let took = Duration::from_millis(3);
+    tell(&Event::CellConnected {
+        cell,
+        endpoint,
+        took,
+    });
+    for (what, cell) in [(Wait::Keys, None), (Wait::Place, Some(cell))] {
+        tell(&Event::Waited {
+            request_id: "01",
+            what,
+            cell,
+            time: took,
+        });
+    }
     tell(&Event::CellFailed {
         cell,
         endpoint,

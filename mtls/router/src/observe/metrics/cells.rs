@@ -102,6 +102,10 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct CellCounts {
     pub(super) latency: Histogram,
+    /// How long it took to make a connection.
+    pub(super) connecting: Histogram,
+    /// How long requests waited for a place, of those that had to wait.
+    pub(super) queued: Histogram,
     /// Answers to requests that were allowed for this cell, by owner and class of status.
     pub(super) answers: Counters<ANSWERS>,
     pub(super) connected: Counter,
@@ -176,7 +180,7 @@ impl Cells {
     }
 }
 
-/// A latency histogram.
+/// A histogram of times.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     /// The number of values in each bucket, and above the last one.
@@ -190,6 +194,12 @@ impl Histogram {
         let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// Whether it has any value.
+    pub(super) fn has_any(&self) -> bool {
+        let mut buckets = self.buckets.iter();
+        buckets.any(|bucket| bucket.load(Ordering::Relaxed) > 0)
     }
 
     /// The number of values in each bucket, and their sum in microseconds.

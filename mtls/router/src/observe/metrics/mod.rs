@@ -26,7 +26,7 @@ pub use self::load::CellLoad;
 pub use self::process::Process;
 use self::process::Read;
 use self::shard::{Shard, answer_at};
-use crate::observe::event::{CircuitChange, Event, Sink};
+use crate::observe::event::{CircuitChange, Event, Sink, Wait};
 use crate::observe::log::Lost;
 
 /// All counters of one router.
@@ -130,8 +130,12 @@ impl Sink for Counting {
                 reason,
                 cell,
                 latency,
+                duration,
                 ..
-            } => shard.responded(answer_at(*status, *owner), *reason, *cell, *latency),
+            } => {
+                shard.durations[*owner as usize].observe(*duration);
+                shard.responded(answer_at(*status, *owner), *reason, *cell, *latency);
+            }
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
             Event::ExplainAsked { answer, .. } => shard.explained.add(*answer as usize),
             Event::Preflight { covered, .. } => shard.preflights.add(usize::from(*covered)),
@@ -141,7 +145,19 @@ impl Sink for Counting {
             Event::RateLimited { scope, .. } => shard.rate_limited.add(*scope as usize),
             Event::TunnelOpened { protocol, .. } => shard.tunnels_opened.add(*protocol as usize),
             Event::TunnelEnded { protocol, end, .. } => shard.tunnel_ended(*protocol, *end),
-            Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
+            Event::CellConnected { cell, took, .. } => {
+                let cell = shard.cells.of(cell);
+                cell.connected.add(1);
+                cell.connecting.observe(*took);
+            }
+            Event::Waited {
+                what, cell, time, ..
+            } => match (what, cell) {
+                (Wait::Keys, _) => shard.key_waits.observe(*time),
+                (Wait::Place, Some(cell)) => shard.cells.of(cell).queued.observe(*time),
+                // A request waits for a place only once its cell is decided.
+                (Wait::Place, None) => {}
+            },
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);
             }

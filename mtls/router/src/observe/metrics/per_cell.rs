@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cellway_core::Reason;
 use cellway_core::health::Cause;
 
-use super::cells::{BUCKETS_US, CHECK_RESULTS, CellCounts, Names, OTHER, RETRY_RESULTS};
+use super::cells::{BUCKETS_US, CHECK_RESULTS, CellCounts, Histogram, Names, OTHER, RETRY_RESULTS};
 use super::counter::{OWNERS, STATUS_CLASSES};
 use super::load::CellLoad;
 use super::render::{Page, seconds, sum};
@@ -19,15 +19,7 @@ impl Page {
         for (id, counts) in shards.iter().flat_map(|shard| shard.cells.all()) {
             cells.entry(id).or_default().push(counts);
         }
-        let name = "cell_latency_seconds";
-        self.head(
-            name,
-            "histogram",
-            "Time from a request's header to its answer's header, by cell.",
-        );
-        for (id, counts) in &cells {
-            self.latency(name, id, counts);
-        }
+        self.times(&cells);
         self.answers(&cells);
         let name = "cell_connections_total";
         self.head(name, "counter", "Connections made to cells.");
@@ -186,11 +178,17 @@ impl Page {
         }
     }
 
-    fn latency(&mut self, name: &str, cell: &str, counts: &[Arc<CellCounts>]) {
+    /// The sum of these histograms, with these labels.
+    pub(super) fn histogram<'h>(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        histograms: impl Iterator<Item = &'h Histogram>,
+    ) {
         let mut buckets = [0; BUCKETS_US.len() + 1];
         let mut sum_us = 0;
-        for counts in counts {
-            let (more, sum) = counts.latency.read();
+        for histogram in histograms {
+            let (more, sum) = histogram.read();
             sum_us += sum;
             for (bucket, more) in buckets.iter_mut().zip(more) {
                 *bucket += more;
@@ -203,11 +201,44 @@ impl Page {
                 Some(bound) => seconds(*bound),
                 None => "+Inf".to_owned(),
             };
-            let labels = [("cell", cell), ("le", le.as_str())];
+            let labels = [labels, &[("le", le.as_str())]].concat();
             self.sample(&format!("{name}_bucket"), &labels, cumulative);
         }
-        let labels = [("cell", cell)];
-        self.sample(&format!("{name}_sum"), &labels, seconds(sum_us));
-        self.sample(&format!("{name}_count"), &labels, cumulative);
+        self.sample(&format!("{name}_sum"), labels, seconds(sum_us));
+        self.sample(&format!("{name}_count"), labels, cumulative);
+    }
+
+    /// The histograms of cells. Those of waits that never happened are left out.
+    fn times(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
+        type Of = fn(&CellCounts) -> &Histogram;
+        let all: [(&str, &str, bool, Of); 3] = [
+            (
+                "cell_latency_seconds",
+                "Time from a request's header to its answer's header, by cell.",
+                true,
+                |counts| &counts.latency,
+            ),
+            (
+                "cell_connect_seconds",
+                "Time to make a connection to a cell.",
+                false,
+                |counts| &counts.connecting,
+            ),
+            (
+                "cell_queue_seconds",
+                "Time that requests waited for a place at a cell, of those that had to wait.",
+                false,
+                |counts| &counts.queued,
+            ),
+        ];
+        for (name, help, always, of) in all {
+            self.head(name, "histogram", help);
+            for (id, counts) in cells {
+                let all = || counts.iter().map(|counts| of(counts));
+                if always || all().any(|histogram| histogram.has_any()) {
+                    self.histogram(name, &[("cell", id.as_str())], all());
+                }
+            }
+        }
     }
 }

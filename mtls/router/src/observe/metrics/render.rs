@@ -146,6 +146,18 @@ impl Page {
                 self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
             }
         }
+        let name = "request_duration_seconds";
+        let help =
+            "Time from a request's header to its answer's last byte, by owner of the answer.";
+        self.head(name, "histogram", help);
+        for (at, owner) in OWNERS.iter().enumerate() {
+            let all = shards.iter().map(|shard| &shard.durations[at]);
+            self.histogram(name, &[("owner", owner.as_str())], all);
+        }
+        let name = "key_wait_seconds";
+        let help = "Time that requests waited for an issuer's keys, of those that had to wait.";
+        self.head(name, "histogram", help);
+        self.histogram(name, &[], shards.iter().map(|shard| &shard.key_waits));
         self.reasons(shards);
         self.preflights(shards);
         self.explained(shards);

@@ -12,7 +12,7 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::registry::{RegistryErrorReason, RegistryNotice};
 use cellway_core::{Decision, LeftOut, Reason, Text};
 
-use super::cells::{Cells, Names};
+use super::cells::{Cells, Histogram, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
 use crate::observe::event::{
     Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome, TunnelEnd, TunnelProtocol,
@@ -47,6 +47,10 @@ pub(super) struct Shard {
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
     pub(super) responses: Counters<ANSWERS>,
+    /// From a request's header to its answer's last byte, by owner of the answer.
+    pub(super) durations: [Histogram; OWNERS.len()],
+    /// How long requests waited for keys.
+    pub(super) key_waits: Histogram,
     /// Answers that the router made or cut short, by reason.
     pub(super) reasons: Counters<{ Reason::ALL.len() }>,
     /// Requests that were allowed and that the router forwards, and those of them that were

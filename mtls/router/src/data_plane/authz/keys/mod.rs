@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::{KeyWait, Reason, Snapshot};
 use cellway_env::Env;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Case, Refused};
 use crate::lock::lock_uncontended;
-use crate::observe::event::{Event, Sink};
+use crate::observe::event::{Event, Sink, Wait};
 use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake};
 use crate::view::{ToControl, View};
 
@@ -57,8 +57,15 @@ pub(super) async fn wait<E: Env, S: Sink>(
         epoch.is_none_or(|epoch| epoch > wait.seen)
     };
     let fetched = views.until(|view| is_newer(view).then_some(()));
+    let began = Instant::now();
     // A timeout isn't an error here. Core is asked again and decides what it means.
     let _ = timeout_at(authorizer.reporter.clock().instant(wait.until), fetched).await;
+    case.tell(&Event::Waited {
+        request_id: case.request_id.to_str().unwrap_or_default(),
+        what: Wait::Keys,
+        cell: None,
+        time: began.elapsed(),
+    });
     Ok(())
 }
 

@@ -163,7 +163,8 @@ impl Bulkhead {
         })
     }
 
-    /// Admits a request as soon as there is a place for it, in turn with other tenants.
+    /// Admits a request as soon as there is a place for it, in turn with other tenants. Sets
+    /// `waited_us`, in microseconds, if it has to wait.
     ///
     /// # Errors
     /// Why it got none at first, if there is none within `queue_timeout` or until `total`, or the
@@ -173,6 +174,7 @@ impl Bulkhead {
         limits: &CellLimits,
         (stakes, priority): (&Stakes, Priority),
         total: Option<Instant>,
+        waited_us: &mut u32,
     ) -> Result<RequestPermit, Unadmitted> {
         let (most, resource) = self.places(limits);
         let places = self.adaptive.places(limits.adaptive.as_ref(), most);
@@ -183,12 +185,17 @@ impl Bulkhead {
         if limits.queue_max == 0 {
             return Err(full);
         }
-        // Boxed, because few requests wait, and otherwise every request's future would be larger.
-        let until = Instant::now() + limits.queue_timeout;
+        let began = Instant::now();
+        let until = began + limits.queue_timeout;
         let until = total.map_or(until, |total| until.min(total));
-        Box::pin(self.wait((limits.queue_max, most), stakes, priority, until))
-            .await
-            .ok_or(full)
+        // Boxed, because few requests wait, and otherwise every request's future would be larger.
+        let (permit, us) = Box::pin(async move {
+            let permit = self.wait((limits.queue_max, most), stakes, priority, until).await;
+            (permit, began.elapsed().as_micros())
+        })
+        .await;
+        *waited_us = u32::try_from(us).unwrap_or(u32::MAX);
+        permit.ok_or(full)
     }
 
     /// How many places there are for requests, and which limit that is.

@@ -380,12 +380,13 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         if let Some(record) = &self.report.record {
             record.speaks(matches!(lease.sender, Sender::H2(_)));
         }
-        if lease.opened
+        if let Some(took) = lease.opened()
             && let Some(cell) = self.report.cell()
         {
             worker.reporter.emit(&Event::CellConnected {
                 cell: &cell.id,
                 endpoint: pool.endpoint.url.as_str(),
+                took,
             });
         }
         Ok(lease)

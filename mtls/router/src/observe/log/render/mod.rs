@@ -50,6 +50,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::Responded { .. }
         | Event::StreamClosed { .. }
         | Event::ExplainAsked { .. }
+        | Event::Waited { .. }
         | Event::Preflight { .. } => requests::body(line, event, subjects),
         Event::CellConnected { .. }
         | Event::CellFailed { .. }

@@ -14,6 +14,16 @@ pub(super) fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         Event::Decided { .. } => decided(line, event, subjects),
         Event::CellBound { .. } => cell_bound(line, event),
         Event::Responded { .. } => responded(line, event),
+        Event::Waited {
+            request_id,
+            what,
+            cell,
+            time,
+        } => line
+            .str("request_id", request_id)
+            .str("for", what.as_str())
+            .opt("cell", *cell, Line::show)
+            .num("us", micros(*time)),
         Event::ExplainAsked {
             listener,
             peer,

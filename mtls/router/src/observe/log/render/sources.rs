@@ -7,7 +7,7 @@ use cellway_core::keys::{JwksError, KeyNotice, Skipped};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
 
-use super::{Line, millis};
+use super::{Line, micros, millis};
 use crate::observe::event::Event;
 
 #[expect(
@@ -16,9 +16,14 @@ use crate::observe::event::Event;
 )]
 pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
     match event {
-        Event::CellConnected { cell, endpoint } => {
-            line.show("cell", cell).str("endpoint", endpoint)
-        }
+        Event::CellConnected {
+            cell,
+            endpoint,
+            took,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .num("us", micros(*took)),
         Event::CellFailed {
             cell,
             endpoint,
