@@ -5,4 +5,5 @@
 pub mod decide;
 pub mod pki;
 pub mod python;
+pub mod wire;
 pub mod world;

@@ -53,6 +53,11 @@ fn cold_boot() {
 }
 
 #[test]
+fn collector_down() {
+    matches_snapshot("collector_down");
+}
+
+#[test]
 fn unknown_keys() {
     matches_snapshot("unknown_keys");
 }

@@ -45,6 +45,60 @@ fn only(headers: &HeaderMap) -> Option<&HeaderValue> {
     }
 }
 
+/// A caller's or the router's own place in a trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceContext {
+    /// The trace.
+    pub trace: [u8; 16],
+    /// The span: the caller's, or the router's own.
+    pub span: [u8; 8],
+    /// The trace flags. Only the lowest bit has a meaning here.
+    pub flags: u8,
+}
+
+impl TraceContext {
+    /// The context of a request. `None` without a `traceparent`, with a bad one and with several.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = only(headers).filter(|value| is_usable(value))?;
+        // A higher version begins as version 00 does (section 4.3).
+        let text = value.to_str().ok()?;
+        Some(Self {
+            trace: from_hex(text.get(3..35)?)?,
+            span: from_hex(text.get(36..52)?)?,
+            flags: from_hex::<1>(text.get(53..55)?)?[0],
+        })
+    }
+
+    /// Whether the caller may have recorded the request (section 3.2.2.5.1).
+    pub const fn is_sampled(self) -> bool {
+        self.flags & 1 != 0
+    }
+
+    /// The same trace with another span. `None` if the span's bytes can't be used: all zeros name no
+    /// span (section 3.2.2.4).
+    pub fn with_span(self, span: [u8; 8]) -> Option<Self> {
+        (span != [0; 8]).then_some(Self { span, ..self })
+    }
+
+    /// The `traceparent` of version 00.
+    pub fn header(&self) -> Option<HeaderValue> {
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        // Flags that this version doesn't know must not be passed on (section 4.3).
+        let flags = self.flags & 1;
+        let text = format!("00-{}-{}-{flags:02x}", hex(&self.trace), hex(&self.span));
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// Removes trace fields that no receiver may use: a bad `traceparent`, several of them, and a
 /// `tracestate` without a good one. Returns whether the request belongs to a trace then.
 ///

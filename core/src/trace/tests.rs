@@ -67,3 +67,35 @@ fn a_new_trace_is_valid_and_sampled() {
     assert!(trace_id(&value).is_some());
     assert_eq!(start([0; 24]), None);
 }
+
+/// Catches: a context with another trace than the header's, and a header that changes on its way.
+#[test]
+fn a_context_is_read_and_written() {
+    let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let context = |value: &'static str| {
+        let headers = HeaderMap::from_iter([(TRACEPARENT, HeaderValue::from_static(value))]);
+        TraceContext::of(&headers)
+    };
+    let read = context(good).unwrap();
+    assert!(read.is_sampled());
+    assert_eq!(read.header().unwrap(), good);
+    let child = read.with_span([0x11; 8]).unwrap();
+    assert_eq!(
+        child.header().unwrap(),
+        "00-0af7651916cd43dd8448eb211c80319c-1111111111111111-01"
+    );
+    assert_eq!(read.with_span([0; 8]), None);
+    let later = context("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03-more").unwrap();
+    assert_eq!(later.header(), read.header());
+    let unsampled = context("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00").unwrap();
+    assert!(!unsampled.is_sampled());
+    for bad in [
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-+1",
+    ] {
+        assert_eq!(context(bad), None, "{bad}");
+    }
+}

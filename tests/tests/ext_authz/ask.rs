@@ -9,7 +9,7 @@ use cellway_tests::world::{Running, World};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use crate::wire::{Message, field, number};
+use cellway_tests::wire::{Message, field, number};
 
 /// A request as its client sent it.
 #[derive(Clone)]

@@ -6,8 +6,8 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::ask::{self, call, framed, question};
-use crate::wire::Message;
 use crate::{AUTHORIZATION, LISTENER, asking, bearer, sent};
+use cellway_tests::wire::Message;
 
 /// `printf %s operator | sha256sum`
 const EXPLAIN: &str = "[explain]\ntoken_sha256 = [\"06e55b633481f7bb072957eabcf110c972e86691c3cfedabe088024bffe42f23\"]\n";

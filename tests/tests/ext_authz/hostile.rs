@@ -8,8 +8,8 @@ use http::Method;
 use serde_json::json;
 
 use crate::ask::{self, call, framed, post, question};
-use crate::wire::field;
 use crate::{asking, sent, world, world_with};
+use cellway_tests::wire::field;
 
 /// Broken questions, each with a name.
 type Questions = Vec<(&'static str, Bytes)>;

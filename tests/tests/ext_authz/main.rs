@@ -15,7 +15,6 @@ mod explained;
 mod hostile;
 mod routing_keys;
 mod slow_or_untrusted;
-mod wire;
 
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Client, Credential, Protocol, San, Signer};

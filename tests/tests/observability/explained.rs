@@ -49,7 +49,7 @@ fn explanation(answer: &Answer) -> Option<String> {
     let text = answer.headers.get(EXPLANATION)?.to_str().unwrap();
     let line = |item: &str| match item.starts_with("token.times") {
         true => "token.times;passed".to_owned(),
-        false => format!("{}\"", item.trim_end_matches('"')),
+        false => format!("{}\"", item.strip_suffix('"').unwrap_or(item)),
     };
     // A detail may have commas, too, but each item ends with its detail.
     let lines: Vec<_> = text.split("\", ").map(line).collect();

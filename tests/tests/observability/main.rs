@@ -5,9 +5,11 @@
     reason = "a test that finds nothing has found a bug"
 )]
 
+mod admin_tls;
 mod canary;
 mod endpoints;
 mod explained;
 mod labels;
 mod pages;
+mod spans;
 mod status_page;

@@ -1,4 +1,4 @@
-//! One GET over a fresh connection.
+//! One request over a fresh connection: a GET for a document, or a POST.
 //!
 //! A source is asked every few seconds or minutes, so connections aren't kept. Each fetch resolves
 //! the name, connects and verifies the certificate again, so a source that moves is found without a
@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -74,6 +74,17 @@ pub struct Get<'a> {
     pub body_max: usize,
 }
 
+/// What to send.
+#[derive(Clone, Debug)]
+pub struct Post<'a> {
+    /// The address of the receiver.
+    pub url: &'a SourceUrl,
+    /// The type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// The answer of a source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -96,6 +107,15 @@ pub enum Answer {
 enum Step {
     Done(Answer),
     Redirect(SourceUrl),
+    /// The receiver has taken what was sent.
+    Taken,
+}
+
+/// What an answer is read for.
+#[derive(Clone, Copy)]
+enum Reading<'a> {
+    Document { url: &'a SourceUrl, body_max: usize },
+    Success,
 }
 
 impl<E: Env> Client<E> {
@@ -176,15 +196,49 @@ impl<E: Env> Client<E> {
             if !url.same_origin(get.url) {
                 get.authorization = None;
             }
-            match self.step(&url, get).await? {
+            let reading = Reading::Document {
+                url: &url,
+                body_max: get.body_max,
+            };
+            match self.step(&url, request(&url, get)?, reading).await? {
                 Step::Done(answer) => return Ok(answer),
                 Step::Redirect(next) => url = next,
+                // Only a POST is read for success alone.
+                Step::Taken => return Err(FetchError::NotAskedAbout),
             }
         }
         Err(FetchError::TooManyRedirects(REDIRECTS_MAX))
     }
 
-    async fn step(&self, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError> {
+    /// Sends something. Redirects are not followed.
+    ///
+    /// # Errors
+    /// [`FetchError`], also if the answer's status is not 2xx. Nothing is retried here.
+    pub async fn post(&self, post: Post<'_>) -> Result<(), FetchError> {
+        let Post {
+            url,
+            content_type,
+            body,
+        } = post;
+        let request = Request::post(url.target())
+            .header(header::HOST, url.authority())
+            .header(header::CONTENT_TYPE, content_type)
+            .header(header::CONNECTION, "close")
+            .body(Full::new(body))
+            .map_err(FetchError::http)?;
+        let total_timeout = self.reach.load().total_timeout;
+        timeout(total_timeout, self.step(url, request, Reading::Success))
+            .await
+            .unwrap_or(Err(FetchError::Timeout(total_timeout)))
+            .map(|_taken| ())
+    }
+
+    async fn step(
+        &self,
+        url: &SourceUrl,
+        request: Request<Full<Bytes>>,
+        reading: Reading<'_>,
+    ) -> Result<Step, FetchError> {
         let Some(tls) = &self.tls else {
             let error = io::Error::other("the network isn't asked");
             return Err(FetchError::Connect(error));
@@ -192,7 +246,7 @@ impl<E: Env> Client<E> {
         let reach = self.reach.load_full();
         let stream = reach.proxies.connect(&self.env, url).await?;
         if !url.is_https() {
-            return exchange(stream, url, get).await;
+            return exchange(stream, request, reading).await;
         }
         let name = ServerName::try_from(url.host().to_owned())
             .map_err(|_| FetchError::Tls("the host is not a valid server name".to_owned()))?;
@@ -200,11 +254,15 @@ impl<E: Env> Client<E> {
             .connect(name, stream)
             .await
             .map_err(|error| FetchError::Tls(handshake_failure(&error)))?;
-        exchange(stream, url, get).await
+        exchange(stream, request, reading).await
     }
 }
 
-async fn exchange<S>(stream: S, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError>
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    reading: Reading<'_>,
+) -> Result<Step, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -218,13 +276,16 @@ where
         let _ = connection.await;
         std::future::pending::<Infallible>().await
     };
-    let request = request(url, get)?;
     let answer = async {
         let response = sender
             .send_request(request)
             .await
             .map_err(FetchError::http)?;
-        read(response, url, get.body_max).await
+        match reading {
+            Reading::Document { url, body_max } => read(response, url, body_max).await,
+            Reading::Success if response.status().is_success() => Ok(Step::Taken),
+            Reading::Success => Err(FetchError::Status(response.status())),
+        }
     };
     tokio::select! {
         biased;
@@ -233,13 +294,13 @@ where
     }
 }
 
-fn request(url: &SourceUrl, get: Get<'_>) -> Result<Request<Empty<Bytes>>, FetchError> {
+fn request(url: &SourceUrl, get: Get<'_>) -> Result<Request<Full<Bytes>>, FetchError> {
     let mut request = Request::get(url.target())
         .header(header::HOST, url.authority())
         .header(header::ACCEPT, ACCEPT)
         .header(header::ACCEPT_ENCODING, "identity, gzip;q=0.5")
         .header(header::CONNECTION, "close")
-        .body(Empty::new())
+        .body(Full::default())
         .map_err(FetchError::http)?;
     let headers = request.headers_mut();
     if let Some(etag) = get.if_none_match {

@@ -8,7 +8,7 @@ mod proxy;
 mod roots;
 mod url;
 
-pub use self::client::{Answer, Client, Get, Reach};
+pub use self::client::{Answer, Client, Get, Post, Reach};
 pub use self::error::FetchError;
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::roots::{BundleError, system_roots};

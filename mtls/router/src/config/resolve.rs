@@ -19,7 +19,7 @@ use super::sources::{Surroundings, fetch, registry, upstream};
 use super::traffic::rate_limits;
 use super::{Config, Stated};
 use crate::settings::{
-    AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, Pem, RevocationSettings,
+    AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, OtlpSettings, Pem, RevocationSettings,
     RouterSettings, Sources, SubjectForm, TraceSettings,
 };
 
@@ -141,10 +141,31 @@ fn trace<F: FnMut(ConfigError)>(table: &TraceTable, report: &mut Reporter<F>) ->
         let fix = "give at least 1, or remove it: then the router starts no traces";
         report.mistake("trace.start_one_in", "is 0", fix);
     }
+    if table.service.is_some() && table.otlp_url.is_none() {
+        let fix = "set trace.otlp_url, or remove trace.service";
+        report.mistake("trace.service", "requires trace.otlp_url", fix);
+    }
+    let service = table.service.as_deref().unwrap_or(SERVICE_DEFAULT);
+    if service.is_empty() || service.len() > SERVICE_BYTES_MAX {
+        let problem = format!("has {} bytes", service.len());
+        let fix = format!("give 1 to {SERVICE_BYTES_MAX}");
+        report.mistake("trace.service", problem, fix);
+    }
+    let url = table.otlp_url.as_deref();
+    let url = url.and_then(|url| report.url("trace.otlp_url".to_owned(), url));
     TraceSettings {
         start_one_in: table.start_one_in,
+        otlp: url.map(|url| OtlpSettings {
+            url,
+            service: service.into(),
+        }),
     }
 }
+
+/// The service that spans belong to by default.
+const SERVICE_DEFAULT: &str = "cellway";
+/// The most bytes of its name.
+const SERVICE_BYTES_MAX: usize = 256;
 
 /// One request in this many has a line in a sampled access log by default.
 const ONE_IN_DEFAULT: u32 = 100;

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub mod check;
 pub(crate) mod checked;
 pub(crate) mod driver;
+pub(crate) mod exporter;
 pub(crate) mod last_known_good;
 pub(crate) mod outputs;
 mod prober;

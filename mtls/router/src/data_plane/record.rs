@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, Version};
 
 use crate::data_plane::body::Progress;
 use crate::observe::event::{Exchange, Phase, Phases};
+use crate::observe::spans::OwnSpan;
 use crate::settings::AccessLog;
 
 /// No endpoint was tried.
@@ -29,6 +30,10 @@ pub(crate) struct Record {
     traceparent: Option<HeaderValue>,
     /// Whether the request is logged even if nothing fails.
     picked: bool,
+    /// Whether there is an access log. Otherwise the notes are for the span.
+    logged: bool,
+    /// The router's span, if the request belongs to a sampled trace and spans are reported.
+    span: Option<OwnSpan>,
     identity: Option<Arc<Identity>>,
     /// How long the connection's handshake took, if this is its first request.
     tls: Option<Duration>,
@@ -45,16 +50,17 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Starts the notes about a request. `None` if none is logged. `count` is a number that differs
-    /// from request to request.
+    /// Starts the notes about a request. `None` if none is logged and this one has no span. `count` is
+    /// a number that differs from request to request.
     pub(crate) fn of(
-        settings: AccessLog,
+        (settings, span): (AccessLog, Option<OwnSpan>),
         request: &Parts,
         body: Option<&Arc<Progress>>,
         (count, tls): (u64, Option<Duration>),
     ) -> Option<Box<Self>> {
         let picked = match settings {
-            AccessLog::Off => return None,
+            AccessLog::Off if span.is_none() => return None,
+            AccessLog::Off => false,
             AccessLog::Sampled { one_in } => is_picked(count, one_in),
             AccessLog::Full => true,
         };
@@ -64,6 +70,8 @@ impl Record {
             version: request.version,
             traceparent: request.headers.get("traceparent").cloned(),
             picked,
+            logged: settings != AccessLog::Off,
+            span,
             identity: None,
             tls,
             body: body.cloned(),
@@ -105,9 +113,14 @@ impl Record {
         self.http2.store(1 + u8::from(http2), Relaxed);
     }
 
+    /// The router's span, if one is reported.
+    pub(crate) fn span(&self) -> Option<OwnSpan> {
+        self.span
+    }
+
     /// Whether the request is logged.
     pub(crate) fn is_logged(&self, failed: bool) -> bool {
-        self.picked || failed
+        self.logged && (self.picked || failed)
     }
 
     /// What the access log says. `url` gives the URL of the endpoint at a position.

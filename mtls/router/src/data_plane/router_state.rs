@@ -10,6 +10,7 @@ use crate::data_plane::pool::Bulkheads;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::sockets::Sockets;
 use crate::observe::ready::ReadyLatch;
+use crate::observe::spans::Spans;
 use crate::settings::DrainTimes;
 use crate::shares::Holders;
 use crate::view::ViewCell;
@@ -30,6 +31,7 @@ pub(crate) struct RouterState {
     pub(crate) latch: Arc<ReadyLatch>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) sockets: Arc<Sockets>,
+    pub(crate) spans: Arc<Spans>,
 }
 
 impl RouterState {
@@ -39,6 +41,7 @@ impl RouterState {
         opening: Opening,
         listeners: usize,
         sockets: Sockets,
+        spans: Arc<Spans>,
     ) -> Self {
         let (holders, drain) = (Arc::<Holders>::default(), Arc::<Drain>::default());
         let admission = Admission::new(listeners, Arc::clone(&holders), Arc::clone(&drain));
@@ -53,6 +56,7 @@ impl RouterState {
             latch: Arc::default(),
             admission: Arc::new(admission),
             sockets: Arc::new(sockets),
+            spans,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::data_plane::router_state::RouterState;
 use crate::data_plane::streams::Streams;
 use crate::observe::Reporter;
 use crate::observe::event::Sink;
+use crate::observe::spans::Spans;
 use crate::shares::{Bound, Holders};
 use crate::view::ViewCell;
 
@@ -34,6 +35,7 @@ pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) authorizer: Authorizer<E, S>,
     pub(crate) pools: Pools,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) spans: Arc<Spans>,
     pub(crate) date: DateCache,
     /// What the gRPC health service says.
     pub(crate) readiness: Arc<RouterReadiness<E>>,
@@ -71,6 +73,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
             authorizer,
             pools: Pools::new(router.bulkheads.clone()),
             streams: Arc::default(),
+            spans: router.spans.clone(),
             date: DateCache::default(),
             readiness,
             kept_bodies: Arc::default(),

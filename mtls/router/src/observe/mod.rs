@@ -9,5 +9,6 @@ pub mod log;
 pub mod metrics;
 pub mod ready;
 mod reporter;
+pub(crate) mod spans;
 
 pub(crate) use self::reporter::Reporter;

@@ -39,6 +39,9 @@ use crate::view::View;
 /// that it doesn't run.
 const CONTROL_WAIT: Duration = Duration::from_secs(2);
 
+/// How long the end of a drain waits for the last spans to be sent.
+const FLUSH_WAIT: Duration = Duration::from_secs(2);
+
 /// A running router. Clones are the same router. Dropping all of them doesn't stop it;
 /// [`drain`](Self::drain) does.
 pub struct Handle<E: Env, S>(Arc<Running<E, S>>);
@@ -243,6 +246,11 @@ impl<E: Env, S: Sink> Handle<E, S> {
             state.drain.emptied().await;
         }
         if first {
+            let trace = state.views.config().settings.trace.clone();
+            state.spans.close();
+            if trace.is_some_and(|trace| trace.otlp.is_some()) {
+                let _ = timeout(FLUSH_WAIT, state.spans.flushed()).await;
+            }
             emit(Event::Drained { abandoned });
             let _ = self.0.commands.send(Command::Stop).await;
         }

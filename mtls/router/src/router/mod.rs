@@ -19,6 +19,7 @@ use crate::control_plane::apply::{Applier, FILE};
 use crate::control_plane::check::{self, Occasion, Usable, examine};
 use crate::control_plane::checked::Checked;
 use crate::control_plane::driver::{Driver, Driving};
+use crate::control_plane::exporter::Exporter;
 use crate::data_plane::opening::{self, Opening, Opens};
 use crate::data_plane::router_state::RouterState;
 use crate::data_plane::sockets::Sockets;
@@ -26,6 +27,7 @@ use crate::data_plane::worker::Worker;
 use crate::error::StartError;
 use crate::observe::Reporter;
 use crate::observe::event::Sink;
+use crate::observe::spans::Spans;
 use crate::settings::{DrainTimes, OPEN_WAIT_DEFAULT, RouterSettings};
 use crate::tls::Provider;
 
@@ -210,6 +212,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             mut driver,
             views,
             commands,
+            client,
         } = Driver::new(
             env.clone(),
             clock.clone(),
@@ -220,7 +223,10 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         driver.begin_with(keys, Checked::new(found.into_first()));
         let opening = Opening::new(self.workers, self.share_addresses, self.opens);
         let sockets = Sockets::new(self.sockets);
-        let state = RouterState::new(views, opening, settings.listeners.len(), sockets);
+        let (spans, waiting) = Spans::new();
+        let spans = Arc::new(spans);
+        let listeners = settings.listeners.len();
+        let state = RouterState::new(views, opening, listeners, sockets, Arc::clone(&spans));
         let placed = place_workers(self.workers, &env, &clock, &sink, &state, place);
         if let Err(error) = placed.await {
             state.close_listeners(DrainTimes::from(Duration::ZERO));
@@ -237,6 +243,14 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         );
         applier.warn(&warnings);
         env.spawn(driver.run());
+        let exporter = Exporter {
+            client,
+            views: state.views.clone(),
+            reporter: reporter.clone(),
+            spans,
+            waiting,
+        };
+        env.spawn(exporter.run());
         env.spawn({
             let (state, reporter) = (state.clone(), reporter.clone());
             async move { opening::allow(&state.opening, &state.views, &reporter).await }

@@ -33,7 +33,7 @@ pub use self::log::{Level, SubjectForm};
 pub use self::rate::{RateRule, RateScope, RateSettings};
 pub use self::registry_location::RegistryLocation;
 pub use self::sources::{FetchSettings, RegistrySettings, Sources};
-pub use self::trace::TraceSettings;
+pub use self::trace::{OtlpSettings, TraceSettings};
 pub use self::traffic::{Priority, TotalTimeout, TrafficSettings};
 pub use self::upstream::{
     AnswerLimits, BreakerSettings, CellLimits, CellShares, CellTimeouts, KEEPALIVE_MIN,

@@ -27,19 +27,20 @@ async fn a_good_trace_passes_as_it_is_and_others_are_replaced() {
     let (good, bad) = (("traceparent", GOOD), ("traceparent", "00-alice-bob-01"));
     let start_all = Some(TraceSettings {
         start_one_in: Some(1),
+        otlp: None,
     });
     let start_none = Some(TraceSettings::default());
     for (trace, fields, starts) in [
-        (start_all, &[good, state][..], None),
-        (start_all, &[], Some(true)),
-        (start_all, &[bad, state], Some(true)),
-        (start_none, &[good, state], None),
-        (start_none, &[bad, state], Some(false)),
-        (None, &[bad, state], None),
+        (&start_all, &[good, state][..], None),
+        (&start_all, &[], Some(true)),
+        (&start_all, &[bad, state], Some(true)),
+        (&start_none, &[good, state], None),
+        (&start_none, &[bad, state], Some(false)),
+        (&None, &[bad, state], None),
     ] {
         let (_cell, port) = cell("a", ServerTls::plain()).await;
         let mut settings = plain(registry(plain_endpoint("http", port)));
-        settings.trace = trace;
+        settings.trace = trace.clone();
         settings.access_log = AccessLog::Full;
         let world = start(settings).await;
         let answer = world.client(Protocol::Http1).send(traced(fields)).await;

@@ -87,4 +87,8 @@ pub struct TraceTable {
     /// The router starts a sampled trace for one in this many of the requests that belong to none.
     /// Absent: it starts none.
     pub start_one_in: Option<u32>,
+    /// Where spans are sent: the URL of a collector, OTLP over HTTP. Absent: there are none.
+    pub otlp_url: Option<String>,
+    /// The name of the service that the spans belong to.
+    pub service: Option<String>,
 }

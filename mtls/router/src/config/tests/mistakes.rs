@@ -155,7 +155,14 @@ fn names_addresses_that_overlap_or_are_too_open() {
         ),
         (
             and("[admin]\nbind = \"0.0.0.0:9901\"\n"),
-            "admin.bind: is not a loopback address",
+            "admin.bind: is not a loopback address, and without [admin.tls]",
+        ),
+        (
+            and(
+                "[admin]\nbind = \"0.0.0.0:9901\"\ntls = { certificate = \"a\", key = \"b\", \
+                 bundle = \"c\", clients = [] }\n",
+            ),
+            "admin.tls.clients: is empty",
         ),
         (
             and("[health]\nbind = \"0.0.0.0:8080\"\n"),
@@ -168,6 +175,24 @@ fn names_addresses_that_overlap_or_are_too_open() {
         (
             and("[admin]\nbind = \"127.0.0.1:8080\"\n"),
             "admin.bind: 127.0.0.1:8080 overlaps the address of listener \"local\"",
+        ),
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_traces() {
+    each_is_named(&[
+        (
+            and("[trace]\notlp_url = \"http://collector.example:4318/v1/traces\"\n"),
+            "trace.otlp_url: ",
+        ),
+        (
+            and("[trace]\nservice = \"edge\"\n"),
+            "trace.service: requires trace.otlp_url",
+        ),
+        (
+            and("[trace]\notlp_url = \"https://collector.example/v1/traces\"\nservice = \"\"\n"),
+            "trace.service: has 0 bytes",
         ),
     ]);
 }

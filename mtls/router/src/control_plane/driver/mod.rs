@@ -95,6 +95,8 @@ pub(crate) struct Driving<E: Env, S> {
     pub(crate) views: Arc<ViewCell>,
     /// Sends commands to it.
     pub(crate) commands: mpsc::Sender<Command>,
+    /// Reaches sources as the configuration in force says.
+    pub(crate) client: Client<E>,
 }
 
 impl<E: Env, S: Sink> Driver<E, S> {
@@ -128,7 +130,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             env,
             clock: clock.clone(),
             sink: sink.clone(),
-            client,
+            client: client.clone(),
             registry: Arc::new(sources.registry.clone()),
             checked: Checked::default(),
             answer,
@@ -157,6 +159,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             driver,
             views,
             commands,
+            client,
         }
     }
 

@@ -9,6 +9,7 @@ mod early;
 mod forward;
 mod grpc;
 mod health_report;
+mod own_span;
 mod report;
 mod response_body;
 mod share;
@@ -165,7 +166,7 @@ fn prepare<E: Env, S: Sink>(
     }
     // Reserve room once for the forwarding fields, the stamps, an envelope and what HTTP needs.
     parts.headers.reserve(FIELDS_ADDED);
-    if let Some(settings) = config.settings.trace {
+    if let Some(settings) = &config.settings.trace {
         trace::set(report, settings, &mut parts.headers, spread);
     }
     // Set these before the stamps, because a stamp may have the name of a forwarding field.

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use super::cors::Grant;
+use super::own_span;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::body::Progress;
@@ -21,6 +22,7 @@ use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::data_plane::turns::Turns;
 use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Owner, Phase, Sink};
+use crate::observe::spans::Served;
 use crate::settings::AccessLog;
 use crate::view::View;
 
@@ -115,10 +117,15 @@ impl<E: Env, S: Sink> Report<E, S> {
         count: u64,
     ) {
         self.explains = config.listener(self.connection.listener).explain_headers;
-        let settings = config.settings.access_log;
+        let settings = &config.settings;
+        let access_log = settings.access_log;
         let handshake = || lock_uncontended(&self.connection.handshake).take();
-        if settings != AccessLog::Off {
-            self.record = Record::of(settings, request, body, (count, handshake()));
+        let env = &self.connection.worker.env;
+        let span = (settings.trace.as_ref())
+            .and_then(|trace| own_span::begins(env, trace, &request.headers, count));
+        if access_log != AccessLog::Off || span.is_some() {
+            let about = (access_log, span);
+            self.record = Record::of(about, request, body, (count, handshake()));
         }
     }
 
@@ -284,10 +291,23 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             self.reason.is_some() || !self.complete || status.is_none_or(|status| status >= 500);
         let cell = self.cell();
         let url = |at: usize| Some(cell?.endpoints.get(at)?.url.as_str());
-        let record = self
-            .record
-            .as_ref()
-            .filter(|record| record.is_logged(failed));
+        let record = self.record.as_ref();
+        if let Some((record, span)) = record.and_then(|record| Some((record, record.span()?))) {
+            let served = Served {
+                exchange: record.exchange(url),
+                listener: &self.connection.name,
+                request_id: self.request_id(),
+                began: self.began,
+                duration: now.mono.since(self.began.mono),
+                status,
+                owner,
+                reason: self.reason.map(|reason| reason.as_str()),
+                cell: cell.map(|cell| &cell.id),
+                complete: self.complete,
+            };
+            worker.spans.push(span, &served);
+        }
+        let record = record.filter(|record| record.is_logged(failed));
         let exchange = record.map(|record| record.exchange(url));
         let event = Event::Responded {
             listener: &self.connection.name,

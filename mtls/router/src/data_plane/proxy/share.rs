@@ -56,7 +56,9 @@ pub(super) async fn admit<E: Env, S: Sink>(
     let limits = &config.settings.upstream.limits;
     let stakes = stakes(&report.connection, allow, &limits.shares);
     let mut waited_us = 0;
-    let admitted = bulkhead.admit(limits, (&stakes, priority), total, &mut waited_us).await;
+    let admitted = bulkhead
+        .admit(limits, (&stakes, priority), total, &mut waited_us)
+        .await;
     if waited_us > 0 {
         let event = Event::Waited {
             request_id: report.request_id(),

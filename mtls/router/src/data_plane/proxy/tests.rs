@@ -10,5 +10,5 @@ fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
 #[test]
 fn the_future_of_a_request_stays_small() {
     let serve = size(serve::<TokioEnv, ()>);
-    assert!(serve <= 2528, "{serve} bytes");
+    assert!(serve <= 2600, "{serve} bytes");
 }

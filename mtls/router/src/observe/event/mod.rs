@@ -19,8 +19,8 @@ use cellway_env::fetch::FetchError;
 
 pub use self::exchange::{Exchange, Phase, Phases};
 pub use self::outcome::{
-    CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, TunnelEnd, TunnelProtocol, Unserved,
-    Wait,
+    CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, SpanOutcome, TunnelEnd,
+    TunnelProtocol, Unserved, Wait,
 };
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
@@ -378,6 +378,15 @@ pub enum Event<'a> {
         fallback: Option<&'a Text>,
         /// Why the assigned cell doesn't serve it.
         reason: Reason,
+    },
+    /// Spans were sent to the collector, or lost.
+    Spans {
+        /// How many.
+        count: u64,
+        /// What happened to them.
+        outcome: SpanOutcome,
+        /// What went wrong, if they could not be sent.
+        error: Option<&'a FetchError>,
     },
     /// A new snapshot is in force: all further decisions use it.
     Published {

@@ -298,3 +298,28 @@ impl Wait {
         }
     }
 }
+
+/// What happened to spans.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SpanOutcome {
+    /// The collector has taken them.
+    Sent,
+    /// They were lost, because too many waited to be sent.
+    QueueFull,
+    /// They were lost, because the collector did not take them.
+    NotSent,
+}
+
+impl SpanOutcome {
+    /// All values, in the order of their discriminants.
+    pub const ALL: &'static [Self] = &[Self::Sent, Self::QueueFull, Self::NotSent];
+
+    /// The name in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::QueueFull => "queue_full",
+            Self::NotSent => "not_sent",
+        }
+    }
+}

@@ -7,7 +7,7 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 
 use super::Level;
-use crate::observe::event::{CircuitChange, Event, ExplainAnswer, SealOutcome};
+use crate::observe::event::{CircuitChange, Event, ExplainAnswer, SealOutcome, SpanOutcome};
 
 /// The level and the name of an event.
 pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
@@ -70,6 +70,10 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),
         Event::CellRetry { granted: false, .. } => (Warn, "cell_retry_refused"),
         Event::FailedOver { .. } => (Warn, "failed_over"),
+        Event::Spans { outcome, .. } => match outcome {
+            SpanOutcome::Sent => (Debug, "spans_sent"),
+            SpanOutcome::QueueFull | SpanOutcome::NotSent => (Warn, "spans_lost"),
+        },
         Event::Published { .. } => (Debug, "published"),
         Event::Notice { notice, .. } => match notice {
             Notice::Keys { notice, .. } => keys_heading(notice),

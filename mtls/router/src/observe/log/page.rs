@@ -28,7 +28,7 @@ use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
     Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome,
-    Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
+    SpanOutcome, Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
 };
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
@@ -274,6 +274,14 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
         endpoint,
         took,
     });
+    let failed = FetchError::Tls("no".to_owned());
+    for outcome in SpanOutcome::ALL {
+        tell(&Event::Spans {
+            count: 3,
+            outcome: *outcome,
+            error: (*outcome == SpanOutcome::NotSent).then_some(&failed),
+        });
+    }
     for (what, cell) in [(Wait::Keys, None), (Wait::Place, Some(cell))] {
         tell(&Event::Waited {
             request_id: "01",

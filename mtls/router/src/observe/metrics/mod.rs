@@ -179,6 +179,7 @@ impl Sink for Counting {
             } => shard.cells.of(cell).retried(*why, *granted),
             Event::FailedOver { reason, .. } => shard.failovers.add(*reason as usize),
             Event::Notice { notice, policy } => shard.notice(notice, policy),
+            Event::Spans { count, outcome, .. } => shard.spans.add_n(*outcome as usize, *count),
             Event::Published { snapshot } => self.all.forget_cells(snapshot),
             Event::KeptRefused { .. } => shard.kept_refused.add(1),
             Event::KeepFailed { .. } => shard.keep_failed.add(1),

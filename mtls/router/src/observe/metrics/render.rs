@@ -14,7 +14,7 @@ use super::load::CellLoad;
 use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
 use crate::observe::event::{
-    Closed, ExplainAnswer, HandshakeError, SealOutcome, TunnelEnd, TunnelProtocol,
+    Closed, ExplainAnswer, HandshakeError, SealOutcome, SpanOutcome, TunnelEnd, TunnelProtocol,
 };
 use crate::settings::RateScope;
 use crate::shares::{Resource, Share};
@@ -385,6 +385,13 @@ impl Page {
             for (result, total) in KEY_RESULTS.iter().zip(totals) {
                 self.sample(name, &[("issuer", issuer), ("result", result)], total);
             }
+        }
+        let name = "spans_total";
+        let help = "Spans of sampled requests, by whether the collector has taken them.";
+        self.head(name, "counter", help);
+        for (at, outcome) in SpanOutcome::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.spans.get(at));
+            self.sample(name, &[("result", outcome.as_str())], count);
         }
         let help = "Last-known-good files that were rejected.";
         self.total("kept_refused_total", help, shards, |s| &s.kept_refused);

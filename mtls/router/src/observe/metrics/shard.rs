@@ -15,7 +15,8 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 use super::cells::{Cells, Histogram, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
 use crate::observe::event::{
-    Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome, TunnelEnd, TunnelProtocol,
+    Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome, SpanOutcome, TunnelEnd,
+    TunnelProtocol,
 };
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
@@ -77,6 +78,7 @@ pub(super) struct Shard {
     pub(super) cells: Cells,
     /// By issuer. Issuers come from the configuration, so there are few.
     pub(super) keys: ArcSwap<Vec<(Text, Arc<Counters<{ KEY_RESULTS.len() }>>)>>,
+    pub(super) spans: Counters<{ SpanOutcome::ALL.len() }>,
     pub(super) registry_applied: Counter,
     pub(super) registry_rejected: Counters<{ RegistryErrorReason::ALL.len() }>,
     pub(super) registry_failed: Counter,

@@ -190,7 +190,9 @@ impl Bulkhead {
         let until = total.map_or(until, |total| until.min(total));
         // Boxed, because few requests wait, and otherwise every request's future would be larger.
         let (permit, us) = Box::pin(async move {
-            let permit = self.wait((limits.queue_max, most), stakes, priority, until).await;
+            let permit = self
+                .wait((limits.queue_max, most), stakes, priority, until)
+                .await;
             (permit, began.elapsed().as_micros())
         })
         .await;

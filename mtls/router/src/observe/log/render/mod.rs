@@ -62,6 +62,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::SourceFailed { .. }
         | Event::KeptRefused { .. }
         | Event::KeepFailed { .. }
+        | Event::Spans { .. }
         | Event::Published { .. }
         | Event::Notice { .. } => sources::body(line, event),
         Event::Insecure { .. }

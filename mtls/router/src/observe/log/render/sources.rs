@@ -8,7 +8,7 @@ use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
 
 use super::{Line, micros, millis};
-use crate::observe::event::Event;
+use crate::observe::event::{Event, SpanOutcome};
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -24,6 +24,19 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .show("cell", cell)
             .str("endpoint", endpoint)
             .num("us", micros(*took)),
+        Event::Spans {
+            count,
+            outcome,
+            error,
+        } => {
+            let why = (*outcome != SpanOutcome::Sent).then(|| outcome.as_str());
+            let error = error.map(ToString::to_string);
+            line.num("count", *count).opt("why", why, Line::str).opt(
+                "error",
+                error.as_deref(),
+                Line::str,
+            )
+        }
         Event::CellFailed {
             cell,
             endpoint,

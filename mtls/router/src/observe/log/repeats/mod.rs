@@ -16,7 +16,7 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Class, Mono};
 
-use crate::observe::event::{Event, ExplainAnswer, SealOutcome};
+use crate::observe::event::{Event, ExplainAnswer, SealOutcome, SpanOutcome};
 
 /// The shortest time between similar lines that requests or connections cause.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(10);
@@ -166,6 +166,9 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
         Event::TlsRefused {
             listener, reason, ..
         } => (Kind::Tls, hash((listener, *reason as usize))),
+        Event::Spans { outcome, .. } if *outcome != SpanOutcome::Sent => {
+            (Kind::Source, hash(("spans", outcome)))
+        }
         Event::SourceFailed { error, .. } => (Kind::Source, hash(error.to_string())),
         Event::Notice { notice, .. } => (Kind::Source, of_notice(notice)?),
         _ => return None,
