@@ -14,6 +14,7 @@ const CONTINUATION: u8 = 9;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
@@ -122,6 +123,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             }
         }
         Told::Closed
+    }
+
+    /// Takes no bytes of bodies until [`takes`](Self::takes).
+    pub(crate) async fn takes_nothing(&mut self) {
+        const INITIAL_WINDOW_SIZE: u8 = 4;
+        self.send(SETTINGS, 0, 0, &[0, INITIAL_WINDOW_SIZE, 0, 0, 0, 0])
+            .await;
+    }
+
+    /// Takes this many bytes more of the body on this stream.
+    pub(crate) async fn takes(&mut self, id: u32, bytes: u32) {
+        for id in [0, id] {
+            self.send(WINDOW_UPDATE, 0, id, &bytes.to_be_bytes()).await;
+        }
     }
 
     pub(crate) async fn ping(&mut self) {

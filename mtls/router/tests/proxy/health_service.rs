@@ -21,7 +21,9 @@ use cellway_testbed::{Answer, Client, ControlPlane, Protocol, Request, ServerTls
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
+use tokio::net::TcpStream;
 
+use crate::frames::{Frames, Told, trailers_of as block_of};
 use crate::suspension::soon;
 use crate::world::{
     EventLog, PATIENCE, World, body, cell, listen, plain, plain_endpoint, provider, registry, start,
@@ -42,10 +44,13 @@ fn asked(mut settings: RouterSettings) -> RouterSettings {
 
 /// The address of a health listener for this router.
 async fn health(handle: &Handle<TokioEnv, EventLog>) -> SocketAddr {
+    pages(handle, Audience::Everybody).await
+}
+
+/// The address of a listener for this router's pages.
+async fn pages(handle: &Handle<TokioEnv, EventLog>, audience: Audience) -> SocketAddr {
     let any = "127.0.0.1:0".parse().unwrap();
-    let admin = Admin::bind(TokioEnv::new(), any, Audience::Everybody)
-        .await
-        .unwrap();
+    let admin = Admin::bind(TokioEnv::new(), any, audience).await.unwrap();
     let (address, handle) = (admin.address(), handle.clone());
     TokioEnv::new().spawn(async move { match admin.serve(handle, Metrics::new()).await {} });
     address
@@ -141,6 +146,44 @@ async fn the_health_listener_answers_its_pages_over_both_versions() {
     };
     let answer = client(at, Protocol::Http2).send(long).await.unwrap();
     assert_eq!(said(&answer), (vec![], "8".to_owned()));
+}
+
+fn asks(path: &str, authority: &str) -> Vec<u8> {
+    block_of(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", authority),
+        (":path", path),
+    ])
+}
+
+/// Catches: a client that makes the router keep many pages, because it reads none of them.
+#[tokio::test]
+async fn a_client_that_reads_nothing_gets_one_page_at_a_time() {
+    let (_world, [_, at]) = world().await;
+    let mut frames = Frames::connect(TcpStream::connect(at).await.unwrap()).await;
+    frames.takes_nothing().await;
+    for id in [1, 3, 5] {
+        frames.fields(id, &asks("/metrics", "a"), true).await;
+    }
+    let call = block_of(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", "/grpc.health.v1.Health/List"),
+        ("content-type", "application/grpc"),
+    ]);
+    frames.fields(7, &call, true).await;
+    assert_eq!(soon(frames.told()).await, Told::Answered(1));
+    assert_eq!(soon(frames.told()).await, Told::Answered(7));
+    // The router has handed the whole page to HTTP/2 then, but most of it is still there.
+    frames.takes(1, 1).await;
+    frames.fields(9, &call, true).await;
+    assert_eq!(soon(frames.told()).await, Told::Answered(9));
+    for (read, next) in [(1, 3), (3, 5)] {
+        frames.takes(read, 1 << 20).await;
+        assert_eq!(soon(frames.told()).await, Told::Answered(next));
+    }
 }
 
 /// Catches: a watch that isn't told, and one that holds the drain up until its deadline.

@@ -5,8 +5,9 @@
 //! envelopes. Without `[admin.tls]` it binds loopback only, because it authenticates nobody. With it,
 //! only operators with a certificate get a page. The health listener serves only `/healthz`,
 //! `/readyz` and `/metrics`, and binds any address, because a kubelet and a Prometheus connect from
-//! other addresses. Both have few connections and short timeouts, so that no client can use up the
-//! router's memory and no few addresses can take all connections ([`shares`](crate::shares)).
+//! other addresses. Both have few connections, one page at a time on each, and short timeouts, so that
+//! no client can use up the router's memory and no few addresses can take all connections
+//! ([`shares`](crate::shares)).
 
 mod query;
 mod serving;
@@ -27,7 +28,6 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -251,7 +251,7 @@ impl Drop for Place {
 }
 
 impl<R: Overview> Pages<R> {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
         let sees_everything = self.audience.sees_everything();
         if sees_everything && envelope::is_asked(request.uri()) {
             let Page {
@@ -261,7 +261,7 @@ impl<R: Overview> Pages<R> {
             } = self
                 .router
                 .envelope_keys(request.method(), request.headers());
-            let mut page = Response::new(Full::new(body));
+            let mut page = Response::new(body);
             (*page.status_mut(), *page.headers_mut()) = (status, headers);
             return page;
         }
@@ -294,7 +294,7 @@ impl<R: Overview> Pages<R> {
         }
     }
 
-    fn snapshot(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+    fn snapshot(&self, query: Option<&str>) -> Response<Bytes> {
         match Query::read(query, &["tenant"]) {
             Ok(Query { value, .. }) => {
                 json(StatusCode::OK, &self.router.snapshot(value.as_deref()))
@@ -303,7 +303,7 @@ impl<R: Overview> Pages<R> {
         }
     }
 
-    async fn status(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+    async fn status(&self, query: Option<&str>) -> Response<Bytes> {
         let asked = match asked_cells(query) {
             Ok(asked) => asked,
             Err(problem) => return bad_request(&problem),
@@ -327,7 +327,7 @@ impl<R: Overview> Pages<R> {
         page
     }
 
-    async fn endpoints(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+    async fn endpoints(&self, query: Option<&str>) -> Response<Bytes> {
         let asked = match asked_cells(query) {
             Ok(asked) => asked,
             Err(problem) => return bad_request(&problem),
@@ -342,7 +342,7 @@ impl<R: Overview> Pages<R> {
         }
     }
 
-    fn readyz(&self) -> Response<Full<Bytes>> {
+    fn readyz(&self) -> Response<Bytes> {
         let status = self.router.status();
         let code = match status.is_ready() {
             true => StatusCode::OK,
@@ -366,12 +366,12 @@ fn asked_cells(query: Option<&str>) -> Result<AskedCells, String> {
     })
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
     let json = serde_json::to_string(value).unwrap_or_default();
     page(status, "application/json", json + "\n")
 }
 
-fn bad_request(problem: &str) -> Response<Full<Bytes>> {
+fn bad_request(problem: &str) -> Response<Bytes> {
     page(StatusCode::BAD_REQUEST, TEXT, format!("{problem}\n"))
 }
 
@@ -380,8 +380,8 @@ const NOT_AN_OPERATOR: &str =
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut page = Response::new(Full::new(Bytes::from(text)));
+fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Bytes> {
+    let mut page = Response::new(Bytes::from(text));
     *page.status_mut() = status;
     let headers = page.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -17,6 +17,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::{
@@ -82,9 +83,11 @@ async fn connection<E: Env, S, R: Overview>(
     let http2 = ahead.starts_with(PREFACE_LINE);
     let (reader, writer) = tokio::io::split(stream);
     let io = tokio::io::join(Cursor::new(ahead).chain(reader), writer);
+    // A client that asks for many pages and reads none must not make the router keep them all.
+    let turn = Arc::new(Semaphore::new(1));
     let service = service_fn(move |request| {
-        let pages = Arc::clone(&pages);
-        async move { Ok::<_, Infallible>(pages.respond(request, is_allowed).await) }
+        let (pages, turn) = (Arc::clone(&pages), Arc::clone(&turn));
+        async move { Ok::<_, Infallible>(pages.respond(request, is_allowed, turn).await) }
     });
     if http2 {
         let connection = http2::Builder::new(Spawner(env))
@@ -125,18 +128,45 @@ async fn read_ahead(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> 
     Ok(ahead.freeze())
 }
 
+/// A page's text, with its turn on its connection. Whoever sends the text may keep it longer than the
+/// body it came in: HTTP/2 does so while the client's window is too small for all of it.
+struct Held {
+    text: Bytes,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// The text. The turn is over when its last byte is sent or dropped.
+    fn bytes(text: Bytes, turn: Option<OwnedSemaphorePermit>) -> Bytes {
+        Bytes::from_owner(Self { text, _turn: turn })
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 impl<R: Overview> Pages<R> {
-    async fn respond(&self, request: Request<Incoming>, is_allowed: bool) -> Answer {
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        is_allowed: bool,
+        turn: Arc<Semaphore>,
+    ) -> Answer {
         if !is_allowed {
             let refused = page(StatusCode::FORBIDDEN, TEXT, NOT_AN_OPERATOR.into());
-            return refused.map(Either::Left);
+            return refused.map(|text| Either::Left(Full::new(text)));
         }
         let (head, body) = request.into_parts();
         match Call::of(&head) {
             Some(call) => self.health(call, body).await.map(Either::Right),
             None => {
+                let turn = turn.acquire_owned().await.ok();
                 let request = Request::from_parts(head, body);
-                self.answer(&request).await.map(Either::Left)
+                let page = self.answer(&request).await;
+                page.map(|text| Either::Left(Full::new(Held::bytes(text, turn))))
             }
         }
     }
