@@ -23,7 +23,8 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::frames::{Frames, Told, trailers_of as block_of};
+use crate::frames::{Frames, Outcome, Told, trailers_of as block_of};
+use crate::malformed::exchange;
 use crate::suspension::soon;
 use crate::world::{
     EventLog, PATIENCE, World, body, cell, listen, plain, plain_endpoint, provider, registry, start,
@@ -183,6 +184,38 @@ async fn a_client_that_reads_nothing_gets_one_page_at_a_time() {
     for (read, next) in [(1, 3), (3, 5)] {
         frames.takes(read, 1 << 20).await;
         assert_eq!(soon(frames.told()).await, Told::Answered(next));
+    }
+}
+
+/// Catches: a web page that reads the loopback listener through a name of its own.
+#[tokio::test]
+async fn loopback_pages_are_only_for_who_asks_this_machine() {
+    let (world, [_, health]) = world().await;
+    let admin = pages(&world.handle, Audience::Machine).await;
+    let ask = async |at: SocketAddr, host: &str| {
+        let said = exchange(at.port(), &format!("GET /readyz HTTP/1.1\r\n{host}\r\n")).await;
+        said[9..12].to_owned()
+    };
+    for (host, status) in [
+        ("host: localhost\r\n", "200"),
+        ("host: LOCALHOST:9901\r\n", "200"),
+        ("host: 127.1.2.3:9901\r\n", "200"),
+        ("host: [::1]:9901\r\n", "200"),
+        ("", "200"),
+        ("host: rebound.example\r\n", "421"),
+        ("host: rebound.example:9901\r\n", "421"),
+        ("host: localhost.rebound.example\r\n", "421"),
+        ("host: 127.0.0.1.rebound.example\r\n", "421"),
+        ("host: 192.0.2.1:9901\r\n", "421"),
+        ("host: localhost\r\nhost: rebound.example\r\n", "421"),
+    ] {
+        assert_eq!(ask(admin, host).await, status, "{host:?}");
+        assert_eq!(ask(health, host).await, "200", "{host:?}");
+    }
+    for (authority, outcome) in [("127.0.0.1:1", 200), ("rebound.example", 0)] {
+        let mut frames = Frames::connect(TcpStream::connect(admin).await.unwrap()).await;
+        frames.fields(1, &asks("/readyz", authority), true).await;
+        assert_eq!(soon(frames.outcome(1)).await, Outcome::Status(outcome));
     }
 }
 

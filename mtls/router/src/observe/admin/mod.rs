@@ -9,6 +9,7 @@
 //! no client can use up the router's memory and no few addresses can take all connections
 //! ([`shares`](crate::shares)).
 
+mod local;
 mod query;
 mod serving;
 mod status;
@@ -33,6 +34,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use self::local::is_for_this_machine;
 use self::query::Query;
 use crate::envelope::{self, Page};
 use crate::error::BindError;
@@ -252,6 +254,9 @@ impl Drop for Place {
 
 impl<R: Overview> Pages<R> {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
+        if self.audience == Audience::Machine && !is_for_this_machine(request) {
+            return page(StatusCode::MISDIRECTED_REQUEST, TEXT, OTHER_HOST.into());
+        }
         let sees_everything = self.audience.sees_everything();
         if sees_everything && envelope::is_asked(request.uri()) {
             let Page {
@@ -377,6 +382,8 @@ fn bad_request(problem: &str) -> Response<Bytes> {
 
 const NOT_AN_OPERATOR: &str =
     "your client certificate has none of the names in admin.tls.clients\n";
+const OTHER_HOST: &str =
+    "without [admin.tls] ask for localhost or a loopback address, not for another host\n";
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
