@@ -22,7 +22,13 @@ impl<T> Chunks<T> {
     pub(super) fn push(&mut self, item: T) {
         match self.0.last_mut() {
             Some(last) if last.len() < CHUNK_LEN => last.push(item),
-            _ => self.0.push(vec![item]),
+            // Only the first is usually not filled.
+            full => {
+                let room = full.map_or(1, |_| CHUNK_LEN);
+                let mut next = Vec::with_capacity(room);
+                next.push(item);
+                self.0.push(next);
+            }
         }
     }
 

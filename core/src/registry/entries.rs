@@ -91,14 +91,49 @@ pub(super) struct RawTenants<'a> {
     skipped: Vec<usize>,
 }
 
-/// One tenant that is listed.
+/// One tenant that is listed. Flat, so that it takes 12 bytes: with [`IdAt`] inside it would be 16, and
+/// there may be a million.
 pub(super) struct RawItem {
-    id: IdAt,
+    /// See [`IdAt::at`].
+    id_at: u32,
     /// A symbol of [`RawTenants::targets`].
     pub(super) target: u32,
     /// A symbol of [`RawTenants::terms`] plus one, or 0 for none.
     pub(super) terms: u16,
-    suspended: bool,
+    /// See [`IdAt::len_less_one`].
+    id_len_less_one: u8,
+    /// Whether the id is one of those with escapes, and whether the tenant is suspended.
+    flags: u8,
+}
+
+const _: () = assert!(size_of::<RawItem>() == 12, "it has no padding");
+
+impl RawItem {
+    const ID_IS_OTHER: u8 = 1;
+    const SUSPENDED: u8 = 2;
+
+    fn new(id: IdAt, target: u32, terms: u16, suspended: bool) -> Self {
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        Self {
+            id_at: id.at,
+            target,
+            terms,
+            id_len_less_one: id.len_less_one,
+            flags: flag(id.is_other, Self::ID_IS_OTHER) | flag(suspended, Self::SUSPENDED),
+        }
+    }
+
+    fn id(&self) -> IdAt {
+        IdAt {
+            at: self.id_at,
+            len_less_one: self.id_len_less_one,
+            is_other: self.flags & Self::ID_IS_OTHER != 0,
+        }
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.flags & Self::SUSPENDED != 0
+    }
 }
 
 #[derive(Deserialize)]
@@ -147,7 +182,7 @@ impl Items for RawTenants<'_> {
     }
 
     fn id(&self, at: usize) -> &str {
-        self.ids.get(self.items[at].id)
+        self.ids.get(self.items[at].id())
     }
 
     fn assignment(&self, at: usize) -> Assignment {
@@ -155,7 +190,7 @@ impl Items for RawTenants<'_> {
         Assignment {
             target: item.target,
             terms: item.terms,
-            suspended: item.suspended,
+            suspended: item.is_suspended(),
         }
     }
 }
@@ -183,18 +218,15 @@ impl<'a> RawTenants<'a> {
         let id = self
             .items
             .get(item)
-            .map_or("", |item| self.ids.get(item.id));
+            .map_or("", |item| self.ids.get(item.id()));
         format!("tenants[{place}] {id:?}")
     }
 
     /// Adds a tenant that a cell of the older form lists.
     pub(super) fn pin(&mut self, id: String, cell: String) {
-        self.items.push(RawItem {
-            id: self.ids.add(id.into()),
-            target: self.targets.number((TargetKind::Cell, cell.into())),
-            terms: 0,
-            suspended: false,
-        });
+        let id = self.ids.add(id.into());
+        let target = self.targets.number((TargetKind::Cell, cell.into()));
+        self.items.push(RawItem::new(id, target, 0, false));
     }
 
     fn push(&mut self, tenant: RawTenant<'a>) -> Result<(), String> {
@@ -229,12 +261,10 @@ impl<'a> RawTenants<'a> {
                 format!(" {id:?} needs a new combination of issuer, roles and limits; a registry may have {most}")
             })?,
         };
-        self.items.push(RawItem {
-            id: self.ids.add(tenant.id.0),
-            target: self.targets.number((kind, name.0)),
-            terms,
-            suspended: tenant.status == RawStatus::Suspended,
-        });
+        let id = self.ids.add(tenant.id.0);
+        let target = self.targets.number((kind, name.0));
+        let suspended = tenant.status == RawStatus::Suspended;
+        self.items.push(RawItem::new(id, target, terms, suspended));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub struct Memory(Arc<Mutex<Disk>>);
 struct Disk {
     files: BTreeMap<String, (u64, Bytes)>,
     writes: u64,
+    reads: BTreeMap<String, usize>,
     full: bool,
 }
 
@@ -38,6 +40,12 @@ impl Memory {
         disk.files.get(path).map(|(_, content)| content.clone())
     }
 
+    /// How often the host has read a file.
+    pub fn reads(&self, path: &str) -> usize {
+        let disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.reads.get(path).copied().unwrap_or_default()
+    }
+
     /// From now on every write of the host fails because the disk is full.
     pub fn fill_up(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).full = true;
@@ -46,6 +54,9 @@ impl Memory {
 
 impl Store for Memory {
     async fn read(&self, path: &str, limit: usize, _: Privacy) -> io::Result<Bytes> {
+        let mut disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *disk.reads.entry(path.to_owned()).or_default() += 1;
+        drop(disk);
         match self.get(path) {
             None => Err(io::ErrorKind::NotFound.into()),
             Some(content) if content.len() > limit => Err(io::ErrorKind::FileTooLarge.into()),
@@ -79,6 +90,7 @@ pub struct Host {
     /// Its files.
     pub disk: Memory,
     machine: TokioEnv,
+    heavy: Arc<AtomicUsize>,
 }
 
 impl Host {
@@ -87,7 +99,13 @@ impl Host {
         Self {
             disk: Memory::default(),
             machine: TokioEnv::new(),
+            heavy: Arc::default(),
         }
+    }
+
+    /// How many pieces of heavy work it has been given.
+    pub fn heavy_works(&self) -> usize {
+        self.heavy.load(Relaxed)
     }
 }
 
@@ -119,6 +137,7 @@ impl Env for Host {
     }
 
     async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.heavy.fetch_add(1, Relaxed);
         work()
     }
 

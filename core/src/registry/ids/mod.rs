@@ -19,10 +19,10 @@ pub(super) struct Ids<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct IdAt {
     /// The position in `others`, or the distance from the first id in the text.
-    at: u32,
+    pub(super) at: u32,
     /// An id has 1 to 256 bytes.
-    len_less_one: u8,
-    is_other: bool,
+    pub(super) len_less_one: u8,
+    pub(super) is_other: bool,
 }
 
 impl<'a> Ids<'a> {

@@ -11,13 +11,13 @@ use cellway_core::health::{Probe, ProbeFailure, ProbeId};
 use cellway_core::keys::JwksFetchError;
 use cellway_core::policy::{Issuer, Policy};
 use cellway_core::registry::{
-    Parsed, Registry, RegistryError, RegistryFetchError, RegistryFetched,
+    Candidate, Parsed, Registry, RegistryError, RegistryFetchError, RegistryFetched,
 };
 use cellway_core::{Now, Snapshot, Unix};
 use cellway_env::Env;
 use cellway_env::fetch::{Client, FetchError};
 
-use crate::control_plane::checked::Checked;
+use crate::control_plane::checked::Fetched;
 use crate::control_plane::sources::{RegistryAnswer, fetch_registry_document};
 use crate::settings::RegistrySettings;
 
@@ -118,7 +118,7 @@ impl Answer {
 pub(crate) async fn fetch_registry<E: Env>(
     env: &E,
     client: &Client<E>,
-    (settings, checked): (&Arc<RegistrySettings>, &Checked),
+    settings: &Arc<RegistrySettings>,
     validator: Option<&str>,
     current: Option<Arc<Registry>>,
 ) -> Result<RegistryFetched, FetchError> {
@@ -127,7 +127,30 @@ pub(crate) async fn fetch_registry<E: Env>(
     Ok(match fetched.await? {
         RegistryAnswer::NotModified => RegistryFetched::NotModified,
         RegistryAnswer::Document { body, validator } => {
-            validated(env, (settings, checked), body, validator, current).await
+            validated(env, settings, body, validator, current).await
+        }
+    })
+}
+
+/// The registry that was read before the start, unless its source has another document meanwhile. Then
+/// it fetches and validates that one.
+///
+/// # Errors
+/// [`FetchError`].
+pub(crate) async fn fetch_checked<E: Env>(
+    env: &E,
+    client: &Client<E>,
+    settings: &Arc<RegistrySettings>,
+    checked: Fetched,
+) -> Result<RegistryFetched, FetchError> {
+    let (limit, asked) = (settings.limits.document_bytes_max, &*checked.validator);
+    let fetched = fetch_registry_document(&settings.location, env, client, Some(asked), limit);
+    Ok(match fetched.await? {
+        RegistryAnswer::NotModified => checked.confirmed(),
+        RegistryAnswer::Document { body, validator } => {
+            // Its memory is needed for the other.
+            drop(checked);
+            validated(env, settings, body, validator, None).await
         }
     })
 }
@@ -135,13 +158,13 @@ pub(crate) async fn fetch_registry<E: Env>(
 /// A document, validated against the current registry.
 pub(crate) async fn validated<E: Env>(
     env: &E,
-    with: (&Arc<RegistrySettings>, &Checked),
+    settings: &Arc<RegistrySettings>,
     body: Bytes,
     validator: Option<Arc<str>>,
     current: Option<Arc<Registry>>,
 ) -> RegistryFetched {
     RegistryFetched::Document {
-        parsed: parse_registry(env, with, body.clone(), current).await,
+        parsed: parse_registry(env, settings, body.clone(), current).await,
         body,
         validator,
     }
@@ -153,15 +176,36 @@ pub(crate) async fn validated<E: Env>(
 /// [`RegistryError`].
 pub(crate) async fn parse_registry<E: Env>(
     env: &E,
-    (settings, checked): (&Arc<RegistrySettings>, &Checked),
+    settings: &Arc<RegistrySettings>,
     body: Bytes,
     current: Option<Arc<Registry>>,
 ) -> Result<Parsed, RegistryError> {
-    let (settings, checked) = (Arc::clone(settings), checked.clone());
+    let settings = Arc::clone(settings);
     let format = settings.location.format();
-    env.heavy(move || match checked.candidate(&body, current.as_deref()) {
-        Some(candidate) => Ok(Parsed::Changed(Box::new(candidate))),
-        None => Registry::parse(&body, format, current.as_deref(), &settings.limits),
-    })
-    .await
+    env.heavy(move || Registry::parse(&body, format, current.as_deref(), &settings.limits))
+        .await
+}
+
+/// As [`parse_registry`], for the last-known-good copy. `checked` is the registry that was read from it
+/// before the start, if there was one.
+///
+/// # Errors
+/// [`RegistryError`].
+pub(crate) async fn parse_kept<E: Env>(
+    env: &E,
+    settings: &Arc<RegistrySettings>,
+    body: Bytes,
+    checked: Option<Registry>,
+) -> Result<Parsed, RegistryError> {
+    let Some(checked) = checked else {
+        return parse_registry(env, settings, body, None).await;
+    };
+    let document = body.clone();
+    let same = env
+        .heavy(move || checked.is_of(&document).then_some(checked))
+        .await;
+    match same {
+        Some(same) => Ok(Parsed::Changed(Box::new(Candidate::first(same)))),
+        None => parse_registry(env, settings, body, None).await,
+    }
 }

@@ -13,7 +13,6 @@ use cellway_core::{Snapshot, Unix};
 use cellway_env::fetch::{Client, KEYS_BYTES_MAX};
 use cellway_env::{Clock, Env};
 
-use crate::control_plane::checked::Checked;
 use crate::control_plane::last_known_good::{Document, LastKnownGood, Slot};
 use crate::control_plane::outputs::{
     Answer, Perform, drain, fetch_registry, parse_registry, validated,
@@ -178,8 +177,7 @@ impl<E: Env> Gather<'_, E> {
             Job::FetchKeys(source, issuer) => self.keys(source, &issuer).await,
             Job::FetchRegistry(current) => self.registry(current).await,
             Job::ParseRegistry(body, validator, current) => {
-                let with = (&self.registry, &Checked::default());
-                let document = validated(self.env, with, body, validator, current);
+                let document = validated(self.env, &self.registry, body, validator, current);
                 Some(Answer::Registry(Ok(document.await)))
             }
         }
@@ -221,8 +219,7 @@ impl<E: Env> Gather<'_, E> {
             self.asked.note(&name, Some(&NOT_ASKED));
             return None;
         };
-        let with = (&self.registry, &Checked::default());
-        let answer = fetch_registry(self.env, &client, with, None, current).await;
+        let answer = fetch_registry(self.env, &client, &self.registry, None, current).await;
         let problem = match &answer {
             Ok(RegistryFetched::Document { parsed, .. }) => {
                 parsed.as_ref().err().map(ToString::to_string)
@@ -268,8 +265,7 @@ impl<E: Env> Gather<'_, E> {
             .load(&last_known_good, &Slot::Registry, &source, limit)
             .await
         {
-            let with = (&settings, &Checked::default());
-            let parsed = parse_registry(self.env, with, document.body, None).await;
+            let parsed = parse_registry(self.env, &settings, document.body, None).await;
             self.asked.note(
                 &last_known_good.path(&Slot::Registry),
                 parsed.as_ref().err(),

@@ -17,7 +17,6 @@ use crate::aging;
 use crate::config::{Config, ConfigErrors};
 use crate::control_plane::apply::{Applier, FILE};
 use crate::control_plane::check::{self, Occasion, Usable, examine};
-use crate::control_plane::checked::Checked;
 use crate::control_plane::driver::{Driver, Driving};
 use crate::control_plane::exporter::Exporter;
 use crate::data_plane::opening::{self, Opening, Opens};
@@ -220,7 +219,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             Arc::new(config),
             fetch,
         );
-        driver.begin_with(keys, Checked::new(found.into_first()));
+        driver.begin_with(keys, found.into_checked());
         let opening = Opening::new(self.workers, self.share_addresses, self.opens);
         let sockets = Sockets::new(self.sockets);
         let (spans, waiting) = Spans::new();
@@ -286,3 +285,6 @@ async fn place_workers<E: Env, S: Sink>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

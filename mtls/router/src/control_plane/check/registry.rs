@@ -1,13 +1,15 @@
 //! Finds the registry that a router would start with.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cellway_core::registry::{Candidate, Parsed, Registry, RegistryError, RegistryErrorReason};
 use cellway_env::{Env, Privacy, Store};
 
+use crate::control_plane::checked::{Checked, Fetched};
 use crate::control_plane::last_known_good::{LastKnownGood, LoadError, Slot};
+use crate::control_plane::sources::{INLINE, file_validator};
 use crate::finding::{Findings, Severity};
 use crate::settings::RegistryLocation;
 use crate::settings::{RegistrySettings, RouterSettings};
@@ -26,16 +28,69 @@ pub(crate) enum Occasion {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) registry: Option<Arc<Registry>>,
-    /// Whether it was validated against no other.
-    is_first: bool,
+    origin: Origin,
+}
+
+/// Where a registry comes from.
+#[derive(Debug)]
+enum Origin {
+    /// It is the last-known-good copy.
+    Kept,
+    /// Its source, and there was no last-known-good copy to compare it with. With the document and
+    /// its validator, if there is one.
+    Source(Bytes, Option<Arc<str>>),
+    /// Its source, and it was validated against the last-known-good copy.
+    Compared,
 }
 
 impl Found {
-    /// The registry, if it was validated against no other.
-    pub(crate) fn into_first(self) -> Option<Registry> {
-        self.registry
-            .filter(|_| self.is_first)
-            .and_then(Arc::into_inner)
+    /// The registry for the driver, which puts it in force if it was validated against no other.
+    pub(crate) fn into_checked(self) -> Checked {
+        let Some(registry) = self.registry.and_then(Arc::into_inner) else {
+            return Checked::Nothing;
+        };
+        match self.origin {
+            Origin::Kept => Checked::Kept(Box::new(registry)),
+            Origin::Source(body, Some(validator)) => Checked::Fetched(Box::new(Fetched {
+                registry,
+                body,
+                validator,
+            })),
+            Origin::Source(_, None) | Origin::Compared => Checked::Nothing,
+        }
+    }
+}
+
+/// A document, and what it is called in messages.
+struct Source<'a> {
+    setting: &'static str,
+    name: &'a str,
+    validator: Option<Arc<str>>,
+    body: io::Result<Bytes>,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the document. `None` if only a control plane has it.
+    async fn read<E: Env>(env: &E, registry: &'a RegistrySettings) -> Option<Self> {
+        Some(match &registry.location {
+            RegistryLocation::Http { .. } => return None,
+            RegistryLocation::Text(text) => Self {
+                setting: "registry",
+                name: "the given text",
+                validator: Some(INLINE.into()),
+                body: Ok(text.clone()),
+            },
+            RegistryLocation::File(path) => {
+                let limit = registry.limits.document_bytes_max;
+                Self {
+                    setting: "registry.file",
+                    name: path,
+                    // Before the content, so that the first fetch sees a write in between.
+                    validator: file_validator(env, path).await.ok(),
+                    body: env.store().read(path, limit, Privacy::Any).await,
+                }
+            }
+        })
     }
 }
 
@@ -56,22 +111,18 @@ pub(crate) async fn registry<E: Env>(
     let document = last_known_good(env, settings, occasion, findings).await;
     let kept = |document: Option<RegistryCopy>| Found {
         registry: document.map(|document| document.registry),
-        is_first: true,
+        origin: Origin::Kept,
     };
     let registry = &settings.sources.registry;
     let limit = registry.limits.document_bytes_max;
-    let (setting, name, body) = match &registry.location {
-        RegistryLocation::Http { .. } => return kept(document),
-        RegistryLocation::Text(text) => ("registry", "the given text", Ok(text.clone())),
-        RegistryLocation::File(path) => {
-            let body = env.store().read(path, limit, Privacy::Any).await;
-            ("registry.file", path.as_str(), body)
-        }
+    let Some(source) = Source::read(env, registry).await else {
+        return kept(document);
     };
+    let (setting, name) = (source.setting, source.name);
     let refused = |document, findings: &mut Findings, problem: String, fix: String| {
         kept(refused(occasion, setting, document, findings, problem, fix))
     };
-    let body = match body {
+    let body = match source.body {
         Ok(body) => body,
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {
             let problem = format!("{name} has more than {limit} bytes (registry.bytes_max)");
@@ -87,10 +138,13 @@ pub(crate) async fn registry<E: Env>(
     let previous = document
         .as_ref()
         .map(|document| Arc::clone(&document.registry));
-    match parse(env, registry, body, previous).await {
+    match parse(env, registry, body.clone(), previous).await {
         Ok(Parsed::Changed(candidate)) => Found {
             registry: Some(Arc::new(Candidate::into_registry(*candidate))),
-            is_first: document.is_none(),
+            origin: match document {
+                None => Origin::Source(body, source.validator),
+                Some(_) => Origin::Compared,
+            },
         },
         Ok(Parsed::Unchanged(_)) => kept(document),
         Err(why) => {

@@ -132,7 +132,6 @@ impl<E: Env, S: Sink> Driver<E, S> {
             sink: sink.clone(),
             client: client.clone(),
             registry: Arc::new(sources.registry.clone()),
-            checked: Checked::default(),
             answer,
         };
         let performer = Performer {
@@ -143,6 +142,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             tasks,
             writer,
             reread: false,
+            checked: Checked::Nothing,
         };
         let driver = Self {
             clock,
@@ -167,7 +167,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
     /// force is what was checked. `checked` is the registry that was read then.
     pub(crate) fn begin_with(&mut self, keys: Vec<(IssuerId, Bytes)>, checked: Checked) {
         self.examined = keys;
-        self.performer.tasks.checked = checked;
+        self.performer.checked = checked;
     }
 
     /// Restores last-known-good documents, then drives until [`Command::Stop`]. It doesn't stop
@@ -222,6 +222,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         self.tls.store(new.fetch);
         self.reach.store(Arc::new(fetch.reach()));
         self.performer.tasks.registry = Arc::new(registry.clone());
+        // It was read under other settings.
+        self.performer.checked = Checked::Nothing;
         let timing = registry.timing.clone();
         let health = config.settings.upstream.health.clone();
         let policy = Arc::clone(&config.settings.policy);
@@ -246,6 +248,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
     /// effect at once.
     fn refresh(&mut self) {
         self.performer.reread = true;
+        self.performer.checked = Checked::Nothing;
         self.control.handle_refresh(self.clock.now());
     }
 
@@ -315,8 +318,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
             .loaded(&last_known_good, &Slot::Registry, loaded)
         {
             let fetched_at = document.fetched_at;
-            let with = (&registry, &self.performer.tasks.checked);
-            let parsed = outputs::parse_registry(&env, with, document.body, None).await;
+            let (checked, body) = (self.performer.checked.take_kept(), document.body);
+            let parsed = outputs::parse_kept(&env, &registry, body, checked).await;
             let now = self.clock.now();
             self.control
                 .handle_restored_registry(now, parsed, fetched_at);

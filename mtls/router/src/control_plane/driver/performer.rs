@@ -13,6 +13,7 @@ use cellway_env::{Clock, Env};
 use super::tasks::Tasks;
 use super::writer::{Document, LastKnownGoodWriter, Order};
 use crate::active_config::ActiveConfig;
+use crate::control_plane::checked::Checked;
 use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadError, Slot};
 use crate::control_plane::outputs::Perform;
 use crate::control_plane::sources::keys_source;
@@ -31,6 +32,8 @@ pub(super) struct Performer<E: Env, S> {
     pub(super) writer: Option<LastKnownGoodWriter<E, S>>,
     /// Whether to read the registry's file at the next check even if it seems unchanged.
     pub(super) reread: bool,
+    /// The registry that was read before the start.
+    pub(super) checked: Checked,
 }
 
 impl<E: Env, S: Sink> Performer<E, S> {
@@ -99,7 +102,10 @@ impl<E: Env, S: Sink> Perform for Performer<E, S> {
 
     fn fetch_registry(&mut self, validator: Option<Arc<str>>, current: Option<Arc<Registry>>) {
         let validator = self.validator(validator);
-        self.tasks.fetch_registry(validator, current);
+        match self.checked.take_fetched() {
+            Some(checked) if current.is_none() => self.tasks.fetch_checked(checked),
+            _ => self.tasks.fetch_registry(validator, current),
+        }
     }
 
     fn parse_registry(

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
 use cellway_core::health::Probe;
 use cellway_core::policy::Issuer;
-use cellway_core::registry::Registry;
+use cellway_core::registry::{Registry, RegistryFetched};
 use cellway_env::fetch::{Client, FetchError};
 use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
 use crate::active_config::ActiveConfig;
-use crate::control_plane::checked::Checked;
-use crate::control_plane::outputs::{Answer, fetch_registry, validated};
+use crate::control_plane::checked::Fetched;
+use crate::control_plane::outputs::{Answer, fetch_checked, fetch_registry, validated};
 use crate::control_plane::prober::{self, ProbeError};
 use crate::control_plane::sources::{fetch_keys, keys_source};
 use crate::observe::event::{Event, Sink};
@@ -26,8 +26,6 @@ pub(super) struct Tasks<E, S> {
     pub(super) sink: S,
     pub(super) client: Client<E>,
     pub(super) registry: Arc<RegistrySettings>,
-    /// The registry that was read before the start.
-    pub(super) checked: Checked,
     pub(super) answer: mpsc::Sender<Answer>,
 }
 
@@ -56,15 +54,27 @@ impl<E: Env, S: Sink> Tasks<E, S> {
     ) {
         let tasks = self.clone();
         self.env.spawn(async move {
-            let settings = &tasks.registry;
-            let (with, asked) = ((settings, &tasks.checked), validator.as_deref());
-            let fetched = fetch_registry(&tasks.env, &tasks.client, with, asked, current);
-            let answer = fetched.await.or_else(|error| {
-                tasks.failed(&settings.location.source(), &error);
-                error.of_registry()
-            });
-            tasks.send(Answer::Registry(answer)).await;
+            let (settings, asked) = (&tasks.registry, validator.as_deref());
+            let fetched = fetch_registry(&tasks.env, &tasks.client, settings, asked, current);
+            tasks.fetched(fetched.await).await;
         });
+    }
+
+    /// Fetches the first registry, which may be the one that was read before the start.
+    pub(super) fn fetch_checked(&self, checked: Fetched) {
+        let tasks = self.clone();
+        self.env.spawn(async move {
+            let fetched = fetch_checked(&tasks.env, &tasks.client, &tasks.registry, checked);
+            tasks.fetched(fetched.await).await;
+        });
+    }
+
+    async fn fetched(&self, fetched: Result<RegistryFetched, FetchError>) {
+        let answer = fetched.or_else(|error| {
+            self.failed(&self.registry.location.source(), &error);
+            error.of_registry()
+        });
+        self.send(Answer::Registry(answer)).await;
     }
 
     pub(super) fn parse_registry(
@@ -75,8 +85,8 @@ impl<E: Env, S: Sink> Tasks<E, S> {
     ) {
         let tasks = self.clone();
         self.env.spawn(async move {
-            let with = (&tasks.registry, &tasks.checked);
-            let document = validated(&tasks.env, with, body, validator, current).await;
+            let settings = &tasks.registry;
+            let document = validated(&tasks.env, settings, body, validator, current).await;
             tasks.send(Answer::Registry(Ok(document))).await;
         });
     }

@@ -2,12 +2,14 @@ use std::sync::Arc;
 
 use cellway_core::Snapshot;
 use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_core::registry::Parsed;
 use cellway_testbed::Signer;
 use rustls::RootCertStore;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::task::yield_now;
 
 use super::*;
+use crate::control_plane::check::{Occasion, registry as registry_of};
 use crate::finding::Findings;
 use crate::settings::RegistryLocation;
 use crate::settings::{AccessLog, RevocationSettings, UpstreamSettings};
@@ -83,11 +85,19 @@ fn fetch() -> ClientConfig {
 
 /// Starts a driver whose keys and registry are files of `host`.
 async fn start(host: &Host) -> Running {
-    start_with(host, None).await
+    start_with(host, None, Checked::Nothing).await
 }
 
-/// Starts a driver, with a key set that was read before.
-async fn start_with(host: &Host, keys: Option<String>) -> Running {
+/// The registry that the check before a start finds on `host`.
+async fn check(host: &Host) -> Checked {
+    let settings = config(host, policy("default"), None).await.settings;
+    let mut findings = Findings::default();
+    let found = registry_of(host, &settings, Occasion::Start, &mut findings).await;
+    found.into_checked()
+}
+
+/// Starts a driver, with a key set and a registry that were read before.
+async fn start_with(host: &Host, keys: Option<String>, checked: Checked) -> Running {
     let events = EventLog::default();
     let clock = Clock::new(host.clone());
     let policy = policy("default");
@@ -97,7 +107,7 @@ async fn start_with(host: &Host, keys: Option<String>) -> Running {
     let keys = keys.map(|body| (issuer, body.into()));
     driving
         .driver
-        .begin_with(keys.into_iter().collect(), Checked::default());
+        .begin_with(keys.into_iter().collect(), checked);
     host.spawn(driving.driver.run());
     Running {
         views: driving.views,
@@ -163,8 +173,68 @@ async fn fetches_publishes_and_follows_changes() {
 async fn key_files_that_were_examined_are_put_in_force() {
     let host = Host::new();
     host.disk.put(REGISTRY, registry(1));
-    let running = start_with(&host, Some(keys("k1"))).await;
+    let running = start_with(&host, Some(keys("k1")), Checked::Nothing).await;
     running.until(|snapshot| generation(snapshot) > 0).await;
+}
+
+/// Catches: a registry in force that its file no longer has.
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_changed_after_the_check_is_read_again() {
+    let host = Host::new();
+    host.disk.put(REGISTRY, registry(1));
+    let checked = check(&host).await;
+    host.disk.put(REGISTRY, registry(2));
+    let running = start_with(&host, None, checked).await;
+    let first = running.until(|snapshot| version(snapshot).is_some()).await;
+    assert_eq!(version(&first), Some(2));
+}
+
+/// Catches: a registry that was read before a reload and comes into force after it. The reload may
+/// have other limits, and reads the file whatever its times say.
+#[tokio::test(start_paused = true)]
+async fn a_reload_before_the_first_fetch_reads_the_registry_again() {
+    let host = Host::new();
+    host.disk.put(REGISTRY, registry(1));
+    let checked = check(&host).await;
+    let running = start_with(&host, None, checked).await;
+    running.commands.send(Command::Refresh).await.unwrap();
+    running.until(|snapshot| version(snapshot).is_some()).await;
+    assert_eq!(host.disk.reads(REGISTRY), 2);
+}
+
+/// Catches: a last-known-good copy that is restored as it was before it changed, and one that is
+/// parsed twice at a start.
+#[tokio::test(start_paused = true)]
+async fn the_copy_that_was_checked_is_restored() {
+    let host = Host::new();
+    host.disk.put(REGISTRY, registry(1));
+    let before = start(&host).await;
+    while host.disk.get("state/registry.keep").is_none() {
+        yield_now().await;
+    }
+    before.commands.send(Command::Stop).await.unwrap();
+
+    let checked = check(&host).await;
+    let Checked::Kept(kept) = &checked else {
+        panic!("{checked:?}")
+    };
+    let cell = Arc::clone(&kept.cells()[0]);
+    let after = start_with(&host, None, checked).await;
+    let restored = after.until(|snapshot| version(snapshot).is_some()).await;
+    let registry = restored.registry.as_ref().unwrap();
+    assert!(Arc::ptr_eq(&registry.cells()[0], &cell));
+
+    let settings = Sources::new(RegistryLocation::File(REGISTRY.to_owned()));
+    let settings = Arc::new(settings.registry);
+    let other = Bytes::from(self::registry(2));
+    let Checked::Kept(kept) = check(&host).await else {
+        panic!("the copy is still there")
+    };
+    let parsed = outputs::parse_kept(&host, &settings, other, Some(*kept)).await;
+    let Ok(Parsed::Changed(candidate)) = parsed else {
+        panic!("{parsed:?}")
+    };
+    assert_eq!(candidate.registry().version(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Fetches the registry from its file or URL.
 
-use std::io::ErrorKind::FileTooLarge;
+use std::io::{self, ErrorKind::FileTooLarge};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub(crate) async fn fetch_registry_document<E: Env>(
 }
 
 /// The validator of a [`RegistryLocation::Text`], which never changes.
-const INLINE: &str = "inline";
+pub(crate) const INLINE: &str = "inline";
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -73,11 +73,10 @@ async fn from_file<E: Env>(
     validator: Option<&str>,
     body_max: usize,
 ) -> Result<RegistryAnswer, FetchError> {
-    let stat = env.store().stat(path).await;
-    let stat = stat.map_err(|error| FetchError::File(path.to_owned(), error))?;
     // This is taken before the content is read, so a write in between is seen at the next check.
-    let known = format!("{}.{}.{}", stat.modified.as_nanos(), stat.len, stat.inode);
-    if validator == Some(known.as_str()) {
+    let known = file_validator(env, path).await;
+    let known = known.map_err(|error| FetchError::File(path.to_owned(), error))?;
+    if validator == Some(&*known) {
         return Ok(RegistryAnswer::NotModified);
     }
     let body = read(env, path, body_max).await;
@@ -87,8 +86,17 @@ async fn from_file<E: Env>(
             FetchError::File(_, error) if error.kind() == FileTooLarge => too_large(),
             error => error,
         })?,
-        validator: Some(known.into()),
+        validator: Some(known),
     })
+}
+
+/// The validator of a file's present content.
+///
+/// # Errors
+/// The storage's error.
+pub(crate) async fn file_validator<E: Env>(env: &E, path: &str) -> io::Result<Arc<str>> {
+    let stat = env.store().stat(path).await?;
+    Ok(format!("{}.{}.{}", stat.modified.as_nanos(), stat.len, stat.inode).into())
 }
 
 async fn from_control_plane<E: Env>(
