@@ -77,6 +77,9 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// What other than standard methods are called.
+pub(super) const OTHER_METHOD: &str = "other";
+
 /// The name of a standard method. Other methods are all `other`, because a client can invent any
 /// number of them.
 pub(super) fn method(method: &Method) -> &'static str {
@@ -92,7 +95,7 @@ pub(super) fn method(method: &Method) -> &'static str {
         &Method::TRACE,
     ];
     let known = KNOWN.into_iter().find(|known| *known == method);
-    known.map_or("other", Method::as_str)
+    known.map_or(OTHER_METHOD, Method::as_str)
 }
 
 #[cfg(test)]

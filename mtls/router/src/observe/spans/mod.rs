@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 
 use self::protobuf::Message;
 use crate::build;
+use crate::observe::asked;
 use crate::observe::event::{Exchange, Owner, Phase};
 
 /// The most spans that wait to be sent.
@@ -138,14 +139,13 @@ fn encode(span: OwnSpan, served: &Served<'_>) -> Encoded {
     const STATUS_ERROR: u64 = 2;
     let OwnSpan { context, parent } = span;
     let began = served.began.unix.since_epoch();
-    let method = served.exchange.method.as_str();
     let mut message = Message::default();
     message.bytes(1, &context.trace);
     message.bytes(2, &context.span);
     if let Some(parent) = parent {
         message.bytes(4, &parent);
     }
-    message.text(5, method);
+    message.text(5, method(&served.exchange).unwrap_or("HTTP"));
     message.number(6, KIND_SERVER);
     message.fixed64(7, nanos(began));
     message.fixed64(8, nanos(began + served.duration));
@@ -162,6 +162,12 @@ fn encode(span: OwnSpan, served: &Served<'_>) -> Encoded {
     message.finish().into()
 }
 
+/// The method, if it is a standard one. A client can invent any number of others, of any length.
+fn method(exchange: &Exchange<'_>) -> Option<&'static str> {
+    let method = asked::method(exchange.method);
+    (method != asked::OTHER_METHOD).then_some(method)
+}
+
 fn attributes(message: &mut Message, served: &Served<'_>) {
     let exchange = &served.exchange;
     let version = |version| match version {
@@ -175,7 +181,10 @@ fn attributes(message: &mut Message, served: &Served<'_>) {
     }
     let path = &exchange.path[..end];
     let texts = [
-        ("http.request.method", Some(exchange.method.as_str())),
+        (
+            "http.request.method",
+            Some(method(exchange).unwrap_or("_OTHER")),
+        ),
         ("url.path", Some(path)),
         ("network.protocol.version", Some(version(exchange.version))),
         ("error.type", served.reason),

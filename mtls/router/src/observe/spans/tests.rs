@@ -69,3 +69,18 @@ fn a_long_path_is_cut() {
     let text = String::from_utf8_lossy(&span);
     assert!(text.contains(&"\u{e4}".repeat(PATH_BYTES_MAX / 2 - 1)));
 }
+
+/// Catches: a client that makes spans of any size, or any number of names of spans.
+#[test]
+fn an_invented_method_is_not_shown() {
+    let value = HeaderValue::from_static("x");
+    let invented = Method::from_bytes("BREW".repeat(10_000).as_bytes()).unwrap();
+    let shown = |method| {
+        let span = encode(OWN, &served(method, "/", &value));
+        String::from_utf8_lossy(&span).into_owned()
+    };
+    let (other, standard) = (shown(&invented), shown(&Method::GET));
+    assert!(other.len() < 1024, "{}", other.len());
+    assert!(!other.contains("BREW") && other.contains("_OTHER") && other.contains("HTTP"));
+    assert!(standard.contains("GET") && !standard.contains("_OTHER"));
+}
