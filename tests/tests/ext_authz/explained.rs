@@ -76,6 +76,9 @@ async fn an_envoy_gets_the_explanation_for_its_client() {
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     let added = &body["okResponse"]["responseHeadersToAdd"][0]["header"];
     assert_eq!(added["key"], "x-cellway-explanation", "{body}");
+    let added = &body["okResponse"]["responseHeadersToAdd"][1];
+    assert_eq!(added["header"]["value"], "no-store", "{body}");
+    assert_eq!(added["append"], false, "{body}");
 
     // In the plain form each field of an answer that allows could go to the cell.
     for (tenant, shown) in [("acme", false), ("wayne", true)] {

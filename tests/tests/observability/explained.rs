@@ -74,6 +74,19 @@ async fn an_allowed_request_is_served_and_explained() {
         assert_eq!((plain.status.as_u16(), explanation(&plain)), (200, None));
         let answer = client.send(asking(request(), TOKEN)).await;
         assert_eq!(answer.status, 200);
+        for (name, of_plain, explained) in [
+            ("x-cellway-cell", None, Some("a")),
+            ("x-cellway-reason", None, Some("verified")),
+            // A cache must not give the explanation to others.
+            ("cache-control", None, Some("no-store")),
+        ] {
+            let got = |answer: &Answer| {
+                let value = answer.headers.get(name)?;
+                Some(value.to_str().unwrap().to_owned())
+            };
+            assert_eq!(got(&plain).as_deref(), of_plain, "{name}");
+            assert_eq!(got(&answer).as_deref(), explained, "{name}");
+        }
         explanations.extend(explanation(&answer));
     }
     assert_eq!(explanations[0], explanations[1]);

@@ -10,6 +10,21 @@ use http::{HeaderName, HeaderValue};
 use crate::memory::{self, Memory};
 use crate::world::{plain, plain_endpoint, registry};
 
+/// Explanations for whoever shows this token, two in ten seconds.
+pub(crate) fn explains(token: &str) -> ExplainSettings {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    ExplainSettings {
+        tokens: vec![digest.as_ref().try_into().unwrap()],
+        rate: RateLimit::new(RateLimitSpec {
+            requests: 2,
+            window_secs: Some(10),
+            burst: None,
+        })
+        .unwrap(),
+        subjects: false,
+    }
+}
+
 /// Catches: an operator whose script takes the router's time, and a limit that refuses the request
 /// itself.
 #[tokio::test(start_paused = true)]
@@ -20,17 +35,7 @@ async fn explanations_have_a_rate() {
     let serving = cell.clone();
     tokio::spawn(async move { serving.serve(host, listener, ServerTls::plain()).await });
     let mut settings = plain(registry(plain_endpoint("http", port)));
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"operator");
-    settings.explain = Some(ExplainSettings {
-        tokens: vec![digest.as_ref().try_into().unwrap()],
-        rate: RateLimit::new(RateLimitSpec {
-            requests: 2,
-            window_secs: Some(10),
-            burst: None,
-        })
-        .unwrap(),
-        subjects: false,
-    });
+    settings.explain = Some(explains("operator"));
     let world = memory::start(&env, settings).await;
     let client = world.client(Duration::from_secs(60));
     let is_explained = async || {

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use cellway_core::health::{CheckKind, CheckSettings};
 use cellway_router::settings::{RouterSettings, TrafficSettings};
 use cellway_testbed::{Answer, CellFault, EchoCell, Request, ServerTls};
-use http::{Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::explained::explains;
 use crate::memory::{self, Memory, World};
 use crate::world::{body, plain, reason};
 
@@ -250,4 +251,22 @@ async fn a_cell_whose_checks_fail_is_not_tried() {
     cells.a.set_fault(CellFault::None);
     world.events.line("healthy").await;
     assert_eq!(ask(&world).await, "a");
+}
+
+/// Catches: an explanation that leaves out which cell served in the end.
+#[tokio::test(start_paused = true)]
+async fn an_explained_answer_names_the_cell_that_served() {
+    let cells = Cells::new().await;
+    let mut settings = cells.settings(("placement", "home"), None);
+    settings.listeners[0].explain_headers = false;
+    settings.explain = Some(explains("operator"));
+    let world = memory::start(&cells.env, settings).await;
+    cells.refuse(0, true);
+    let ask = HeaderName::from_static("x-cellway-explain");
+    let request = Request::get("/").header(ask, HeaderValue::from_static("operator"));
+    let answer = send(&world, request).await;
+    let header = |name: &str| answer.headers[name].to_str().unwrap();
+    assert!(header("x-cellway-explanation").ends_with("detail=\"insecure, cell a\""));
+    assert_eq!(header("x-cellway-cell"), "b");
+    assert_eq!(header("x-cellway-failover"), "cell_unreachable");
 }

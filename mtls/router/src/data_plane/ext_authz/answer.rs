@@ -94,12 +94,19 @@ pub(super) fn allow<E: Env, S: Sink>(
         return unsayable(report, rules, form);
     };
     let explanation = report.explained.field();
-    let explanation = explanation.map(|field| (rules.explanation().clone(), field));
+    let explanation = explanation.map(|field| {
+        // A cache must not give it to clients that have no token.
+        let no_store = HeaderValue::from_static("no-store");
+        [
+            (rules.explanation().clone(), field),
+            (CACHE_CONTROL, no_store),
+        ]
+    });
     let remove = mutations.remove.iter().map(HeaderName::to_string);
     let allowed = Allowed {
         headers,
         headers_to_remove: remove.collect(),
-        response_headers_to_add: options(explanation).unwrap_or_default(),
+        response_headers_to_add: options(explanation.into_iter().flatten()).unwrap_or_default(),
     };
     let response = CheckResponse {
         status: Some(status(0, "")),

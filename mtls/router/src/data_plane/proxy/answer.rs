@@ -246,11 +246,15 @@ fn own<E: Env, S: Sink>(
     let owner = HeaderValue::from_static(owner.as_str());
     headers.insert(rules.owner(), owner);
     headers.insert(rules.request_id(), report.request_id.clone());
-    if report.explains {
+    let explanation = report.explained.field();
+    // The explanation has the cell that was decided. After a failover, another one gets the request.
+    if report.explains || explanation.is_some() {
         explain(report, rules, headers);
     }
-    if let Some(explanation) = report.explained.field() {
+    if let Some(explanation) = explanation {
         headers.insert(rules.explanation(), explanation);
+        // A cache must not give it to clients that have no token.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
