@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use cellway_core::Identity;
+use cellway_core::{Identity, trace};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
@@ -64,11 +64,16 @@ impl Record {
             AccessLog::Sampled { one_in } => is_picked(count, one_in),
             AccessLog::Full => true,
         };
+        let started = span.filter(|span| span.parent.is_none());
+        let traceparent = match started {
+            Some(span) => span.context.header(),
+            None => request.headers.get("traceparent").cloned(),
+        };
         Some(Box::new(Self {
             method: request.method.clone(),
             path: request.uri.path_and_query().cloned(),
             version: request.version,
-            traceparent: request.headers.get("traceparent").cloned(),
+            traceparent,
             picked,
             logged: settings != AccessLog::Off,
             span,
@@ -86,6 +91,12 @@ impl Record {
     /// Notes the trace that the router started.
     pub(crate) fn is_of_trace(&mut self, traceparent: &HeaderValue) {
         self.traceparent = Some(traceparent.clone());
+    }
+
+    /// The id of the trace that the router has started for its span.
+    pub(crate) fn started_trace(&self) -> Option<&str> {
+        self.span.filter(|span| span.parent.is_none())?;
+        trace::trace_id(self.traceparent.as_ref()?)
     }
 
     /// Notes who is calling.

@@ -358,10 +358,13 @@ fn told<E: Env, S: Sink>(
     let auth = snapshot.policy.auth(policy);
     let certificate = case.client.is_some();
     let name = &auth.name;
+    let mut asked = Asked::new(snapshot, name, parts, credentials, certificate, decision);
+    let started = || case.record?.started_trace();
+    asked.trace_id = asked.trace_id.or_else(started);
     authorizer.reporter.emit_at(
         now,
         &Event::Decided {
-            asked: &Asked::new(snapshot, name, parts, credentials, certificate, decision),
+            asked: &asked,
             listener: case.name,
             peer: case.peer(),
             mode: auth.mode,
