@@ -85,6 +85,8 @@ struct Span {
     id: String,
     parent: String,
     began: u64,
+    /// Whether it says how long the handshake took.
+    handshake: bool,
     shown: Value,
 }
 
@@ -115,6 +117,7 @@ fn span(span: &Message) -> Span {
             .len(),
         32
     );
+    let handshake = attributes.contains_key("cellway.tls_us");
     // How long a phase took differs from run to run.
     attributes.retain(|name, _| !name.ends_with("_us"));
     if let Some(endpoint) = attributes.get_mut("cellway.endpoint") {
@@ -126,6 +129,7 @@ fn span(span: &Message) -> Span {
         id: hex(2),
         parent: hex(4),
         began,
+        handshake,
         shown: json!({
             "name": span.text(5), "kind": span.number(6), "attributes": attributes,
             "status": [status.number(3), status.text(2)],
@@ -157,15 +161,18 @@ async fn world(port: u16, more: &str) -> (World, Running) {
 
 async fn send(world: &World, router: &Running, tenant: &str, trace: Option<&str>) -> Answer {
     let client = router.client(Protocol::Http2, &[&world.authorities.servers], None);
+    client.send(request(world, tenant, trace)).await.unwrap()
+}
+
+fn request(world: &World, tenant: &str, trace: Option<&str>) -> Request {
     let request = Request::get("/orders?secret=1").bearer(&world.token_of(tenant));
-    let request = match trace {
+    match trace {
         None => request,
         Some(value) => request.header(
             HeaderName::from_static("traceparent"),
             HeaderValue::from_str(value).unwrap(),
         ),
-    };
-    client.send(request).await.unwrap()
+    }
 }
 
 /// The `traceparent` that the cell got with its last request.
@@ -231,6 +238,39 @@ async fn a_started_trace_has_a_root_and_a_drain_sends_what_is_left() {
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].parent, "");
     assert_eq!(own, format!("00-{}-{}-01", spans[0].trace, spans[0].id));
+}
+
+/// Catches: a handshake that a later request claims, because the first one has no span.
+#[tokio::test]
+async fn only_the_first_request_of_a_connection_has_the_handshake() {
+    let (collector, port) = Collector::start(true).await;
+    let (world, router) = world(port, "").await;
+    let sampled = format!("00-{TRACE}-{CALLER}-01");
+    let client = router.client(Protocol::Http2, &[&world.authorities.servers], None);
+    for traces in [[None, Some(&*sampled)], [Some(&*sampled), None]] {
+        let mut connection = client.connect().await.unwrap();
+        for trace in traces {
+            let sent = connection.send(request(&world, "acme", trace)).await;
+            assert_eq!(sent.unwrap().status, 200);
+        }
+    }
+    until("both spans are there", async || {
+        collector.spans().len() == 2
+    })
+    .await;
+    let handshakes: Vec<_> = collector.spans().iter().map(|it| it.handshake).collect();
+    assert_eq!(handshakes, [false, true]);
+}
+
+/// Catches: a span of a denied request in a trace that no line of the log names.
+#[tokio::test]
+async fn a_denial_names_the_trace_that_the_router_started() {
+    let (collector, port) = Collector::start(true).await;
+    let (world, router) = world(port, "start_one_in = 1\n").await;
+    assert_eq!(send(&world, &router, "wayne", None).await.status, 403);
+    until("the span is there", async || collector.spans().len() == 1).await;
+    let denied = router.events.of("authz_deny");
+    assert_eq!(denied[0]["trace_id"], collector.spans()[0].trace);
 }
 
 /// Catches: a request that waits for a collector, and lost spans that nobody counts.

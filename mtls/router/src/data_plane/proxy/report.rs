@@ -119,14 +119,16 @@ impl<E: Env, S: Sink> Report<E, S> {
         self.explains = config.listener(self.connection.listener).explain_headers;
         let settings = &config.settings;
         let access_log = settings.access_log;
-        let handshake = || lock_uncontended(&self.connection.handshake).take();
-        let env = &self.connection.worker.env;
-        let span = (settings.trace.as_ref())
-            .and_then(|trace| own_span::begins(env, trace, &request.headers, count));
-        if access_log != AccessLog::Off || span.is_some() {
-            let about = (access_log, span);
-            self.record = Record::of(about, request, body, (count, handshake()));
+        let trace = settings.trace.as_ref();
+        if access_log == AccessLog::Off && trace.is_none_or(|trace| trace.otlp.is_none()) {
+            return;
         }
+        // Only the first request takes it, also if nothing is noted about that one.
+        let handshake = lock_uncontended(&self.connection.handshake).take();
+        let env = &self.connection.worker.env;
+        let span = trace.and_then(|trace| own_span::begins(env, trace, &request.headers, count));
+        let about = (access_log, span);
+        self.record = Record::of(about, request, body, (count, handshake));
     }
 
     /// Notes where the request goes.
