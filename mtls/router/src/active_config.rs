@@ -34,6 +34,8 @@ pub(crate) struct ActiveConfig {
     /// Verifies the client certificates that an Envoy describes. `None` without a bundle.
     described: Option<ClientVerifier>,
     trust: Option<Arc<Trust>>,
+    /// The dates of all revocation lists.
+    lists: Box<[ListDates]>,
     /// When the certificates of all chains and bundles expire, sorted by expiry.
     pub(crate) certificates: Arc<[CertificateDates]>,
     /// For each listener, whether it [has CORS rules](Self::has_cors).
@@ -100,6 +102,9 @@ impl ActiveConfig {
             .listeners
             .iter()
             .map(|it| it.has_cors(&settings.policy));
+        let of_admin = admin.as_ref().and_then(|admin| admin.trust.as_ref());
+        let trusts = trust.iter().chain(of_admin);
+        let lists = trusts.flat_map(|trust| trust.dates()).copied().collect();
         let certificates = certificate_dates(env, &settings).await;
         Self {
             certificates: certificates.into(),
@@ -111,6 +116,7 @@ impl ActiveConfig {
             sealer,
             described,
             trust,
+            lists,
             settings,
         }
     }
@@ -155,15 +161,22 @@ impl ActiveConfig {
             .and_then(|tls| tls.verify_chain(chain))
     }
 
-    /// The names of the client CAs without a revocation list, if each must have one.
-    pub(crate) fn authorities_without_list(&self) -> Vec<String> {
-        let trust = self.trust.as_ref();
-        trust.map_or_else(Vec::new, |trust| trust.authorities_without_list())
+    /// The names of the client CAs without a revocation list, if each must have one, after the table
+    /// of the settings that trusts them.
+    pub(crate) fn authorities_without_list(&self) -> Vec<(&'static str, String)> {
+        let of_admin = self.admin.as_ref().and_then(|admin| admin.trust.as_ref());
+        let named = |(table, trust): (&'static str, &Arc<Trust>)| {
+            let missing = trust.authorities_without_list().into_iter();
+            missing.map(move |names| (table, names)).collect::<Vec<_>>()
+        };
+        let trusts = self.trust.iter().map(|trust| ("trust", trust));
+        let trusts = trusts.chain(of_admin.map(|trust| ("admin.tls", trust)));
+        trusts.flat_map(named).collect()
     }
 
     /// The dates of the revocation lists in force.
     pub(crate) fn lists(&self) -> &[ListDates] {
-        self.trust.as_ref().map_or(&[], |trust| trust.dates())
+        &self.lists
     }
 
     /// The settings of a listener, by its position. A running router never gains or loses a listener,

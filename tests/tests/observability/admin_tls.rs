@@ -102,6 +102,25 @@ async fn a_reload_revokes_an_operator() {
     assert_eq!(it.get(&router, Some(&operator)).await, Some(403));
 }
 
+/// Catches: a list of `[admin.tls]` that ends unseen. No operator would get in from then on.
+#[tokio::test]
+async fn the_lists_of_operators_are_shown_with_their_ages() {
+    let it = Admin::new().await;
+    let lists = |router: &Running| {
+        let lists = router.handle.revocation_lists();
+        let lists = lists.into_iter().map(|list| (list.table, list.setting));
+        lists.collect::<Vec<_>>()
+    };
+    let router = it.world.router().await;
+    assert_eq!(lists(&router), [("admin.tls", 0)]);
+    let client = router.admin_client(&[&it.world.authorities.servers], Some(&it.named(OPERATOR)));
+    let page = client.send(Request::get("/readyz")).await.unwrap().body;
+    let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+    let list = &page["revocation_lists"][0];
+    assert_eq!(list["setting"], "admin.tls.crl[0]", "{page}");
+    assert_eq!(list["stale"], false);
+}
+
 /// Catches: a router that starts without a file, and then lets nobody or everybody in.
 #[tokio::test]
 async fn a_missing_file_is_named() {

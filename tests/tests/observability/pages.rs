@@ -90,7 +90,10 @@ async fn revocation_lists_are_shown_with_their_ages() {
     assert_eq!(lists[1]["next_update_secs"], json!(0));
     assert!(lists[1]["age_secs"].as_u64().unwrap() >= 3_600, "{lists}");
     let stale = router.metric("cellway_crl_stale").await;
-    assert_eq!(stale, ["cellway_crl_stale{list=\"1\",setting=\"1\"} 1"]);
+    assert_eq!(
+        stale,
+        ["cellway_crl_stale{list=\"1\",table=\"trust\",setting=\"1\"} 1"]
+    );
     assert_eq!(router.metric("cellway_crl_age_seconds").await.len(), 2);
 }
 

@@ -22,6 +22,8 @@ use crate::settings::{AdminTls, ClientCertificate, ListenerTls};
 pub(crate) struct AdminServer {
     config: Arc<ServerConfig>,
     clients: Arc<[Box<str>]>,
+    /// The operators' CAs and their revocation lists.
+    pub(crate) trust: Option<Arc<Trust>>,
 }
 
 impl AdminServer {
@@ -44,6 +46,7 @@ impl AdminServer {
         Ok(Self {
             config: loaded.config,
             clients: settings.clients.as_slice().into(),
+            trust,
         })
     }
 

@@ -65,7 +65,9 @@ impl<'a> From<&'a AdminTls> for TrustFiles<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ListDates {
-    /// The index in `trust.crl`. One file may have several lists.
+    /// The table that names its file: `trust` or `admin.tls`.
+    pub table: &'static str,
+    /// The index in the table's `crl`. One file may have several lists.
     pub setting: usize,
     /// `thisUpdate`.
     pub issued: Unix,
@@ -119,6 +121,7 @@ impl Trust {
                 let added = trust.lists.add(&list);
                 let list = added.map_err(|problem| at(MaterialError::new(pem, problem)))?;
                 trust.dates.push(ListDates {
+                    table,
                     setting: i,
                     issued: list.this_update(),
                     next: list.next_update(),

@@ -37,12 +37,15 @@ pub(crate) async fn fit<E: Env>(
         };
         findings.warning(setting, mismatch.problem, mismatch.fix);
     }
-    for missing in active.authorities_without_list() {
+    for (table, missing) in active.authorities_without_list() {
         let problem = format!(
             "has no list of {missing}: clients with certificates from this CA would be refused"
         );
-        let fix = "add the list of this CA, or set trust.crl_missing = \"allow\"";
-        findings.warning("trust.crl", problem, fix);
+        let fix = match table {
+            "trust" => "add the list of this CA, or set trust.crl_missing = \"allow\"",
+            _ => "add the list of this CA",
+        };
+        findings.warning(format!("{table}.crl"), problem, fix);
     }
     for_proxying_only(settings, findings);
     if let Some(registry) = registry {

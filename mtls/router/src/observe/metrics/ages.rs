@@ -48,7 +48,11 @@ pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
         page.head(name, "gauge", help);
         for (at, list) in lists.iter().take(LISTS_MAX).enumerate() {
             let (at, setting) = (at.to_string(), list.setting.to_string());
-            let labels = [("list", at.as_str()), ("setting", setting.as_str())];
+            let labels = [
+                ("list", at.as_str()),
+                ("table", list.table),
+                ("setting", setting.as_str()),
+            ];
             page.sample(name, &labels, of(list, now));
         }
     }

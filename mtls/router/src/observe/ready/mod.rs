@@ -346,7 +346,7 @@ impl Status {
     #[must_use]
     pub fn with_revocation_lists(mut self, now: Unix, lists: &[ListDates]) -> Self {
         let status = |list: &ListDates| ListStatus {
-            setting: format!("trust.crl[{}]", list.setting),
+            setting: format!("{}.crl[{}]", list.table, list.setting),
             age_secs: now.since(list.issued).as_secs(),
             next_update_secs: list.next.since(now).as_secs(),
             stale: now >= list.next,
