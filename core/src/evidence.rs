@@ -46,9 +46,10 @@ pub struct Credentials {
     pub routing_key: Vec<HeaderValue>,
     /// The fields with its signature.
     pub routing_key_signature: Vec<HeaderValue>,
-    /// The token of an operator who asks for an explanation. It says nothing about the caller, and
-    /// no decision depends on it. Boxed, because hardly any request has it.
-    pub explain: Option<Box<HeaderValue>>,
+    /// The fields with the token of an operator who asks for an explanation. They say nothing about
+    /// the caller, and no decision depends on them. More than one count as a wrong token. Boxed,
+    /// because hardly any request has one.
+    pub explain: Option<Box<[HeaderValue]>>,
     /// The content type is gRPC's.
     pub grpc: bool,
     /// A header names another method, path or content type, which frameworks behind the router may

@@ -62,9 +62,7 @@ pub fn sanitize(
         } else if name == rules.routing_key_signature() {
             credentials.routing_key_signature = values.collect();
         } else if name == rules.explain() {
-            let first = values.next();
-            let alone = first.filter(|_| values.next().is_none());
-            credentials.explain = alone.map(Box::new);
+            credentials.explain = Some(values.collect());
         }
     })?;
     if authorized {

@@ -143,7 +143,7 @@ async fn a_denied_request_is_explained_in_header_and_body() {
 /// Catches: an answer that shows whether there are explanations, and a token that is passed on.
 #[tokio::test]
 async fn a_wrong_token_changes_nothing() {
-    for (explain, refused) in [(ON, 3), ("", 0)] {
+    for (explain, refused) in [(ON, 4), ("", 0)] {
         let (world, router) = world(explain).await;
         let client = Client {
             world: &world,

@@ -14,12 +14,17 @@ use crate::settings::ExplainSettings;
 pub(super) fn ask<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     settings: Option<&ExplainSettings>,
-    token: Option<&HeaderValue>,
+    tokens: Option<&[HeaderValue]>,
 ) {
-    let (Some(settings), Some(token)) = (settings, token) else {
+    let (Some(settings), Some(tokens)) = (settings, tokens) else {
         return;
     };
-    let answer = match is_known(&settings.tokens, token.as_bytes()) {
+    let is_right = match tokens {
+        [token] => is_known(&settings.tokens, token.as_bytes()),
+        // It isn't clear which one is meant.
+        _ => false,
+    };
+    let answer = match is_right {
         false => ExplainAnswer::WrongToken,
         true if case.takes_explanation(settings.rate.shared_by(NonZeroU32::MIN)) => {
             ExplainAnswer::Given
