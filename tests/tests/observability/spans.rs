@@ -297,3 +297,24 @@ async fn a_collector_that_is_down_or_hangs_costs_only_spans() {
         assert!(router.events.count("spans_lost") > 0);
     }
 }
+
+/// Catches: spans that a reload loses in silence.
+#[tokio::test]
+async fn spans_that_wait_when_a_reload_ends_them_are_counted() {
+    let (_hanging, port) = Collector::start(false).await;
+    let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
+    let short = "[fetch]\ntotal_timeout_ms = 3000\n";
+    let config = world.config().replace("[fetch]\n", short);
+    let url = format!("http://127.0.0.1:{port}/v1/traces");
+    let trace = format!("[trace]\notlp_url = \"{url}\"\nstart_one_in = 1\n");
+    world.configure(&(config.clone() + &trace));
+    let router = world.router().await;
+    assert_eq!(send(&world, &router, "acme", None).await.status, 200);
+    world.configure(&config);
+    router.reload().await;
+    until("the span is counted", async || {
+        let counted = router.metric("cellway_spans_total").await;
+        counted == ["cellway_spans_total{result=\"not_sent\"} 1"]
+    })
+    .await;
+}

@@ -93,7 +93,7 @@ impl<E: Env, S: Sink> Exporter<E, S> {
         let settings = self.views.config().settings.trace.clone();
         // A reload may have turned it off.
         let Some(settings) = settings.and_then(|trace| trace.otlp) else {
-            return;
+            return self.report(batch.len() as u64, SpanOutcome::NotSent, None);
         };
         let sent = self.post(&settings, batch).await;
         let outcome = match &sent {
