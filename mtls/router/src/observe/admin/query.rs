@@ -22,14 +22,16 @@ impl<'a> Query<'a> {
             return Ok(Self { name, value });
         };
         let found = query.split_once('=');
-        let Some((name, value)) = found.filter(|(name, _)| names.contains(name)) else {
+        let is_known = |(name, value): &(&str, &str)| names.contains(name) && !value.contains('&');
+        let Some((name, value)) = found.filter(is_known) else {
             let example = names.first().unwrap_or(&"");
             let names = names.join(" or ");
             return Err(format!(
                 "expected {names} as the only parameter, such as ?{example}=some-id"
             ));
         };
-        match Text::new(value) {
+        // Three characters for each one that is percent-encoded.
+        match Text::id(value) {
             Ok(value) => Ok(Self {
                 name,
                 value: Some(value.decode().into_owned()),

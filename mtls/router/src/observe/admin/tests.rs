@@ -50,3 +50,16 @@ fn a_few_addresses_leave_places_for_others() {
     let _taken: Vec<_> = floods.collect();
     assert!(take(&places, "198.51.100.1").is_some());
 }
+
+/// Catches: an id that is registered but can't be asked for, and two parameters read as one.
+#[test]
+fn a_query_has_one_parameter_of_any_id() {
+    let read = |query: &str| Query::read(Some(query), &["cell", "after"]).map(|it| it.value);
+    let id = "é".repeat(cellway_core::Text::LEN_MAX / 2);
+    let encoded: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    assert_eq!(read(&format!("cell={encoded}")), Ok(Some(id)));
+    assert_eq!(read("after=a%26b"), Ok(Some("a&b".to_owned())));
+    for bad in ["cell=a&after=b", "cell=a&", "&cell=a", "cell=", "other=a"] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
