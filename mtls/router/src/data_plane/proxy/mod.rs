@@ -140,7 +140,8 @@ pub(crate) fn serve<E: Env, S: Sink>(
 /// streams.
 ///
 /// # Errors
-/// A rate limit is used up, or the body is too long, or the request can't be stamped. It must not reach the cell.
+/// A rate limit is used up, or the body is too long, or the request can't be stamped. It must not
+/// reach the cell.
 fn prepare<E: Env, S: Sink>(
     report: &mut Report<E, S>,
     spread: u64,

@@ -4,8 +4,8 @@
 //! There may be two listeners. The admin listener serves all pages, and also the public keys of
 //! envelopes. Without `[admin.tls]` it binds loopback only, because it authenticates nobody. With it,
 //! only operators with a certificate get a page. The health listener serves only `/healthz`,
-//! `/readyz` and `/metrics`, and binds any address, because a kubelet and a Prometheus connect from
-//! other addresses. Both have few connections, one page at a time on each, and short timeouts, so that
+//! `/readyz`, `/metrics` and gRPC's health service, and binds any address, because a kubelet and a
+//! Prometheus connect from other addresses. Both have few connections, one page at a time on each, and short timeouts, so that
 //! no client can use up the router's memory and no few addresses can take all connections
 //! ([`shares`](crate::shares)).
 
@@ -56,7 +56,8 @@ const ADDRESS_SHARE: u8 = 25;
 const REASONS_MAX: usize = 10;
 /// How long a request's header may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one connection may last, whatever it does.
+/// How long one connection may last after its first bytes, whatever it does. Over HTTP/2, what is
+/// left of its streams then gets a little more.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failure to accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
