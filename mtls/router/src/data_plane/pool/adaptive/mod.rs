@@ -4,17 +4,20 @@
 //! no request waits for another worker. Whichever request finds that the window is over takes the
 //! counts to core; if another one does so already, it goes on.
 //!
-//! Only requests that wait for their answer count against the limit. A stream whose answer has begun
-//! keeps its place in `requests_max`, but the cell's time for an answer says nothing about it, and
-//! many streams must not keep the limit from being measured.
+//! Only requests that wait for their answer count against the limit, and for the shares in it. A stream
+//! whose answer has begun keeps its place in `requests_max`, but the cell's time for an answer says
+//! nothing about it, and many streams must not keep their holders from sending requests. So these
+//! requests have a [`Bound`] of their own. It counts those that were admitted while the limit was on.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use cellway_core::Mono;
 use cellway_core::adaptive_limit::{AdaptiveLimit, AdaptiveSettings, Samples};
 use tokio::time::Instant;
+
+use crate::shares::Bound;
 
 /// The limit of a cell that has none.
 const NONE: usize = usize::MAX;
@@ -23,8 +26,9 @@ const NONE: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Adaptive {
     limit: AtomicUsize,
-    /// Requests whose answer has begun, while the limit is on.
-    answered: AtomicUsize,
+    /// Requests that wait for their answers. Made when the limit is turned on, because it takes 16 KiB
+    /// and most routers have no adaptive limit.
+    unanswered: OnceLock<Bound>,
     /// The most requests that waited for their answers at once, since the last window.
     peak: AtomicU32,
     /// When the window is over, and since when a request must have been sent to count. Both in
@@ -32,7 +36,7 @@ pub(super) struct Adaptive {
     due: AtomicU64,
     since: AtomicU64,
     /// Made when the first answer is counted, because most routers have no adaptive limit.
-    counts: std::sync::OnceLock<Box<[AtomicU32; Samples::BUCKETS]>>,
+    counts: OnceLock<Box<[AtomicU32; Samples::BUCKETS]>>,
     machine: Mutex<Option<AdaptiveLimit>>,
     origin: Instant,
 }
@@ -41,11 +45,11 @@ impl Default for Adaptive {
     fn default() -> Self {
         Self {
             limit: AtomicUsize::new(NONE),
-            answered: AtomicUsize::new(0),
+            unanswered: OnceLock::new(),
             peak: AtomicU32::new(0),
             due: AtomicU64::new(0),
             since: AtomicU64::new(0),
-            counts: std::sync::OnceLock::new(),
+            counts: OnceLock::new(),
             machine: Mutex::new(None),
             origin: Instant::now(),
         }
@@ -59,30 +63,17 @@ pub(super) struct Took {
     pub(super) began: Instant,
     /// The most requests that the configuration allows.
     pub(super) most: usize,
-    /// How many requests the cell has in flight.
-    pub(super) in_flight: usize,
 }
 
 impl Adaptive {
-    /// How many requests the cell may have in flight under these settings.
-    pub(super) fn places(&self, settings: Option<&AdaptiveSettings>, most: usize) -> usize {
-        let Some(settings) = settings else {
-            if self.limit.load(Relaxed) != NONE {
-                self.turn_off();
-            }
-            return most;
-        };
-        let limit = match self.limit.load(Relaxed) {
-            NONE => self.turn_on(settings),
-            limit => limit,
-        };
-        limit.saturating_add(self.answered.load(Relaxed)).min(most)
-    }
-
-    /// How many requests the cell may have in flight, by the settings of the last request.
-    pub(super) fn places_now(&self) -> usize {
-        let limit = self.limit.load(Relaxed);
-        limit.saturating_add(self.answered.load(Relaxed))
+    /// Turns the limit on or off, as these settings say.
+    pub(super) fn follow(&self, settings: Option<&AdaptiveSettings>) {
+        let is_on = self.limit.load(Relaxed) != NONE;
+        match settings {
+            Some(settings) if !is_on => self.turn_on(settings),
+            None if is_on => self.turn_off(),
+            Some(_) | None => {}
+        }
     }
 
     /// The limit, if there is one.
@@ -90,20 +81,15 @@ impl Adaptive {
         Some(self.limit.load(Relaxed)).filter(|limit| *limit != NONE)
     }
 
-    /// Counts a request whose answer has begun, until it calls [`ends`](Self::ends).
-    pub(super) fn begins(&self) {
-        self.answered.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn ends(&self) {
-        self.answered.fetch_sub(1, Relaxed);
+    /// The requests that wait for their answers.
+    pub(super) fn unanswered(&self) -> &Bound {
+        self.unanswered.get_or_init(Bound::default)
     }
 
     /// Counts the time of an answer, or of a wait that was too long. Returns whether the limit may
     /// have changed.
     pub(super) fn took(&self, settings: &AdaptiveSettings, took: Took) -> bool {
-        let waiting = took.in_flight.saturating_sub(self.answered.load(Relaxed));
-        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(self.unanswered().taken()).unwrap_or(u32::MAX);
         self.peak.fetch_max(waiting, Relaxed);
         let began = micros(took.began.saturating_duration_since(self.origin));
         if began >= self.since.load(Relaxed) {
@@ -132,20 +118,21 @@ impl Adaptive {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let over = machine.handle_window(settings, now, most, (&samples, peak));
         if over {
-            // Answers that come meanwhile may be lost, or count in this window and the next.
-            counts.iter().for_each(|count| count.store(0, Relaxed));
-            self.peak.store(0, Relaxed);
+            self.clear();
         }
         self.publish(machine);
         over
     }
 
-    fn turn_on(&self, settings: &AdaptiveSettings) -> usize {
-        let Ok(mut machine) = self.machine.try_lock() else {
-            return settings.requests_min as usize;
-        };
-        let machine = machine.get_or_insert_with(|| AdaptiveLimit::new(settings, self.now()));
-        self.publish(machine)
+    fn turn_on(&self, settings: &AdaptiveSettings) {
+        // If another request holds it, that one turns the limit on.
+        if let Ok(mut machine) = self.machine.try_lock()
+            && machine.is_none()
+        {
+            // Answers that were counted before say nothing about the cell now.
+            self.clear();
+            self.publish(machine.insert(AdaptiveLimit::new(settings, self.now())));
+        }
     }
 
     fn turn_off(&self) {
@@ -155,14 +142,21 @@ impl Adaptive {
         }
     }
 
-    fn publish(&self, machine: &AdaptiveLimit) -> usize {
+    /// Begins a window. Answers that come meanwhile may be lost, or count in this window and the next.
+    fn clear(&self) {
+        if let Some(counts) = self.counts.get() {
+            counts.iter().for_each(|count| count.store(0, Relaxed));
+        }
+        self.peak.store(0, Relaxed);
+    }
+
+    fn publish(&self, machine: &AdaptiveLimit) {
         let limit = machine.limit() as usize;
         self.limit.store(limit, Relaxed);
         self.due
             .store(micros(machine.due().since_origin()), Relaxed);
         let since = micros(machine.counts_since().since_origin());
         self.since.store(since, Relaxed);
-        limit
     }
 
     fn counts(&self) -> &[AtomicU32; Samples::BUCKETS] {

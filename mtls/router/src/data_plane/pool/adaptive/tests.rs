@@ -9,50 +9,65 @@ const SETTINGS: AdaptiveSettings = AdaptiveSettings {
     remeasure: Duration::from_secs(60),
 };
 
-/// Tells of a window's answers, each after this time.
-async fn window(adaptive: &Adaptive, took: Duration, in_flight: usize) {
+/// Tells of a window's answers, each after this time, while so many requests wait for theirs.
+async fn window(adaptive: &Adaptive, took: Duration, waiting: usize) {
+    for _ in 0..waiting {
+        adaptive.unanswered().take(waiting, &[]).unwrap();
+    }
     for _ in 0..SAMPLES_MIN {
-        let began = Instant::now();
-        tokio::time::advance(took).await;
-        adaptive.took(&SETTINGS, at(began, in_flight));
+        answer(adaptive, took).await;
     }
     tokio::time::advance(SETTINGS.window).await;
+    answer(adaptive, took).await;
+    for _ in 0..waiting {
+        adaptive.unanswered().give_back([]);
+    }
+}
+
+async fn answer(adaptive: &Adaptive, took: Duration) {
     let began = Instant::now();
     tokio::time::advance(took).await;
-    adaptive.took(&SETTINGS, at(began, in_flight));
+    adaptive.took(&SETTINGS, at(began));
 }
 
-fn at(began: Instant, in_flight: usize) -> Took {
-    Took {
-        began,
-        most: 100,
-        in_flight,
-    }
+fn at(began: Instant) -> Took {
+    Took { began, most: 100 }
 }
 
-/// Catches: a limit that is not what core says, streams that use it up, and one that stays after it was
-/// turned off.
+/// Catches: a limit that is not what core says, and one that stays after it was turned off.
 #[tokio::test(start_paused = true)]
-async fn the_limit_follows_core_and_leaves_streams_alone() {
+async fn the_limit_follows_core() {
     let adaptive = Adaptive::default();
-    assert_eq!(adaptive.places(None, 100), 100);
-    assert_eq!(adaptive.places_now(), NONE);
-    assert_eq!(adaptive.places(Some(&SETTINGS), 100), 8, "it measures");
-    for _ in 0..30 {
-        adaptive.begins();
-    }
-    assert_eq!(adaptive.places(Some(&SETTINGS), 100), 38);
-    window(&adaptive, Duration::from_millis(10), 38).await;
-    assert_eq!(adaptive.limit(), Some(16));
-    window(&adaptive, Duration::from_millis(40), 130).await;
-    assert_eq!(adaptive.limit(), Some(12), "half, and the root of 16");
-    for _ in 0..30 {
-        adaptive.ends();
-    }
-    assert_eq!(adaptive.places(Some(&SETTINGS), 100), 12);
-    assert_eq!(adaptive.places(None, 100), 100);
+    adaptive.follow(None);
     assert_eq!(adaptive.limit(), None);
-    assert_eq!(adaptive.places(Some(&SETTINGS), 100), 8, "it begins anew");
+    adaptive.follow(Some(&SETTINGS));
+    assert_eq!(adaptive.limit(), Some(8), "it measures");
+    window(&adaptive, Duration::from_millis(10), 8).await;
+    assert_eq!(adaptive.limit(), Some(16));
+    window(&adaptive, Duration::from_millis(40), 100).await;
+    assert_eq!(adaptive.limit(), Some(12), "half, and the root of 16");
+    adaptive.follow(Some(&SETTINGS));
+    assert_eq!(adaptive.limit(), Some(12));
+    adaptive.follow(None);
+    assert_eq!(adaptive.limit(), None);
+    adaptive.follow(Some(&SETTINGS));
+    assert_eq!(adaptive.limit(), Some(8), "it begins anew");
+}
+
+/// Catches: answers that were counted before the limit was turned off and count after it was turned
+/// on.
+#[tokio::test(start_paused = true)]
+async fn turning_the_limit_on_forgets_what_was_counted() {
+    let adaptive = Adaptive::default();
+    adaptive.follow(Some(&SETTINGS));
+    for _ in 1..SAMPLES_MIN {
+        answer(&adaptive, Duration::from_millis(1)).await;
+    }
+    adaptive.follow(None);
+    adaptive.follow(Some(&SETTINGS));
+    tokio::time::advance(SETTINGS.window).await;
+    answer(&adaptive, Duration::from_millis(1)).await;
+    assert_eq!(adaptive.limit(), Some(8), "one answer is too few");
 }
 
 /// Catches: answers to requests that were sent before the measurement and count in it.
@@ -61,10 +76,10 @@ async fn a_measurement_ignores_earlier_requests() {
     let adaptive = Adaptive::default();
     let early = Instant::now();
     tokio::time::advance(Duration::from_secs(1)).await;
-    adaptive.places(Some(&SETTINGS), 100);
+    adaptive.follow(Some(&SETTINGS));
     for _ in 0..100 {
         tokio::time::advance(SETTINGS.window).await;
-        adaptive.took(&SETTINGS, at(early, 8));
+        adaptive.took(&SETTINGS, at(early));
     }
     assert_eq!(adaptive.limit(), Some(8), "it still measures");
 }

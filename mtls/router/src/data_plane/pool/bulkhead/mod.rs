@@ -23,7 +23,7 @@ use super::adaptive::{Adaptive, Took};
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
 use super::counts::Counts;
-use super::queue::{Place, Queue};
+use super::queue::{Limits, Place, Queue, Taken};
 use crate::lock::lock_uncontended;
 use crate::observe::debug::{BreakerState, EndpointUse};
 use crate::observe::metrics::CellLoad;
@@ -155,11 +155,11 @@ impl Bulkhead {
         most: usize,
         stakes: &Stakes,
     ) -> Result<RequestPermit, LimitRefused> {
-        self.requests.take(most, stakes)?;
+        let taken = self.limits().take(most, stakes)?;
         Ok(RequestPermit {
             bulkhead: self.clone(),
             holders: stakes.map(|stake| stake.holder),
-            answered: false,
+            taken,
         })
     }
 
@@ -177,8 +177,8 @@ impl Bulkhead {
         waited_us: &mut u32,
     ) -> Result<RequestPermit, Unadmitted> {
         let (most, resource) = self.places(limits);
-        let places = self.adaptive.places(limits.adaptive.as_ref(), most);
-        let full = match self.request(places, stakes) {
+        self.adaptive.follow(limits.adaptive.as_ref());
+        let full = match self.request(most, stakes) {
             Ok(permit) => return Ok(permit),
             Err(full) => Unadmitted { full, resource },
         };
@@ -223,7 +223,7 @@ impl Bulkhead {
         };
         self.dispatch();
         match timeout_at(until, &mut granted.place.granted).await {
-            Ok(Ok(())) => Some(granted.permit()),
+            Ok(Ok(taken)) => Some(granted.permit(taken)),
             // The place may have come at the last moment.
             Ok(Err(_)) | Err(_) => granted.take(),
         }
@@ -247,9 +247,22 @@ impl Bulkhead {
     }
 
     /// Gives free places to requests that wait.
+    ///
+    /// Call this after each change that may free a place, and after a request has entered the queue.
     fn dispatch(&self) {
-        self.queue
-            .dispatch(&self.requests, self.adaptive.places_now());
+        // Whoever frees a place sees a request that has just entered the queue, or that one sees the
+        // place.
+        fence(Ordering::SeqCst);
+        self.queue.dispatch(self.limits());
+    }
+
+    /// The limits on requests, by the settings of the last one.
+    fn limits(&self) -> Limits<'_> {
+        let limit = self.adaptive.limit();
+        Limits {
+            requests: &self.requests,
+            unanswered: limit.map(|limit| (self.adaptive.unanswered(), limit)),
+        }
     }
 
     /// Notes which version of HTTP a new connection to the cell speaks.
@@ -330,11 +343,11 @@ struct Granted<'a> {
 }
 
 impl Granted<'_> {
-    fn permit(&self) -> RequestPermit {
+    fn permit(&self, taken: Taken) -> RequestPermit {
         RequestPermit {
             bulkhead: self.bulkhead.clone(),
             holders: self.holders,
-            answered: false,
+            taken,
         }
     }
 
@@ -342,7 +355,7 @@ impl Granted<'_> {
     fn take(&mut self) -> Option<RequestPermit> {
         self.place.granted.close();
         let granted = self.place.granted.try_recv();
-        granted.is_ok().then(|| self.permit())
+        granted.ok().map(|taken| self.permit(taken))
     }
 }
 
@@ -365,8 +378,7 @@ fn take(count: &AtomicUsize, most: usize) -> bool {
 pub(crate) struct RequestPermit {
     bulkhead: Arc<Bulkhead>,
     holders: [Holder; 3],
-    /// Whether the request doesn't count against the adaptive limit any more.
-    answered: bool,
+    taken: Taken,
 }
 
 impl RequestPermit {
@@ -377,23 +389,26 @@ impl RequestPermit {
             return;
         };
         let (most, _) = self.bulkhead.places(limits);
-        let took = Took {
-            began,
-            most,
-            in_flight: self.bulkhead.requests.taken(),
-        };
+        let took = Took { began, most };
         if self.bulkhead.adaptive.took(settings, took) {
             self.bulkhead.dispatch();
         }
     }
 
     /// Notes that the answer has begun. Other requests may use the place in the adaptive limit.
-    pub(crate) fn is_answered(&mut self, limits: &CellLimits) {
-        if limits.adaptive.is_some() && !self.answered {
-            self.answered = true;
-            self.bulkhead.adaptive.begins();
+    pub(crate) fn is_answered(&mut self) {
+        if self.leave_unanswered() {
             self.bulkhead.dispatch();
         }
+    }
+
+    /// Gives back the place in the adaptive limit. Returns whether there was one.
+    fn leave_unanswered(&mut self) -> bool {
+        let had = std::mem::take(&mut self.taken.unanswered);
+        if had {
+            (self.bulkhead.adaptive.unanswered()).give_back(self.holders);
+        }
+        had
     }
 
     /// The cell's bulkhead.
@@ -426,12 +441,8 @@ impl RequestPermit {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        if self.answered {
-            self.bulkhead.adaptive.ends();
-        }
+        self.leave_unanswered();
         self.bulkhead.requests.give_back(self.holders);
-        // Either this sees a request that has just entered the queue, or that one sees the place.
-        fence(Ordering::SeqCst);
         self.bulkhead.dispatch();
     }
 }

@@ -1,4 +1,7 @@
+use cellway_core::adaptive_limit::AdaptiveSettings;
+
 use super::*;
+use crate::shares::Holders;
 
 #[test]
 fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
@@ -14,4 +17,79 @@ fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
     assert_eq!(bulkhead.request(2, &nobody).err(), Some(LimitRefused::All));
     drop(first);
     assert!(bulkhead.request(2, &nobody).is_ok());
+}
+
+/// What one tenant's requests ask for, and limits that don't let them wait.
+fn of_one_tenant(adaptive: bool) -> (Stakes, CellLimits) {
+    let limits = CellLimits {
+        queue_max: 0,
+        adaptive: adaptive.then(AdaptiveSettings::default),
+        ..CellLimits::default()
+    };
+    let holders = Holders::default();
+    let stake = |share, percent| Stake::new(share, holders.named(share, "acme"), percent);
+    let stakes = [
+        stake(Share::Connection, limits.shares.connection),
+        stake(Share::Caller, limits.shares.caller),
+        stake(Share::Tenant, limits.shares.tenant),
+    ];
+    (stakes, limits)
+}
+
+async fn admitted(
+    bulkhead: &Arc<Bulkhead>,
+    (stakes, limits): &(Stakes, CellLimits),
+) -> Result<RequestPermit, Unadmitted> {
+    let who = (stakes, Priority::Normal);
+    bulkhead.admit(limits, who, None, &mut 0).await
+}
+
+/// Catches: streams that count for their holders' shares of the adaptive limit.
+#[tokio::test(start_paused = true)]
+async fn streams_leave_their_holder_its_share_of_the_adaptive_limit() {
+    let (bulkhead, tenant) = (Arc::default(), of_one_tenant(true));
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        let mut permit = admitted(&bulkhead, &tenant).await.unwrap();
+        permit.is_answered();
+        streams.push(permit);
+    }
+    let mut waiting = Vec::new();
+    while let Ok(permit) = admitted(&bulkhead, &tenant).await {
+        waiting.push(permit);
+    }
+    let (alone, others) = (Arc::default(), waiting.len());
+    waiting.clear();
+    while let Ok(permit) = admitted(&alone, &tenant).await {
+        waiting.push(permit);
+    }
+    assert_eq!(others, waiting.len(), "as many as without streams");
+    assert!((1..8).contains(&others), "{others}");
+    drop((streams, waiting));
+    assert_eq!(bulkhead.requests.taken(), 0);
+    assert_eq!(bulkhead.adaptive.unanswered().taken(), 0);
+}
+
+/// Catches: streams that were admitted before the adaptive limit was turned on and use it up.
+#[tokio::test(start_paused = true)]
+async fn turning_the_adaptive_limit_on_leaves_open_streams_alone() {
+    let (bulkhead, before) = (Arc::default(), of_one_tenant(false));
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        streams.push(admitted(&bulkhead, &before).await.unwrap());
+    }
+    let after = of_one_tenant(true);
+    let mut first = admitted(&bulkhead, &after).await.unwrap();
+    for stream in &mut streams {
+        stream.is_answered();
+    }
+    first.is_answered();
+    assert_eq!(bulkhead.adaptive.unanswered().taken(), 0);
+    assert!(admitted(&bulkhead, &after).await.is_ok());
+    assert_eq!(bulkhead.requests.taken(), 33);
+    // Turned off, the limit ends.
+    let _waits = admitted(&bulkhead, &after).await.unwrap();
+    drop((streams, first));
+    assert!(admitted(&bulkhead, &before).await.is_ok());
+    assert_eq!(bulkhead.adaptive.limit(), None);
 }

@@ -28,6 +28,49 @@ const HIGH_IN_A_ROW: u8 = 3;
 /// others.
 const HIGH_ROOM_PERCENT: usize = 25;
 
+/// The limits on a cell's requests. A request needs a place under each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits<'a> {
+    /// All that are in flight.
+    pub(super) requests: &'a Bound,
+    /// Those that wait for their answers, and how many may, if the cell has an adaptive limit.
+    pub(super) unanswered: Option<(&'a Bound, usize)>,
+}
+
+/// What a request has taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Taken {
+    /// Whether it has a place among those that wait for their answers.
+    pub(super) unanswered: bool,
+}
+
+impl Limits<'_> {
+    /// Takes a place under each limit, of `most` in flight.
+    ///
+    /// # Errors
+    /// Why there is none. Then nothing is taken.
+    pub(super) fn take(&self, most: usize, stakes: &Stakes) -> Result<Taken, LimitRefused> {
+        self.requests.take(most, stakes)?;
+        let Some((unanswered, limit)) = self.unanswered else {
+            return Ok(Taken { unanswered: false });
+        };
+        match unanswered.take(limit.min(most), stakes) {
+            Ok(()) => Ok(Taken { unanswered: true }),
+            Err(refused) => {
+                (self.requests).give_back(stakes.map(|stake| stake.holder));
+                Err(refused)
+            }
+        }
+    }
+
+    fn give_back(&self, taken: Taken, holders: [Holder; 3]) {
+        if let (true, Some((unanswered, _))) = (taken.unanswered, self.unanswered) {
+            unanswered.give_back(holders);
+        }
+        self.requests.give_back(holders);
+    }
+}
+
 /// The requests that wait for one cell.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -57,7 +100,7 @@ struct Waiting {
     /// How many places the cell has under the request's configuration.
     most: usize,
     stakes: Stakes,
-    granted: oneshot::Sender<()>,
+    granted: oneshot::Sender<Taken>,
 }
 
 /// A request's place in the queue. It leaves the queue when this is dropped.
@@ -67,7 +110,7 @@ pub(super) struct Place<'a> {
     priority: Priority,
     id: u64,
     holders: [Holder; 3],
-    pub(super) granted: oneshot::Receiver<()>,
+    pub(super) granted: oneshot::Receiver<Taken>,
 }
 
 impl Queue {
@@ -120,15 +163,15 @@ impl Queue {
     }
 
     /// Gives the cell's free places to waiting requests, one for each tenant in turn. The cell has at
-    /// most `places`, and at most what each request's configuration allows.
-    pub(super) fn dispatch(&self, cell: &Bound, places: usize) {
+    /// most what each request's configuration allows.
+    pub(super) fn dispatch(&self, cell: Limits<'_>) {
         if self.waiting() == 0 {
             return;
         }
         let mut state = self.lock();
         while state.high_first().into_iter().any(|priority| {
             let lane = &mut state.lanes[priority as usize];
-            let granted = self.grant_next(lane, cell, places);
+            let granted = self.grant_next(lane, cell);
             state.high_in_a_row = match (granted, priority) {
                 (false, _) => state.high_in_a_row,
                 (true, Priority::High) if state.someone_waits(Priority::Normal) => {
@@ -141,13 +184,13 @@ impl Queue {
     }
 
     /// Gives one place to the next tenant that may have it. Returns whether one got it.
-    fn grant_next(&self, lane: &mut Lane, cell: &Bound, places: usize) -> bool {
+    fn grant_next(&self, lane: &mut Lane, cell: Limits<'_>) -> bool {
         // How many tenants in a row got no place.
         let mut passed_over = 0;
         while passed_over < lane.len()
             && let Some((tenant, mut requests)) = lane.pop_front()
         {
-            let granted = self.grant_first(&mut requests, cell, places);
+            let granted = self.grant_first(&mut requests, cell);
             if !requests.is_empty() {
                 let turn = (tenant, requests);
                 match granted {
@@ -173,19 +216,18 @@ impl Queue {
     fn grant_first(
         &self,
         requests: &mut VecDeque<Waiting>,
-        cell: &Bound,
-        places: usize,
+        cell: Limits<'_>,
     ) -> Result<bool, LimitRefused> {
         while let Some(Waiting { most, stakes, .. }) = requests.front() {
-            let (most, stakes) = ((*most).min(places), *stakes);
-            cell.take(most, &stakes)?;
-            let granted = requests.pop_front().map(|it| it.granted.send(()));
+            let (most, stakes) = (*most, *stakes);
+            let taken = cell.take(most, &stakes)?;
+            let granted = requests.pop_front().map(|it| it.granted.send(taken));
             self.waiting.fetch_sub(1, SeqCst);
             if granted == Some(Ok(())) {
                 return Ok(true);
             }
             // Its client has gone away.
-            cell.give_back(stakes.map(|stake| stake.holder));
+            cell.give_back(taken, stakes.map(|stake| stake.holder));
         }
         Ok(false)
     }

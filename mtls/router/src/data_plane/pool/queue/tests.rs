@@ -16,6 +16,13 @@ fn is_granted(place: &mut Place<'_>) -> bool {
     place.granted.try_recv().is_ok()
 }
 
+fn all(requests: &Bound) -> Limits<'_> {
+    Limits {
+        requests,
+        unanswered: None,
+    }
+}
+
 fn give_back(cell: &Bound, stakes: Stakes) {
     cell.give_back(stakes.map(|stake| stake.holder));
 }
@@ -30,10 +37,10 @@ fn tenants_take_turns_and_a_tenants_requests_keep_their_order() {
     let mut order = Vec::new();
     let mut last = flood;
     for _ in 0..waiting.len() {
-        queue.dispatch(&cell, usize::MAX);
+        queue.dispatch(all(&cell));
         assert_eq!(cell.taken(), 1, "never more than the limit");
         give_back(&cell, last);
-        queue.dispatch(&cell, usize::MAX);
+        queue.dispatch(all(&cell));
         let granted = waiting.iter_mut().position(is_granted).unwrap();
         order.push(granted);
         last = if [3, 5].contains(&granted) {
@@ -56,7 +63,7 @@ fn a_place_goes_to_the_next_if_a_client_has_gone_away() {
     let (mut gone, mut next) = (enter(), enter());
     gone.granted.close();
     give_back(&cell, stakes);
-    queue.dispatch(&cell, usize::MAX);
+    queue.dispatch(all(&cell));
     assert!(is_granted(&mut next));
     assert_eq!(cell.taken(), 1);
     drop((gone, next));
@@ -79,7 +86,7 @@ fn a_tenant_that_may_have_no_more_does_not_block_the_others() {
     let mut blocked = queue.enter(100, 10, &flood, Priority::Normal).unwrap();
     while cell.take(10, &flood).is_ok() {}
     let mut served = queue.enter(100, 10, &quiet, Priority::Normal).unwrap();
-    queue.dispatch(&cell, usize::MAX);
+    queue.dispatch(all(&cell));
     assert!(!is_granted(&mut blocked));
     assert!(is_granted(&mut served));
 }
@@ -120,7 +127,7 @@ fn high_priority_comes_first_but_not_always() {
     let mut order = String::new();
     for _ in 0..waiting.len() {
         give_back(&cell, stakes);
-        queue.dispatch(&cell, usize::MAX);
+        queue.dispatch(all(&cell));
         let granted = waiting.iter_mut().position(is_granted).unwrap();
         order.push(if granted < 3 { 'n' } else { 'H' });
     }

@@ -481,8 +481,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
 
     fn accept(&mut self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
         lease.answered();
-        self.permit
-            .is_answered(&self.config.settings.upstream.limits);
+        self.permit.is_answered();
         let percent = self.config.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
         match self.agreed(&mut response, &lease) {
