@@ -116,11 +116,7 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
             }
         }
         if self.activity.interims().any() {
-            let mut io = lock_uncontended(&self.io);
-            // hyper notices a broken connection by itself.
-            if let Poll::Ready(Ok(())) = io.poll_interims(cx) {
-                let _ = Pin::new(&mut *io).poll_flush(cx);
-            }
+            lock_uncontended(&self.io).send_interims(cx);
         }
         if self.activity.only_awaits_answer() && lock_uncontended(&self.io).poll_ahead(cx).is_err()
         {

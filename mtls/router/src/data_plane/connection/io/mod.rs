@@ -101,6 +101,34 @@ impl<S> ClientIo<S> {
         }
     }
 
+    /// Writes and flushes the interim answers that wait, while hyper doesn't write. They are left out if
+    /// hyper is in the middle of a message: then its own flush comes first.
+    pub(super) fn send_interims(&mut self, cx: &mut Context<'_>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // Looked at before, because this isn't hyper's flush: it may still hold bytes of the message.
+        let is_between = self.is_between;
+        // hyper notices a broken connection by itself.
+        if let Poll::Ready(Ok(())) = self.poll_interims(cx)
+            && is_between
+        {
+            let _ = self.poll_flush_wire(cx);
+        }
+    }
+
+    fn poll_flush_wire(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let result = Pin::new(&mut self.wire).poll_flush(cx);
+        match &result {
+            Poll::Pending => self.activity.write_blocked(),
+            Poll::Ready(_) => self.activity.write_moved(0),
+        }
+        result
+    }
+
     /// Called before bytes of hyper's are written.
     fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
@@ -179,12 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes only what it has written completely.
         self.is_between = true;
-        let result = Pin::new(&mut self.wire).poll_flush(cx);
-        match &result {
-            Poll::Pending => self.activity.write_blocked(),
-            Poll::Ready(_) => self.activity.write_moved(0),
-        }
-        result
+        self.poll_flush_wire(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -199,3 +222,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         linger.poll(&mut this.wire, cx).map(Ok)
     }
 }
+
+#[cfg(test)]
+mod tests;

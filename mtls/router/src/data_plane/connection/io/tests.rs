@@ -1,0 +1,47 @@
+use std::task::Waker;
+
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::time::Instant;
+
+use super::*;
+
+const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+
+/// A connection whose client is `near`.
+fn connection() -> (DuplexStream, ClientIo<DuplexStream>, Arc<Activity>) {
+    let (near, far) = duplex(1024);
+    let activity = Arc::new(Activity::new(Instant::now(), false, 0));
+    let io = ClientIo::new(Wire::Plain(far), Bytes::new(), activity.clone());
+    (near, io, activity)
+}
+
+fn is_done<T>(polled: Poll<io::Result<T>>) -> bool {
+    matches!(polled, Poll::Ready(Ok(_)))
+}
+
+/// Catches: hints that are written into the answer to the request before, because an earlier hint that
+/// was left out made hyper's buffers look empty.
+#[tokio::test]
+async fn hints_never_come_within_an_answer() {
+    let (mut near, mut io, activity) = connection();
+    let mut cx = Context::from_waker(Waker::noop());
+    // hyper has written a part of an answer, and holds the rest.
+    assert!(is_done(
+        Pin::new(&mut io).poll_write(&mut cx, b"first half, ")
+    ));
+    for _ in 0..2 {
+        activity.interims().add(HINTS);
+        io.send_interims(&mut cx);
+        assert!(!activity.interims().any(), "it is left out");
+    }
+    assert!(is_done(
+        Pin::new(&mut io).poll_write(&mut cx, b"second half\n")
+    ));
+    assert!(is_done(Pin::new(&mut io).poll_flush(&mut cx)));
+    activity.interims().add(HINTS);
+    io.send_interims(&mut cx);
+    drop(io);
+    let mut read = Vec::new();
+    near.read_to_end(&mut read).await.unwrap();
+    assert_eq!(read, [b"first half, second half\n", HINTS].concat());
+}
