@@ -63,6 +63,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         fails_over_to(&case, &next);
         report.moves(&next);
         self.permit = permit;
+        // A retry counts in the budget of the cell that it was sent to.
+        self.retrying = None;
         self.failover = None;
         Ok(Some(Box::new(next)))
     }
