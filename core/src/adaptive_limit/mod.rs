@@ -16,8 +16,9 @@
 //!
 //! The base is **measured**: for as long as [`SAMPLES_MIN`] answers take, the cell gets only
 //! `requests_min` requests at once. That happens at the start. It happens again when the limit has held
-//! requests back for `remeasure`, because the usual time may have changed. A window with a shorter
-//! median lowers the base at once.
+//! requests back for `remeasure`, because the usual time may have changed. Shorter medians in
+//! [`QUICKER_WINDOWS`] windows in a row lower the base to the longest of them. A single one doesn't: a
+//! burst of quick answers, such as refusals, would make the usual time look slow afterwards.
 //!
 //! The median, not the mean: a few requests that take long, such as long polls, don't change it.
 //!
@@ -33,6 +34,9 @@ pub const SAMPLES_MIN: u32 = 20;
 
 /// The part of a limit that is not used by which it sinks in each window.
 const UNUSED_PART: u32 = 16;
+
+/// In how many windows in a row the median must be below the base before it lowers the base.
+pub const QUICKER_WINDOWS: u32 = 8;
 
 /// The settings of an adaptive limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +145,8 @@ pub struct AdaptiveLimit {
     limit: u32,
     /// In microseconds. `None` until it was measured.
     base: Option<u64>,
+    /// How many windows in a row had a median below the base, and the longest of these medians.
+    quicker: (u32, u64),
     phase: Phase,
     due: Mono,
 }
@@ -151,6 +157,7 @@ impl AdaptiveLimit {
         Self {
             limit: settings.requests_min,
             base: None,
+            quicker: (0, 0),
             phase: Phase::Measures {
                 since: now,
                 before: None,
@@ -205,13 +212,13 @@ impl AdaptiveLimit {
         match self.phase {
             Phase::Measures { before, .. } => {
                 self.base = Some(median);
+                self.quicker = (0, 0);
                 let start = least.saturating_mul(2);
                 self.limit = before.unwrap_or(start).clamp(least, most.max(least));
                 self.phase = Phase::Adjusts { limits_since: None };
             }
             Phase::Adjusts { limits_since } => {
-                let base = self.base.map_or(median, |base| base.min(median));
-                self.base = Some(base);
+                let base = self.lowered(median);
                 if limits_since.is_some_and(|since| now >= since.after(settings.remeasure)) {
                     self.phase = Phase::Measures {
                         since: now,
@@ -237,6 +244,22 @@ impl AdaptiveLimit {
             }
         }
         true
+    }
+}
+
+impl AdaptiveLimit {
+    /// The base after a window with this median.
+    fn lowered(&mut self, median: u64) -> u64 {
+        let base = self.base.unwrap_or(median);
+        let (windows, longest) = self.quicker;
+        let longest = longest.max(median);
+        let (base, quicker) = match windows + 1 {
+            _ if median >= base => (base, (0, 0)),
+            QUICKER_WINDOWS.. => (longest, (0, 0)),
+            windows => (base, (windows, longest)),
+        };
+        (self.base, self.quicker) = (Some(base), quicker);
+        base
     }
 }
 

@@ -115,6 +115,29 @@ fn the_limit_grows_again() {
     assert_eq!(world.limit.base(), Some(Duration::from_micros(81_919)));
 }
 
+/// Catches: a short burst of quick answers that makes the usual time look slow, and a base that never
+/// follows a cell that has become quicker.
+#[test]
+fn only_lasting_quickness_lowers_the_base() {
+    let mut world = World::new(40);
+    world.windows(10);
+    let base = world.limit.base();
+    for _ in 0..10 {
+        world.cell.time = Duration::from_millis(1);
+        world.windows(QUICKER_WINDOWS - 1);
+        world.cell.time = Duration::from_millis(20);
+        world.window();
+        assert_eq!(world.limit.base(), base);
+    }
+    let limits = world.windows(10);
+    assert!(limits.iter().all(|limit| *limit >= 80), "{limits:?}");
+    world.cell.time = Duration::from_millis(1);
+    world.windows(QUICKER_WINDOWS - 1);
+    world.cell.time = Duration::from_millis(2);
+    world.window();
+    assert_eq!(world.limit.base(), Some(Duration::from_micros(2047)));
+}
+
 /// Catches: a base that is measured with the answers to requests that were sent in the overload, and a
 /// measurement that never ends.
 #[test]

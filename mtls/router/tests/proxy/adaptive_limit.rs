@@ -111,3 +111,64 @@ async fn a_busy_cell_gets_what_it_can_work_on() {
     let peak = settled(Some(AdaptiveSettings::default())).await;
     assert!((WIDTH..=10 * WIDTH).contains(&peak), "{peak}");
 }
+
+/// A cell that is never busy. At first it refuses each request after five milliseconds. Later it serves
+/// each in fifty.
+async fn refusing_cell(env: &Memory) -> (Arc<Load>, u16) {
+    let (mut listener, port) = env.listen().await;
+    let load = Arc::new(Load::default());
+    let (seen, serves) = (load.clone(), tokio::time::Instant::now() + REFUSES);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                let mut read = [0; 4096];
+                while stream.read(&mut read).await.is_ok_and(|read| read > 0) {
+                    let (took, answer) = match tokio::time::Instant::now() < serves {
+                        true => (5, REFUSED),
+                        false => (50, OK),
+                    };
+                    seen.begins();
+                    tokio::time::sleep(Duration::from_millis(took)).await;
+                    seen.now.fetch_sub(1, Ordering::Relaxed);
+                    let _ = stream.write_all(answer).await;
+                }
+            });
+        }
+    });
+    (load, port)
+}
+
+const REFUSED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
+const REFUSES: Duration = Duration::from_secs(2);
+
+/// Catches: refusals that are taken for the cell's usual time, so that it looks slow when it serves.
+#[tokio::test(start_paused = true)]
+async fn quick_refusals_do_not_make_a_cell_look_slow_later() {
+    let env = Memory::new();
+    let (load, port) = refusing_cell(&env).await;
+    let url = json!([{"url": format!("http://127.0.0.1:{port}")}]);
+    let mut settings = plain(registry(url));
+    let limits = &mut settings.upstream.limits;
+    limits.adaptive = Some(AdaptiveSettings::default());
+    limits.queue_timeout = LONG;
+    limits.shares = CellShares {
+        connection: 100,
+        caller: 100,
+        tenant: 100,
+    };
+    let world = memory::start(&env, settings).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..60 {
+        let client = world.client(LONG);
+        clients.spawn(async move {
+            loop {
+                client.send(Request::get("/")).await.unwrap();
+            }
+        });
+    }
+    tokio::time::sleep(2 * REFUSES).await;
+    load.take_peak();
+    tokio::time::sleep(REFUSES).await;
+    assert_eq!(load.take_peak(), 60, "nothing is held back");
+}

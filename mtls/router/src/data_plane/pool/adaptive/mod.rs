@@ -35,6 +35,8 @@ pub(super) struct Adaptive {
     /// microseconds since `origin`.
     due: AtomicU64,
     since: AtomicU64,
+    /// How long answers usually take, in microseconds. The maximum until it was measured.
+    base: AtomicU64,
     /// Made when the first answer is counted, because most routers have no adaptive limit.
     counts: OnceLock<Box<[AtomicU32; Samples::BUCKETS]>>,
     machine: Mutex<Option<AdaptiveLimit>>,
@@ -49,6 +51,7 @@ impl Default for Adaptive {
             peak: AtomicU32::new(0),
             due: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            base: AtomicU64::new(u64::MAX),
             counts: OnceLock::new(),
             machine: Mutex::new(None),
             origin: Instant::now(),
@@ -63,6 +66,10 @@ pub(super) struct Took {
     pub(super) began: Instant,
     /// The most requests that the configuration allows.
     pub(super) most: usize,
+    /// Whether there was no answer when the request's own time was over. The answer would have taken
+    /// longer, so this counts only if it is longer than usual: a caller with a short deadline must not
+    /// make the cell look quick.
+    pub(super) gave_up: bool,
 }
 
 impl Adaptive {
@@ -92,8 +99,10 @@ impl Adaptive {
         let waiting = u32::try_from(self.unanswered().taken()).unwrap_or(u32::MAX);
         self.peak.fetch_max(waiting, Relaxed);
         let began = micros(took.began.saturating_duration_since(self.origin));
-        if began >= self.since.load(Relaxed) {
-            let bucket = Samples::bucket(took.began.elapsed());
+        let elapsed = took.began.elapsed();
+        let counts = !took.gave_up || micros(elapsed) >= self.base.load(Relaxed);
+        if counts && began >= self.since.load(Relaxed) {
+            let bucket = Samples::bucket(elapsed);
             self.counts()[bucket].fetch_add(1, Relaxed);
         }
         micros(self.origin.elapsed()) >= self.due.load(Relaxed)
@@ -157,6 +166,8 @@ impl Adaptive {
             .store(micros(machine.due().since_origin()), Relaxed);
         let since = micros(machine.counts_since().since_origin());
         self.since.store(since, Relaxed);
+        self.base
+            .store(machine.base().map_or(u64::MAX, micros), Relaxed);
     }
 
     fn counts(&self) -> &[AtomicU32; Samples::BUCKETS] {

@@ -31,7 +31,11 @@ async fn answer(adaptive: &Adaptive, took: Duration) {
 }
 
 fn at(began: Instant) -> Took {
-    Took { began, most: 100 }
+    Took {
+        began,
+        most: 100,
+        gave_up: false,
+    }
 }
 
 /// Catches: a limit that is not what core says, and one that stays after it was turned off.
@@ -82,4 +86,28 @@ async fn a_measurement_ignores_earlier_requests() {
         adaptive.took(&SETTINGS, at(early));
     }
     assert_eq!(adaptive.limit(), Some(8), "it still measures");
+}
+
+/// Catches: waits in vain that don't show that a cell is slow, and short deadlines that make it look
+/// quick.
+#[tokio::test(start_paused = true)]
+async fn only_a_long_wait_in_vain_counts() {
+    let adaptive = Adaptive::default();
+    adaptive.follow(Some(&SETTINGS));
+    window(&adaptive, Duration::from_millis(10), 8).await;
+    assert_eq!(adaptive.limit(), Some(16));
+    let counted = || {
+        let counts = adaptive.counts().iter();
+        counts.map(|count| count.load(Relaxed)).sum::<u32>()
+    };
+    for (waited, counts) in [(1, 0), (40, 1)] {
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_millis(waited)).await;
+        let took = Took {
+            gave_up: true,
+            ..at(began)
+        };
+        adaptive.took(&SETTINGS, took);
+        assert_eq!(counted(), counts, "{waited} ms");
+    }
 }

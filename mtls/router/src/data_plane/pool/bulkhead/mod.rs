@@ -385,11 +385,25 @@ impl RequestPermit {
     /// Notes how long the cell took to answer, or how long the router waited in vain, if the cell has
     /// an adaptive limit. The request was sent at `began`.
     pub(crate) fn took(&self, limits: &CellLimits, began: Instant) {
+        self.waited(limits, (began, false));
+    }
+
+    /// Notes that the time for the request was over, if the cell has an adaptive limit. The request was
+    /// sent at `began`.
+    pub(crate) fn gave_up(&self, limits: &CellLimits, began: Instant) {
+        self.waited(limits, (began, true));
+    }
+
+    fn waited(&self, limits: &CellLimits, (began, gave_up): (Instant, bool)) {
         let Some(settings) = &limits.adaptive else {
             return;
         };
         let (most, _) = self.bulkhead.places(limits);
-        let took = Took { began, most };
+        let took = Took {
+            began,
+            most,
+            gave_up,
+        };
         if self.bulkhead.adaptive.took(settings, took) {
             self.bulkhead.dispatch();
         }

@@ -5,17 +5,20 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use cellway_core::health::Outcome;
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Response, Version};
+use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Progress, Turn};
 use crate::data_plane::pool::ConnectError;
+use crate::data_plane::proxy::health_report;
 use crate::data_plane::proxy::report::Report;
 use crate::observe::event::Sink;
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings, TrafficSettings};
@@ -69,10 +72,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// Waits for the answer's header, within the time limits for the cell and for a client that
     /// still sends. Tells the cell's adaptive limit how long the cell took.
-    pub(super) async fn in_time<T, F>(
+    pub(super) async fn in_time<F>(
         &self,
-        mut answer: Pin<&mut impl Future<Output = Result<T, F>>>,
-    ) -> Result<Result<T, F>, Reason> {
+        mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, F>>>,
+    ) -> Result<Result<Response<Incoming>, F>, Reason> {
         let began = Instant::now();
         // The turn may change without waking this task, and the limit of the next turn may be
         // nearer.
@@ -85,23 +88,52 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 biased;
                 answer = answer.as_mut() => {
                     // A connection that broke says nothing about how long the cell takes.
-                    if answer.is_ok() {
-                        self.permit.took(&self.config.settings.upstream.limits, began);
+                    if let Ok(response) = &answer {
+                        self.took(began, response);
                     }
                     return Ok(answer);
                 }
                 () = timer.as_mut() => {
                     let (now, (limit, reason)) = (Instant::now(), self.limit(began));
                     if limit <= now {
-                        if reason == Reason::CellTimeoutHeader {
-                            self.permit.took(&self.config.settings.upstream.limits, began);
-                        }
+                        self.took_too_long(began, reason);
                         return Err(reason);
                     }
                     timer.as_mut().reset(limit.min(now + look));
                 }
             }
         }
+    }
+
+    /// Tells the cell's adaptive limit how long this answer took. Failures and refusals are left out: a
+    /// cell is often quick to fail, and would look slow when it works again.
+    fn took(&self, began: Instant, response: &Response<Incoming>) {
+        let upstream = &self.config.settings.upstream;
+        if upstream.limits.adaptive.is_some()
+            && health_report::outcome(&upstream.failing_answers, response) == Some(Outcome::Success)
+        {
+            self.permit.took(&upstream.limits, self.waits_since(began));
+        }
+    }
+
+    /// Tells the cell's adaptive limit how long the router waited in vain.
+    fn took_too_long(&self, began: Instant, reason: Reason) {
+        let limits = &self.config.settings.upstream.limits;
+        if reason == Reason::CellTimeoutHeader {
+            self.permit.took(limits, self.waits_since(began));
+        }
+        // The time may be over while the client still sends.
+        if reason == Reason::CellTimeoutTotal && matches!(self.turn(), Turn::Done | Turn::Broken) {
+            self.permit.gave_up(limits, self.waits_since(began));
+        }
+    }
+
+    /// Since when the cell is waited for. The time that the client took for its body isn't the cell's.
+    /// If the body isn't complete, the cell answers to the header, or to a stream.
+    fn waits_since(&self, began: Instant) -> Instant {
+        let complete = (self.progress.as_ref())
+            .filter(|progress| matches!(progress.turn(), Turn::Done | Turn::Broken));
+        complete.map_or(began, |progress| progress.last().max(began))
     }
 
     /// How long the cell may take for its header in one attempt, if the request may be sent again
