@@ -206,7 +206,7 @@ fn the_health_listener_serves_health_and_metrics_only() {
 
     let mut stream = TcpStream::connect(&health).unwrap();
     stream
-        .write_all(b"POST /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .write_all(b"POST /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -230,7 +230,7 @@ fn one_address_has_a_share(health: &str) {
     let first = told.recv_timeout(WAIT_MAX);
     assert_eq!(first, Ok(0), "one connection too many is closed at once");
     for mut stream in &held {
-        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     }
     let rest = (0..SHARE).map(|_| told.recv_timeout(WAIT_MAX).unwrap());
     let answered: usize = rest.sum();

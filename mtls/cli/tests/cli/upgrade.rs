@@ -52,7 +52,7 @@ fn a_router_is_replaced_on_the_same_addresses() {
 
     let next = upgrade(&mut serving);
     // The old process serves the connections that it has.
-    kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .unwrap();
     let mut answer = String::new();
     kept.read_to_string(&mut answer).unwrap();
@@ -192,7 +192,7 @@ fn a_service_manager_passes_a_socket_and_is_told() {
     // It waits in the socket's queue until the router is there.
     let mut early = TcpStream::connect(&public).unwrap();
     early
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .unwrap();
     let mut serving = activated(&folder, &listener, "local", &notify);
     told(&manager, "READY=1");
