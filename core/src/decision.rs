@@ -42,8 +42,8 @@ pub struct Allow {
     pub reason: Reason,
     /// The identity that the credentials proved.
     pub identity: Arc<Identity>,
-    /// The placement that chose the cell, or whose cell another one stands in for. `None` if the
-    /// tenant has a cell of its own.
+    /// The placement that chose this cell, or that chose the cell which this one replaces. `None` if
+    /// the tenant has a cell of its own.
     pub placement: Option<Text>,
     /// The only cell that may serve the request.
     pub cell: Arc<Cell>,
@@ -61,7 +61,7 @@ pub struct Allow {
     /// The cells to which the request may go if this one can't be reached
     /// ([`fail_over`](crate::fail_over())). `None`: nowhere.
     pub standby: Option<Arc<Standby>>,
-    /// Set if the cell stands in for another one. Boxed, because few decisions have it.
+    /// Set if this cell replaces another one. Boxed, because few decisions have it.
     pub failed_over: Option<Box<FailedOver>>,
 }
 

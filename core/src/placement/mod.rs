@@ -77,7 +77,7 @@ pub struct Placed {
     pub rule: PlaceRule,
     /// The cells to which the request may go if this one can't be reached.
     pub standby: Option<Arc<Standby>>,
-    /// Set if the cell stands in for another one.
+    /// Set if this cell replaces another one.
     pub failed_over: Option<Box<FailedOver>>,
 }
 

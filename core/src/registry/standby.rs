@@ -62,7 +62,7 @@ impl Standby {
         both.join(", then ")
     }
 
-    /// The cell that stands in for the placement's cell that serves `key`: another one of the
+    /// The cell that replaces the placement's cell that serves `key`: another one of the
     /// placement if one is accepted, otherwise one of the fallback.
     pub(crate) fn stand_in(&self, key: u64, accept: impl Fn(&Cell) -> bool) -> Option<StandIn<'_>> {
         let accepts = |it: &Member| it.state() == CellState::Active && accept(it.cell());
