@@ -313,6 +313,11 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
         fallback: Some(&text("spare")),
         reason: Reason::CircuitOpen,
     });
+    of_endpoints(tell);
+}
+
+fn of_endpoints(tell: &mut dyn FnMut(&Event<'_>)) {
+    let (cell, endpoint) = (&text("a"), "https://a.internal");
     for change in [
         CircuitChange::Opened,
         CircuitChange::Probing,

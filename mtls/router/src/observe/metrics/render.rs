@@ -98,42 +98,7 @@ impl Page {
     }
 
     fn requests(&mut self, shards: &[Arc<Shard>]) {
-        let name = "authz_decisions_total";
-        self.head(
-            name,
-            "counter",
-            "Decisions, by mode of the policy and reason.",
-        );
-        for (m, mode) in MODES.iter().enumerate() {
-            for (r, reason) in Reason::ALL.iter().enumerate() {
-                let at = m * Reason::ALL.len() + r;
-                let count = sum(shards, |shard| shard.decisions.get(at));
-                // Combinations that never happened are left out. All of them would be a page of
-                // zeros.
-                if count > 0 {
-                    let decision = match reason.class() {
-                        Class::Allow => "allow",
-                        Class::Unauthenticated
-                        | Class::Forbidden
-                        | Class::Unavailable
-                        | Class::BadRequest
-                        | Class::HeadersTooLarge
-                        | Class::NotImplemented
-                        | Class::RequestTimeout
-                        | Class::BodyTooLarge
-                        | Class::TooManyRequests
-                        | Class::BadGateway
-                        | Class::GatewayTimeout => "deny",
-                    };
-                    let labels = [
-                        ("decision", decision),
-                        ("mode", mode.as_str()),
-                        ("reason", reason.as_str()),
-                    ];
-                    self.sample(name, &labels, count);
-                }
-            }
-        }
+        self.decisions(shards);
         self.left_out(shards);
         self.cell_bound(shards);
         self.envelopes(shards);
@@ -173,6 +138,45 @@ impl Page {
         let answered = sum(shards, |shard| shard.answered.get());
         let allowed = sum(shards, |shard| shard.allowed.get());
         self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn decisions(&mut self, shards: &[Arc<Shard>]) {
+        let name = "authz_decisions_total";
+        self.head(
+            name,
+            "counter",
+            "Decisions, by mode of the policy and reason.",
+        );
+        for (m, mode) in MODES.iter().enumerate() {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let at = m * Reason::ALL.len() + r;
+                let count = sum(shards, |shard| shard.decisions.get(at));
+                // Combinations that never happened are left out. All of them would be a page of
+                // zeros.
+                if count > 0 {
+                    let decision = match reason.class() {
+                        Class::Allow => "allow",
+                        Class::Unauthenticated
+                        | Class::Forbidden
+                        | Class::Unavailable
+                        | Class::BadRequest
+                        | Class::HeadersTooLarge
+                        | Class::NotImplemented
+                        | Class::RequestTimeout
+                        | Class::BodyTooLarge
+                        | Class::TooManyRequests
+                        | Class::BadGateway
+                        | Class::GatewayTimeout => "deny",
+                    };
+                    let labels = [
+                        ("decision", decision),
+                        ("mode", mode.as_str()),
+                        ("reason", reason.as_str()),
+                    ];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
     }
 
     fn reasons(&mut self, shards: &[Arc<Shard>]) {
