@@ -7,6 +7,7 @@
 
 mod admin_tls;
 mod canary;
+mod counted;
 mod endpoints;
 mod explained;
 mod labels;

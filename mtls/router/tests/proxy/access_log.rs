@@ -1,6 +1,8 @@
 //! What the access log says, and about which requests.
 
-use cellway_router::settings::{AccessLog, RouterSettings};
+use std::sync::Arc;
+
+use cellway_router::settings::{AccessLog, RouterSettings, TrafficSettings};
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -117,4 +119,28 @@ async fn a_denial_is_logged_without_an_endpoint_and_nothing_if_it_is_off() {
             assert_eq!(line, expected);
         }
     }
+}
+
+/// Catches: a refusal by a limit whose line doesn't say which tenant has reached it.
+#[tokio::test]
+async fn a_request_that_a_limit_refuses_is_logged_with_its_tenant() {
+    let (clients, cells) = (ca(1), ca(2));
+    let mut settings = secure(registry(plain_endpoint("http", 1)), &clients, &cells);
+    settings.listeners[0].traffic = Arc::new(TrafficSettings {
+        body_bytes_max: Some(3),
+        ..TrafficSettings::default()
+    });
+    let world = start(with(AccessLog::Full, settings)).await;
+    let credential = issue(&clients, uri("spiffe://corp.example/tenant/acme"));
+    let client = world.secure_client(Protocol::Http1, &clients, Some(&credential));
+    let request = Request {
+        method: Method::POST,
+        body: "long".into(),
+        ..Request::get("/orders")
+    };
+    let answer = client.send(request).await.unwrap();
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let line = "logged POST /orders HTTP/1.1 of acme spiffe://corp.example/tenant/acme, \
+                0 attempts, - None, 0 bytes, first";
+    world.events.line(line).await;
 }

@@ -149,6 +149,8 @@ fn prepare<E: Env, S: Sink>(
     allow: Allow,
     outgoing: &mut Outgoing,
 ) -> Result<Allow, Refused> {
+    // First, so that the request counts as one of this cell's even if it ends here.
+    report.goes_to(&allow);
     let (config, parts) = (&view.config, &mut outgoing.parts);
     let traffic = config.traffic(report.connection.listener, target::path_and_query(parts));
     let limits = Limits {
@@ -180,7 +182,6 @@ fn prepare<E: Env, S: Sink>(
         &report.connection.activity,
         body_bytes_max,
     );
-    report.goes_to(&allow);
     stamped?;
     settle_upgrade(outgoing, view, &allow, report.connection.listener)?;
     Ok(allow)

@@ -131,8 +131,11 @@ impl<E: Env, S: Sink> Report<E, S> {
         self.record = Record::of(about, request, body, (count, handshake));
     }
 
-    /// Notes where the request goes.
+    /// Notes whose allowed request this is, and where it goes.
     pub(crate) fn goes_to(&mut self, allow: &Allow) {
+        if let Some(record) = &mut self.record {
+            record.is_from(&allow.identity);
+        }
         self.cell = Some(allow.cell.clone());
         self.failover = why(allow);
         self.allowed = Some(allow.reason);
@@ -211,9 +214,6 @@ impl<E: Env, S: Sink> Report<E, S> {
     /// Makes the allowed request an open stream. If its tenant or certificate has become invalid
     /// since `view` decided it, the stream is closed at once.
     pub(crate) fn opens(&mut self, allow: &Allow, view: &View) {
-        if let Some(record) = &mut self.record {
-            record.is_from(&allow.identity);
-        }
         if allow.identity.tenant.is_none() {
             return;
         }
