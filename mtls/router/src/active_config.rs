@@ -54,46 +54,21 @@ impl ActiveConfig {
         before: Option<&Self>,
         findings: &mut Findings,
     ) -> Self {
-        let (trust, bundle_failed) = match Trust::load(env, &settings).await {
-            Ok(trust) => (trust, false),
-            Err((setting, error)) => {
-                findings.error(setting, error, "");
-                (None, true)
-            }
-        };
-        let mut server_tls = Vec::with_capacity(settings.listeners.len());
-        for (i, listener) in settings.listeners.iter().enumerate() {
-            server_tls.push(match &listener.tls {
-                None => None,
-                Some(tls) => {
-                    // The listener's own files are checked even without the bundle.
-                    let tls = match bundle_failed {
-                        true => &tls.without_clients(),
-                        false => tls,
-                    };
-                    let loaded = ServerTls::load(env, provider, tls, trust.as_ref()).await;
-                    findings.take(format!("listener[{i}].tls"), loaded)
-                }
-            });
-        }
+        let trust = findings.take_at(Trust::load(env, &settings).await);
+        let server_tls = server_tls(env, provider, &settings, trust.as_ref(), findings).await;
+        let trust = trust.flatten();
         let described = trust.as_ref();
         let described = described.map(|trust| ClientVerifier::new(provider, trust, false));
         let cell_tls = CellTls::load(env, provider, &settings.upstream).await;
         let cell_tls = findings.take("upstream", cell_tls).flatten();
         let admin = match &settings.admin_tls {
             None => None,
-            Some(tls) => match AdminServer::load(env, provider, tls).await {
-                Ok(admin) => Some(admin),
-                Err((setting, error)) => {
-                    findings.error(setting, error, "");
-                    None
-                }
-            },
+            Some(tls) => findings.take_at(AdminServer::load(env, provider, tls).await),
         };
+        let before = before.and_then(|config| config.sealer.as_ref());
         let sealer = match &settings.envelope {
             None => None,
             Some(envelope) => {
-                let before = before.and_then(|config| config.sealer.as_ref());
                 let sealer = Sealer::load(env, envelope, now, before).await;
                 findings.take("envelope.keys", sealer)
             }
@@ -216,4 +191,28 @@ impl ActiveConfig {
     pub(crate) fn header_rules(&self) -> &HeaderRules {
         &self.settings.policy.headers
     }
+}
+
+/// Loads what each listener's TLS needs, in the order of the listeners. `trust` is `None` if the bundle
+/// of the clients' CAs is broken: the listeners' own files are still checked then.
+async fn server_tls<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+    trust: Option<&Option<Arc<Trust>>>,
+    findings: &mut Findings,
+) -> Vec<Option<ServerTls>> {
+    let mut loaded = Vec::with_capacity(settings.listeners.len());
+    for (i, listener) in settings.listeners.iter().enumerate() {
+        let Some(tls) = &listener.tls else {
+            loaded.push(None);
+            continue;
+        };
+        let tls = match trust {
+            Some(trust) => ServerTls::load(env, provider, tls, trust.as_ref()).await,
+            None => ServerTls::load(env, provider, &tls.without_clients(), None).await,
+        };
+        loaded.push(findings.take(format!("listener[{i}].tls"), tls));
+    }
+    loaded
 }

@@ -122,6 +122,20 @@ impl Findings {
         }
     }
 
+    /// Returns the value if it is good. Otherwise adds an error about the setting that came with it.
+    pub(crate) fn take_at<T, P: fmt::Display>(
+        &mut self,
+        result: Result<T, (String, P)>,
+    ) -> Option<T> {
+        match result {
+            Ok(good) => Some(good),
+            Err((setting, problem)) => {
+                self.error(setting, problem, "");
+                None
+            }
+        }
+    }
+
     /// Separates the errors from the warnings.
     pub(crate) fn parted(self) -> (Vec<Finding>, Vec<Finding>) {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
