@@ -21,7 +21,7 @@ fn steady(page: &str) -> String {
         steady.push_str(&part[digits..]);
     }
     for secs in 0..60 {
-        steady = steady.replace(&format!(">{secs} s<"), ">[age]<");
+        steady = steady.replace(&format!(">{secs} s ago<"), ">[age] ago<");
     }
     // One element a line, for a person who reads the snapshot.
     steady.replace("><", ">\n<")

@@ -82,9 +82,9 @@ impl Seen {
         let version = registry.map_or_else(|| "none".to_owned(), |it| it.version.to_string());
         let age = registry.and_then(|it| it.age_secs);
         let age = match (self.status.registry_stale, age) {
-            (true, Some(age)) => format!("{} (stale)", span(age)),
+            (true, Some(age)) => format!("{} (stale)", ago(age)),
             (true, None) => "stale".to_owned(),
-            (false, Some(age)) => span(age),
+            (false, Some(age)) => ago(age),
             (false, None) => "current".to_owned(),
         };
         let tenants = registry.map_or(0, |it| it.tenants);
@@ -162,11 +162,7 @@ impl Seen {
             html.markup("<td data-label=\"State\">");
             state(html, tone, word);
             html.markup("</td>");
-            field(
-                html,
-                "Fetched",
-                age.map_or_else(|| "never".to_owned(), span),
-            );
+            field(html, "Fetched", age.map_or_else(|| "never".to_owned(), ago));
             field(html, "Failures in a row", failures);
             field(html, "Keys", kids.join(", "));
             html.markup("</tr>");
@@ -254,8 +250,10 @@ fn cell(html: &mut Html, cell: &CellShown) {
         html.text(format_args!(" · {percent} % drained"));
     }
     html.text(format_args!(
-        " · {} in flight, {} waiting, {} connections",
-        cell.requests_in_flight, cell.requests_waiting, cell.connections
+        " · {} in flight, {} waiting, {}",
+        cell.requests_in_flight,
+        cell.requests_waiting,
+        counted(cell.connections as u64, "connection")
     ));
     html.markup("</span></header>");
     if !cell.endpoints.is_empty() {
@@ -308,14 +306,14 @@ fn notes(endpoint: &EndpointShown) -> Vec<String> {
     match endpoint.breaker {
         BreakerState::Closed | BreakerState::HalfOpen => {}
         BreakerState::Suspect { failures } => {
-            notes.push(format!("{failures} failures in a row"));
+            notes.push(format!("{} in a row", counted(failures, "failure")));
         }
         BreakerState::Open { left_ms } => {
             notes.push(format!("no requests for {}", span(left_ms.div_ceil(1000))));
         }
     }
     if endpoint.ejections > 0 {
-        notes.push(format!("{} ejections", endpoint.ejections));
+        notes.push(counted(endpoint.ejections.into(), "ejection"));
     }
     let last = endpoint
         .check
@@ -323,7 +321,7 @@ fn notes(endpoint: &EndpointShown) -> Vec<String> {
         .and_then(|check| check.last.as_ref());
     if let Some(last) = last {
         let detail = last.detail.as_deref().unwrap_or(last.result);
-        notes.push(format!("check {} ago: {detail}", span(last.ago_ms / 1000)));
+        notes.push(format!("check {}: {detail}", ago(last.ago_ms / 1000)));
     }
     notes
 }
@@ -351,6 +349,18 @@ fn span(secs: u64) -> String {
         120..7_200 => format!("{} min", secs / 60),
         7_200..172_800 => format!("{} h", secs / 3_600),
         _ => format!("{} days", secs / 86_400),
+    }
+}
+
+fn ago(secs: u64) -> String {
+    format!("{} ago", span(secs))
+}
+
+/// A number of things.
+fn counted(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
     }
 }
 
