@@ -1,5 +1,6 @@
 //! A cell gets fewer requests at once while its answers take longer than usual.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -43,23 +44,24 @@ impl Load {
     }
 }
 
-/// A cell that works on [`WIDTH`] requests at once, ten milliseconds on each.
-async fn busy_cell(env: &Memory) -> (Arc<Load>, u16) {
+/// A cell that answers a request as `work` says, and counts those that it has at once.
+async fn cell<W>(env: &Memory, work: impl Fn() -> W + Clone + Send + 'static) -> (Arc<Load>, u16)
+where
+    W: Future<Output = &'static [u8]> + Send,
+{
     let (mut listener, port) = env.listen().await;
     let load = Arc::new(Load::default());
-    let (seen, width) = (load.clone(), Arc::new(Semaphore::new(WIDTH)));
+    let seen = load.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let (seen, width) = (seen.clone(), width.clone());
+            let (seen, work) = (seen.clone(), work.clone());
             tokio::spawn(async move {
                 let mut read = [0; 4096];
                 while stream.read(&mut read).await.is_ok_and(|read| read > 0) {
                     seen.begins();
-                    let working = width.acquire().await.unwrap();
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    drop(working);
+                    let answer = work().await;
                     seen.now.fetch_sub(1, Ordering::Relaxed);
-                    let _ = stream.write_all(OK).await;
+                    let _ = stream.write_all(answer).await;
                 }
             });
         }
@@ -67,10 +69,22 @@ async fn busy_cell(env: &Memory) -> (Arc<Load>, u16) {
     (load, port)
 }
 
-/// The most requests that the cell has at once after a while.
-async fn settled(adaptive: Option<AdaptiveSettings>) -> usize {
-    let env = Memory::new();
-    let (load, port) = busy_cell(&env).await;
+/// A cell that works on [`WIDTH`] requests at once, ten milliseconds on each.
+async fn busy_cell(env: &Memory) -> (Arc<Load>, u16) {
+    let width = Arc::new(Semaphore::new(WIDTH));
+    cell(env, move || {
+        let width = width.clone();
+        async move {
+            let _working = width.acquire().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            OK
+        }
+    })
+    .await
+}
+
+/// A router before this cell, without shares.
+async fn router(env: &Memory, port: u16, adaptive: Option<AdaptiveSettings>) -> memory::World {
     let url = json!([{"url": format!("http://127.0.0.1:{port}")}]);
     let mut settings = plain(registry(url));
     let limits = &mut settings.upstream.limits;
@@ -81,7 +95,14 @@ async fn settled(adaptive: Option<AdaptiveSettings>) -> usize {
         caller: 100,
         tenant: 100,
     };
-    let world = memory::start(&env, settings).await;
+    memory::start(env, settings).await
+}
+
+/// The most requests that the cell has at once after a while.
+async fn settled(adaptive: Option<AdaptiveSettings>) -> usize {
+    let env = Memory::new();
+    let (load, port) = busy_cell(&env).await;
+    let world = router(&env, port, adaptive).await;
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         let client = world.client(LONG);
@@ -115,28 +136,16 @@ async fn a_busy_cell_gets_what_it_can_work_on() {
 /// A cell that is never busy. At first it refuses each request after five milliseconds. Later it serves
 /// each in fifty.
 async fn refusing_cell(env: &Memory) -> (Arc<Load>, u16) {
-    let (mut listener, port) = env.listen().await;
-    let load = Arc::new(Load::default());
-    let (seen, serves) = (load.clone(), tokio::time::Instant::now() + REFUSES);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let seen = seen.clone();
-            tokio::spawn(async move {
-                let mut read = [0; 4096];
-                while stream.read(&mut read).await.is_ok_and(|read| read > 0) {
-                    let (took, answer) = match tokio::time::Instant::now() < serves {
-                        true => (5, REFUSED),
-                        false => (50, OK),
-                    };
-                    seen.begins();
-                    tokio::time::sleep(Duration::from_millis(took)).await;
-                    seen.now.fetch_sub(1, Ordering::Relaxed);
-                    let _ = stream.write_all(answer).await;
-                }
-            });
-        }
-    });
-    (load, port)
+    let serves = tokio::time::Instant::now() + REFUSES;
+    cell(env, move || async move {
+        let (took, answer) = match tokio::time::Instant::now() < serves {
+            true => (5, REFUSED),
+            false => (50, OK),
+        };
+        tokio::time::sleep(Duration::from_millis(took)).await;
+        answer
+    })
+    .await
 }
 
 const REFUSED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
@@ -147,17 +156,7 @@ const REFUSES: Duration = Duration::from_secs(2);
 async fn quick_refusals_do_not_make_a_cell_look_slow_later() {
     let env = Memory::new();
     let (load, port) = refusing_cell(&env).await;
-    let url = json!([{"url": format!("http://127.0.0.1:{port}")}]);
-    let mut settings = plain(registry(url));
-    let limits = &mut settings.upstream.limits;
-    limits.adaptive = Some(AdaptiveSettings::default());
-    limits.queue_timeout = LONG;
-    limits.shares = CellShares {
-        connection: 100,
-        caller: 100,
-        tenant: 100,
-    };
-    let world = memory::start(&env, settings).await;
+    let world = router(&env, port, Some(AdaptiveSettings::default())).await;
     let mut clients = JoinSet::new();
     for _ in 0..60 {
         let client = world.client(LONG);

@@ -21,7 +21,7 @@ use crate::cells::{played, receive, silent, until_closed};
 use crate::frames::{CANCEL, Came, Frames, Outcome};
 use crate::world::{
     PATIENCE, World, ca, cell, listen, mtls_policy, plain, plain_endpoint, provider, registry,
-    secure, start,
+    secure, set_policy, start,
 };
 
 /// More than the sockets between client and router hold.
@@ -31,8 +31,7 @@ const UPLOAD: usize = 16 << 20;
 async fn refusing() -> World {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
     let mut settings = plain(registry(plain_endpoint("http", port)));
-    settings.policy = mtls_policy();
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    set_policy(&mut settings, mtls_policy());
     start(settings).await
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{sleep, timeout};
 
 use crate::memory::{self, Memory, MemoryListener, World};
-use crate::world::{mtls_policy, plain, plain_endpoint, registry};
+use crate::world::{mtls_policy, plain, plain_endpoint, registry, set_policy};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 const LATE: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
@@ -120,8 +120,7 @@ async fn a_short_body_that_comes_late_costs_no_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_short_body_that_comes_after_a_refusal_costs_no_connection() {
     let (world, _cell) = world(|settings| {
-        settings.policy = mtls_policy();
-        settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+        set_policy(settings, mtls_policy());
     })
     .await;
     let mut client = world.connect().await;

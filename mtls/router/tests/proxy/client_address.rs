@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::world::{
-    World, ca, cell, mtls_policy, open_policy_with, plain, plain_endpoint, registry, secure, start,
+    World, ca, cell, mtls_policy, open_policy_with, plain, plain_endpoint, registry, secure,
+    set_policy, start,
 };
 
 const REQUEST: &str = "GET /way HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n";
@@ -78,8 +79,7 @@ async fn a_listed_proxy_names_the_client() {
 #[tokio::test]
 async fn what_is_refused_is_told_with_the_clients_address() {
     let mut settings = plain(registry(plain_endpoint("http", 1)));
-    settings.policy = mtls_policy();
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    set_policy(&mut settings, mtls_policy());
     settings.listeners[0].proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
     let world = start(settings).await;
     let line = "PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n";

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::stepped_clock::Stepped;
-use crate::world::{EventLog, now, plain, reason};
+use crate::world::{EventLog, now, plain, reason, set_policy};
 
 /// A router with its own clock, in front of the cell `a` with the tenant `acme`. The cell `b` may
 /// call it, and each of its authorizations is accepted once.
@@ -38,8 +38,7 @@ impl Scene {
         let registry = json!({"version": 1, "cells": [cell("a"), cell("b")],
                               "tenants": [{"id": "acme", "cell": "a"}]});
         let mut settings = plain(registry.to_string().into());
-        settings.policy = policy(idp.issuer());
-        settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+        set_policy(&mut settings, policy(idp.issuer()));
         let crypto = TlsProvider::default().crypto;
         let time = Arc::new(env.clone());
         let router = Router::builder(env.clone(), settings, crypto, time, EventLog::default());

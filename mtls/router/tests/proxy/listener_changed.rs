@@ -16,8 +16,8 @@ use crate::cells::{played, receive};
 use crate::frames::{Frames, Outcome, trailers_of};
 use crate::suspension::soon;
 use crate::world::{
-    World, ca, cell, issue, open_policy, plain, plain_endpoint, provider, registry, secure, start,
-    uri,
+    World, ca, cell, issue, open_policy, plain, plain_endpoint, provider, registry, secure,
+    set_policy, start, uri,
 };
 
 /// How a client connects before the reload.
@@ -117,8 +117,7 @@ fn with_tls(clients: &Ca, cell: u16) -> RouterSettings {
     let endpoints = registry(plain_endpoint("http", cell));
     let tls = secure(endpoints.clone(), clients, &ca(2));
     let mut settings = plain(endpoints);
-    settings.policy = open_policy();
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    set_policy(&mut settings, open_policy());
     settings.listeners[0].tls = tls.listeners[0].tls.clone();
     settings.trust_bundle = tls.trust_bundle;
     settings

@@ -11,13 +11,14 @@ use cellway_router::settings::{
     Callers, ListenerRoute, ListenerSettings, RateRule, RateScope, RouterSettings, Serves,
     TrafficSettings,
 };
-use cellway_testbed::{Answer, Ca, Client, EchoCell, Protocol, Request, ServerTls, Target};
+use cellway_testbed::{Answer, Ca, Client, EchoCell, Protocol, Request, ServerTls};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::world::{
-    PATIENCE, World, ca, cell, issue, permissive_policy, plain_endpoint, reason, secure, start, uri,
+    World, ask_authorizer, ca, cell, described, issue, permissive_policy, plain_endpoint, reason,
+    secure, start, uri,
 };
 
 /// So few requests in an hour that no test sees one come back.
@@ -294,27 +295,13 @@ async fn answers_say_what_is_left_if_the_settings_ask_for_it() {
 
 /// Asks about a request of this tenant, as an Envoy does that reads the status.
 async fn asked(setup: &Setup, tenant: &str) -> Answer {
-    let id = uri(&format!("spiffe://corp.example/tenant/{tenant}"));
-    let pem = issue(&setup.clients, id).pem().to_owned();
-    let certificate: String = pem.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let certificate = described(&setup.clients, tenant);
     let question = json!({"attributes": {
         "source": {"certificate": certificate},
         "request": {"http": {"method": "GET", "path": "/orders", "host": "shop.example",
                              "protocol": "HTTP/2", "headers": {}}},
     }});
-    let target = Target {
-        host: "127.0.0.1".to_owned(),
-        port: setup.world.handle.addresses()[1].1.port(),
-        tls: None,
-        protocol: Protocol::Http1,
-    };
-    let request = Request {
-        method: Method::POST,
-        body: question.to_string().into(),
-        ..Request::get("/ext_authz/v3/check")
-    };
-    let client = Client::new(TokioEnv::new(), target, PATIENCE);
-    client.send(request).await.unwrap()
+    ask_authorizer(&setup.world.handle, &question).await
 }
 
 /// Catches: requests that an Envoy forwards and that no limit counts, and a limit that is counted apart

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{RegistryLocation, RouterSettings, Sources};
 use cellway_testbed::{Folder, IdentityProvider};
@@ -22,7 +21,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::cells::played;
-use crate::world::{PATIENCE, World, open_policy, plain, registry, start};
+use crate::world::{
+    PATIENCE, World, open_policy, plain, registry, set_policy, start, token_policy,
+};
 
 /// A body that is empty, or has some bytes and never ends.
 struct Body(Option<Bytes>, bool);
@@ -240,20 +241,7 @@ async fn scene(change: impl FnOnce(&mut RouterSettings)) -> Scene {
 
 /// A scene in which tokens identify the callers.
 async fn scene_of(provider: &IdentityProvider) -> Scene {
-    let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
-                        "jwks_uri": provider.jwks_uri()});
-    let policy = json!({"name": "default", "any_of": ["jwt"]});
-    let specs = PolicySpecs {
-        issuer: vec![serde_json::from_value(issuer).unwrap()],
-        policy: vec![serde_json::from_value(policy).unwrap()],
-        ..PolicySpecs::default()
-    };
-    let policy = Arc::new(Policy::build(&specs).unwrap());
-    scene(|settings| {
-        settings.listeners[0].policy = policy.policy_id("default").unwrap();
-        settings.policy = policy;
-    })
-    .await
+    scene(|settings| set_policy(settings, token_policy(provider))).await
 }
 
 async fn http2(world: &World) -> hyper::client::conn::http2::SendRequest<Body> {

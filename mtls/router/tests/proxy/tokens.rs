@@ -14,7 +14,9 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{DAY, World, body, cell, plain, plain_endpoint, reason, registry, start};
+use crate::world::{
+    DAY, World, body, cell, plain, plain_endpoint, reason, registry, set_policy, start,
+};
 
 /// An identity provider whose key is called `one`.
 async fn identity_provider() -> IdentityProvider {
@@ -30,8 +32,7 @@ async fn world(provider: &IdentityProvider) -> World {
 async fn settings(provider: &IdentityProvider) -> RouterSettings {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
     let mut settings = plain(registry(plain_endpoint("http", port)));
-    settings.policy = policy(provider, &provider.jwks_uri());
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    set_policy(&mut settings, policy(provider, &provider.jwks_uri()));
     settings
 }
 

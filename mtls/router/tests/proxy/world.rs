@@ -21,9 +21,10 @@ use cellway_router::settings::{
 };
 use cellway_router::{Handle, Router};
 use cellway_testbed::{
-    Answer, Ca, CertificateSpec, Client, Credential, EchoCell, Key, Protocol, San, ServerTls,
-    Target, TlsProvider, Usage, Validity, bundle_pem,
+    Answer, Ca, CertificateSpec, Client, Credential, EchoCell, IdentityProvider, Key, Protocol,
+    Request, San, ServerTls, Target, TlsProvider, Usage, Validity, bundle_pem,
 };
+use http::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::sync::Notify;
@@ -356,6 +357,25 @@ fn policy(policy: Value, trust: Option<TrustSpec>, headers: HeaderSpec) -> Arc<P
     Arc::new(Policy::build(&specs).unwrap())
 }
 
+/// A policy that asks for a token of this provider.
+pub(crate) fn token_policy(provider: &IdentityProvider) -> Arc<Policy> {
+    let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
+                        "jwks_uri": provider.jwks_uri()});
+    let policy = json!({"name": "default", "any_of": ["jwt"]});
+    let specs = PolicySpecs {
+        issuer: vec![serde_json::from_value(issuer).unwrap()],
+        policy: vec![serde_json::from_value(policy).unwrap()],
+        ..PolicySpecs::default()
+    };
+    Arc::new(Policy::build(&specs).unwrap())
+}
+
+/// Sets the policy of the first listener.
+pub(crate) fn set_policy(settings: &mut RouterSettings, policy: Arc<Policy>) {
+    settings.listeners[0].policy = policy.policy_id("default").unwrap();
+    settings.policy = policy;
+}
+
 /// Settings of a plain router with this registry.
 pub(crate) fn plain(registry: Bytes) -> RouterSettings {
     let policy = open_policy();
@@ -382,9 +402,8 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
 /// the cells.
 pub(crate) fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSettings {
     let mut settings = plain(registry);
-    settings.policy = mtls_policy();
+    set_policy(&mut settings, mtls_policy());
     settings.trust_bundle = Some(bundle_pem(&[clients]).into());
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
     settings.listeners[0].tls = Some(ListenerTls {
         identity: pair(&issue(clients, dns("localhost"))),
         client_certificate: ClientCertificate::Optional,
@@ -467,4 +486,31 @@ pub(crate) fn reason(answer: &Answer) -> String {
         answer.headers["x-cellway-reason"].to_str().unwrap()
     );
     error["reason"].as_str().unwrap().to_owned()
+}
+
+/// The certificate of a tenant, as an Envoy describes it.
+pub(crate) fn described(clients: &Ca, tenant: &str) -> String {
+    let id = uri(&format!("spiffe://corp.example/tenant/{tenant}"));
+    let pem = issue(clients, id).pem().to_owned();
+    pem.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Asks the second listener about a request, as an Envoy does that speaks HTTP.
+pub(crate) async fn ask_authorizer<S: Sink>(
+    handle: &Handle<impl Env, S>,
+    question: &Value,
+) -> Answer {
+    let target = Target {
+        host: "127.0.0.1".to_owned(),
+        port: handle.addresses()[1].1.port(),
+        tls: None,
+        protocol: Protocol::Http1,
+    };
+    let request = Request {
+        method: Method::POST,
+        body: question.to_string().into(),
+        ..Request::get("/ext_authz/v3/check")
+    };
+    let client = Client::new(TokioEnv::new(), target, PATIENCE);
+    client.send(request).await.unwrap()
 }

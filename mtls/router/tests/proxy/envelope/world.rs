@@ -11,7 +11,6 @@ use cellway_core::envelope::{
     EnvelopeRefused, HmacKey, SigningKey, TrustMode, Verified, Verifier, VerifierSpec,
 };
 use cellway_core::keys::KeySet;
-use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_env::Store;
 use cellway_env::tokio::{FileStore, TokioEnv};
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, secret_text, signing_pem};
@@ -25,7 +24,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::stepped_clock::Stepped;
-use crate::world::{EventLog, PATIENCE, ca, cell, issue, now, provider, secure, uri};
+use crate::world::{
+    EventLog, PATIENCE, ask_authorizer, ca, cell, described, issue, now, permissive_policy,
+    provider, secure, uri,
+};
 
 pub(super) const MAX_AGE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(30);
@@ -227,13 +229,7 @@ impl Sealing {
         headers: &Value,
         tenant: Option<&str>,
     ) -> Value {
-        let certificate = tenant.map(|tenant| {
-            let id = format!("spiffe://corp.example/tenant/{tenant}");
-            let pem = issue(&self.clients, uri(&id)).pem().to_owned();
-            pem.bytes()
-                .map(|byte| format!("%{byte:02X}"))
-                .collect::<String>()
-        });
+        let certificate = tenant.map(|tenant| described(&self.clients, tenant));
         let question = json!({"attributes": {
             "source": {"certificate": certificate.unwrap_or_default()},
             "request": {"http": {
@@ -241,19 +237,7 @@ impl Sealing {
                 "protocol": "HTTP/2", "headers": headers,
             }},
         }});
-        let target = Target {
-            host: "127.0.0.1".to_owned(),
-            port: self.handle.addresses()[1].1.port(),
-            tls: None,
-            protocol: Protocol::Http1,
-        };
-        let request = Request {
-            method: Method::POST,
-            body: question.to_string().into(),
-            ..Request::get("/ext_authz/v3/check")
-        };
-        let client = Client::new(TokioEnv::new(), target, PATIENCE);
-        let answer = client.send(request).await.unwrap();
+        let answer = ask_authorizer(&self.handle, &question).await;
         serde_json::from_slice(&answer.body).unwrap()
     }
 
@@ -314,24 +298,7 @@ fn settings(clients: &Ca, cells: &[(&str, u16)], scheme: &str) -> RouterSettings
         tenants.push(json!({"id": "cove", "placement": "home"}));
     }
     let mut settings = secure(document.to_string().into(), clients, &ca(2));
-    let specs = PolicySpecs {
-        policy: vec![
-            serde_json::from_value(json!({
-                "name": "default", "any_of": ["mtls"], "mode": "permissive",
-                "anonymous_placement": "public",
-            }))
-            .unwrap(),
-        ],
-        trust: Some(
-            serde_json::from_value(json!({
-                "bundle": "inline", "trust_domains": ["corp.example"],
-                "san": ["spiffe://{trust_domain}/tenant/{tenant}"],
-            }))
-            .unwrap(),
-        ),
-        ..PolicySpecs::default()
-    };
-    settings.policy = Arc::new(Policy::build(&specs).unwrap());
+    settings.policy = permissive_policy();
     let id = settings.policy.policy_id("default").unwrap();
     settings.listeners[0].policy = id;
     let envoy = ListenerSettings::new("envoy", "127.0.0.1:0".parse().unwrap(), id);

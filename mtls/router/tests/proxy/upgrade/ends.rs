@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{
@@ -20,7 +19,8 @@ use super::opened::{echoes, open};
 use crate::cells::{played, receive};
 use crate::suspension::{Published, soon};
 use crate::world::{
-    World, ca, cell, issue_until, now, plain, plain_endpoint, registry, secure, start, uri,
+    World, ca, cell, issue_until, now, plain, plain_endpoint, registry, secure, set_policy, start,
+    token_policy, uri,
 };
 
 pub(super) const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
@@ -120,19 +120,6 @@ async fn a_tunnel_ends_with_its_certificate() {
     }
 }
 
-fn of_tokens(settings: &mut RouterSettings, provider: &IdentityProvider) {
-    let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
-                        "jwks_uri": provider.jwks_uri()});
-    let policy = json!({"name": "default", "any_of": ["jwt"]});
-    let specs = PolicySpecs {
-        issuer: vec![serde_json::from_value(issuer).unwrap()],
-        policy: vec![serde_json::from_value(policy).unwrap()],
-        ..PolicySpecs::default()
-    };
-    settings.policy = Arc::new(Policy::build(&specs).unwrap());
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
-}
-
 /// Opens a WebSocket with a token that expires then.
 async fn open_until(world: &World, provider: &IdentityProvider, until: Unix) -> WebSocket {
     let claims = provider.claims(&TokioEnv::new(), "acme");
@@ -149,7 +136,7 @@ async fn a_tunnel_ends_with_its_token_if_a_setting_says_so() {
     let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
     for ends in [true, false] {
         let world = with("http", |settings| {
-            of_tokens(settings, &provider);
+            set_policy(settings, token_policy(&provider));
             settings.listeners[0].traffic = Arc::new(TrafficSettings {
                 upgrades_end_with_token: ends,
                 // What ends the other one.
@@ -180,7 +167,10 @@ async fn a_tunnel_ends_with_its_token_if_a_setting_says_so() {
 #[tokio::test]
 async fn a_request_to_switch_needs_its_credentials() {
     let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
-    let world = with("http", |settings| of_tokens(settings, &provider)).await;
+    let world = with("http", |settings| {
+        set_policy(settings, token_policy(&provider))
+    })
+    .await;
     for protocol in PROTOCOLS {
         let mut connection = world.client(protocol).connect().await.unwrap();
         let refused = connection.websocket(Request::get("/")).await.unwrap_err();
