@@ -1,6 +1,7 @@
 //! Routers: the real router, started from a configuration file on a simulated disk.
 
 use std::fmt::Display;
+use std::pin::pin;
 use std::sync::Arc;
 
 use cellway_core::cba::CellBound;
@@ -119,10 +120,18 @@ async fn run(env: SimEnv, world: WorldHandle) {
     let name = env.name().to_owned();
     world.lock().drains.insert(name, told.clone());
     let reloader = Reloader::new(&handle, CONFIG, Vec::new, config);
+    let times = reloader.drain_times();
+    // As in the binary, it also reloads while it drains.
+    let mut reloading = pin!(reloader.run(Arc::default()));
     tokio::select! {
         biased;
         () = told.notified() => {}
-        () = reloader.run(Arc::default()) => {}
+        () = &mut reloading => {}
+    }
+    tokio::select! {
+        biased;
+        _drained = handle.drain(times.get()) => {}
+        () = reloading => {}
     }
     handle.drain(times).await;
     // The process has ended. The host waits for its restart.

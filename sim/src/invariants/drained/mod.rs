@@ -54,16 +54,22 @@ impl Drained {
         }
     }
 
-    /// A time that a router drains by. It reads that when it starts, and keeps it.
-    fn time(&self, life: &Life, setting: impl Fn(&RouterSettings) -> Duration) -> Duration {
-        let started = self.started.get(&life.router).copied();
-        let started = started.unwrap_or_default();
-        self.settings.at_start(&life.router, started, setting)
+    /// The shortest and the longest time that a router may drain by. It reads its settings when the
+    /// drain begins.
+    fn time(
+        &self,
+        life: &Life,
+        setting: impl Fn(&RouterSettings) -> Duration + Copy,
+    ) -> (Duration, Duration) {
+        let begun = [self.announced.get(life).copied().unwrap_or_default(); 2];
+        let least = self.settings.least(&life.router, begun, setting);
+        (least, self.settings.most(&life.router, begun, setting))
     }
 
     fn closes(&self, at: Duration, life: &Life) -> Result<(), String> {
         let announced = self.announced.get(life).copied().unwrap_or_default();
-        let early = at < announced + self.time(life, |it| it.drain_delay);
+        let (delay, _) = self.time(life, |it| it.drain_delay);
+        let early = at < announced + delay;
         // A router whose listeners have not opened yet doesn't wait.
         match early && self.listened.contains(&life.router) {
             true => Err(format!(
@@ -109,9 +115,10 @@ impl Drained {
             Some(_) if *answer == Answer::Refused => false,
             Some(closed) => {
                 // Later, the router may close the connection while the request is on its way.
-                let known = *closed + self.time(life, |it| it.drain_idle);
-                let was_taken = passed.is_some() || sent + self.delivery_max < known;
-                was_taken && at < *closed + self.time(life, |it| it.drain)
+                let (idle, _) = self.time(life, |it| it.drain_idle);
+                let (drain, _) = self.time(life, |it| it.drain);
+                let was_taken = passed.is_some() || sent + self.delivery_max < *closed + idle;
+                was_taken && at < *closed + drain
             }
         };
         match in_time && sent >= self.started.get(&to).copied().unwrap_or_default() {
@@ -128,7 +135,8 @@ impl Drained {
             return Ok(());
         };
         // HTTP/1.1 clients learn it from their next answer.
-        let known = *closed + self.time(life, |it| it.drain_idle) + self.delivery_max;
+        let (_, idle) = self.time(life, |it| it.drain_idle);
+        let known = *closed + idle + self.delivery_max;
         match *sent > known {
             true => Err(format!(
                 "{} forwarded {tag}, which was sent at {sent:?}, but has been draining since \
@@ -144,7 +152,7 @@ impl Drained {
             return Ok(());
         };
         let router = &life.router;
-        let time = self.time(life, |it| it.drain_delay + it.drain);
+        let (_, time) = self.time(life, |it| it.drain_delay + it.drain);
         if at > *since + time + self.delivery_max {
             return Err(format!(
                 "{router} drained from {since:?} to {at:?}, longer than its settings allow"
