@@ -12,7 +12,7 @@ use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, Now};
 use cellway_env::{Env, Privacy, Store};
 use cellway_router::config::Config;
-use cellway_router::event::{Closed, Event, Sink};
+use cellway_router::event::{Closed, Event, Sink, SpanOutcome};
 use cellway_router::log::{self, Level, Subjects};
 use cellway_router::reload::Reloader;
 use cellway_router::{Router, Worker};
@@ -362,6 +362,10 @@ fn describe(event: &Event<'_>) -> Option<String> {
             Notice::Health(HealthNotice::Ejected { .. } | HealthNotice::Returned { .. }) => None,
             Notice::Health(HealthNotice::Unhealthy { url, why, .. }) => {
                 Some(format!("checks of {url} fail: {}", why.as_str()))
+        Event::Spans {
+            outcome: SpanOutcome::QueueFull | SpanOutcome::NotSent,
+            ..
+        } => Some("loses spans".to_owned()),
             }
             Notice::Health(HealthNotice::Healthy { url, .. }) => {
                 Some(format!("checks of {url} succeed"))
