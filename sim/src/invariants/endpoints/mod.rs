@@ -27,6 +27,11 @@ pub struct EndpointTrouble {
 }
 
 impl Endpoints {
+    /// How many endpoints the cell has.
+    pub(super) fn count(&self, cell: &str) -> usize {
+        self.hosts.get(cell).map_or(0, BTreeSet::len)
+    }
+
     /// Whether one of the cell's endpoints is healthy for all of this time.
     pub(super) fn one_is_healthy(&self, cell: &str, from: Duration, until: Duration) -> bool {
         self.healthy(cell, from, until).next().is_some()
@@ -87,10 +92,16 @@ impl Invariant for EveryEndpoint {
                 let Some((sent, to, tenant)) = self.open.remove(tag) else {
                     return Ok(());
                 };
-                let Some(knows_late) = refuses(answer) else {
+                let Some(refusal) = refuses(answer) else {
                     return Ok(());
                 };
-                let from = sent.saturating_sub(knows_late);
+                let from = match refusal {
+                    Refusal::Unreachable => sent,
+                    Refusal::Resting => {
+                        let late = self.settings.most(&to, [sent, at], |it| it.knows_late);
+                        sent.saturating_sub(late)
+                    }
+                };
                 let cells = self.assignment.get(&tenant);
                 let mut cells = cells.into_iter().flatten().peekable();
                 let well = cells.peek().is_some()
@@ -109,19 +120,21 @@ impl Invariant for EveryEndpoint {
     }
 }
 
-/// How long a router may take for bad what is well again, in an open breaker or an ejection. The
-/// ejections of the scenarios' settings are shorter.
-pub(super) const KNOWS_LATE: Duration = Duration::from_secs(30);
+/// What an answer says of the endpoints, if none could serve.
+enum Refusal {
+    /// All were tried.
+    Unreachable,
+    /// All rest after failures, which may have ended.
+    Resting,
+}
 
-/// Whether the answer says that no endpoint could serve, and for how long before that an endpoint
-/// must have been healthy to make it wrong.
-fn refuses(answer: &Answer) -> Option<Duration> {
+fn refuses(answer: &Answer) -> Option<Refusal> {
     let Answer::Router(reason) = answer else {
         return None;
     };
     match reason.as_str() {
-        "cell_unreachable" => Some(Duration::ZERO),
-        "circuit_open" | "no_endpoint_healthy" => Some(KNOWS_LATE),
+        "cell_unreachable" => Some(Refusal::Unreachable),
+        "circuit_open" | "no_endpoint_healthy" => Some(Refusal::Resting),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::endpoints::{Endpoints, KNOWS_LATE};
+use super::endpoints::Endpoints;
 use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Fact, Published, Standby};
@@ -28,6 +28,8 @@ pub struct FailoverAllowed {
 struct Known {
     header: String,
     endpoints: Endpoints,
+    /// How long a router may take an endpoint for bad that is well again.
+    knows_late: Duration,
     published: BTreeMap<u64, Published>,
     newest: u64,
 }
@@ -40,6 +42,7 @@ impl FailoverAllowed {
             world: Known {
                 header: format!("{}failover", bounds.header_prefix),
                 endpoints: bounds.endpoints.clone(),
+                knows_late: bounds.settings.longest(|it| it.knows_late),
                 published: BTreeMap::new(),
                 newest: 0,
             },
@@ -51,13 +54,10 @@ impl FailoverAllowed {
 impl Known {
     /// Whether one of these cells may have failed at this time or shortly before.
     fn may_have_failed(&self, cells: &BTreeSet<String>, at: Duration) -> bool {
-        let from = at.saturating_sub(KNOWS_LATE);
+        let from = at.saturating_sub(self.knows_late);
         let mut cells = cells.iter();
-        cells.any(|cell| self.endpoints.healthy(cell, from, at).count() < self.hosts(cell))
-    }
-
-    fn hosts(&self, cell: &str) -> usize {
-        self.endpoints.hosts.get(cell).map_or(0, BTreeSet::len)
+        cells
+            .any(|cell| self.endpoints.healthy(cell, from, at).count() < self.endpoints.count(cell))
     }
 
     fn check(&self, passed: &Passed<'_>, at: Duration) -> Result<(), String> {
@@ -152,7 +152,7 @@ impl Invariant for FailoverAllowed {
                 let Some((sent, tenant)) = self.open.remove(tag) else {
                     return Ok(());
                 };
-                let from = sent.saturating_sub(KNOWS_LATE);
+                let from = sent.saturating_sub(self.world.knows_late);
                 if is_unreachable(answer) && self.world.had_another(&tenant, from, at) {
                     return Err(format!(
                         "{tag} of {tenant} was answered {answer}, but another cell may stand in and \

@@ -43,6 +43,11 @@ pub struct RouterSettings {
     pub stall: Duration,
     /// How long it tries further endpoints of a cell.
     pub failover: Duration,
+    /// How long it may take an endpoint for bad that is well again: in an open breaker, in an ejection, or
+    /// until its checks have succeeded.
+    pub knows_late: Duration,
+    /// Below how many percent of usable endpoints a cell's requests go to all of them.
+    pub panic_percent: usize,
     /// How many percent of a cell's answered requests it may send again.
     pub retry_percent: u32,
     /// Whether it may send an idempotent request again that a cell has processed.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use cellway_core::health::WhenAllEjected;
 use cellway_router::config::Config;
-use cellway_router::settings::{ClientTimeouts, RateScope};
+use cellway_router::settings::{CellLimits, ClientTimeouts, RateScope, UpstreamSettings};
 use toml::Table;
 
 use super::FETCH_SLACK;
@@ -99,6 +100,11 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         header_timeout: upstream.timeouts.header,
         stall: stall(&router.listeners.first()?.timeouts),
         failover: upstream.timeouts.failover,
+        knows_late: knows_late(upstream),
+        panic_percent: match upstream.health.when_all_ejected {
+            WhenAllEjected::Panic { threshold_percent } => threshold_percent.into(),
+            WhenAllEjected::Fail => 0,
+        },
         retry_percent: u32::from(upstream.retry_percent),
         retries_processed: router
             .listeners
@@ -108,10 +114,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .envelope
             .as_ref()
             .map_or(Duration::ZERO, |envelope| envelope.jwks_max_age),
-        places: upstream
-            .limits
-            .requests_max
-            .min(upstream.limits.connections_max),
+        places: places(&upstream.limits),
         tenant_share: usize::from(upstream.limits.shares.tenant),
         upgrades_end_with_token: router
             .listeners
@@ -124,6 +127,28 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         rates_shared_by: router.rate_limits.shared_by.get(),
         other_rates: rates.iter().any(|rule| rule.per != RateScope::Tenant),
     })
+}
+
+/// How long a router may take an endpoint for bad that is well again. The time of an ejection grows while
+/// they follow each other; scenarios eject an endpoint three times in a row at most.
+fn knows_late(upstream: &UpstreamSettings) -> Duration {
+    let outlier = &upstream.health.outlier;
+    let third = outlier.ejection_min * outlier.ejection_factor.saturating_pow(2);
+    let checks = upstream.health.checks.iter().map(|check| {
+        let most = check.interval * (100 + u32::from(check.jitter_percent)) / 100;
+        (most + check.timeout) * check.healthy_threshold
+    });
+    let resting = upstream.breaker.open.max(third.min(outlier.ejection_max));
+    checks.max().unwrap_or_default().max(resting)
+}
+
+/// How many requests may always be in flight to one endpoint of a cell.
+fn places(limits: &CellLimits) -> usize {
+    let requests = match &limits.adaptive {
+        Some(adaptive) => limits.requests_max.min(adaptive.requests_min as usize),
+        None => limits.requests_max,
+    };
+    requests.min(limits.connections_max)
 }
 
 /// How long a client may read nothing of an answer. A router sees only that a client has read a whole

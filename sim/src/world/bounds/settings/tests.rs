@@ -42,3 +42,30 @@ fn a_change_counts_from_its_writing_and_what_was_before_until_it_must_be_read() 
     assert_eq!(in_force(CHANGES, 12), [after, before, short]);
     assert_eq!(in_force(CHANGES, 14), [after, after, short]);
 }
+
+const EXPECT: &str = "[expect]\nrecovery = \"2s\"\n";
+
+/// What a scenario with these settings of its routers has in force.
+fn with(settings: &str) -> RouterSettings {
+    let small = include_str!("../../../../examples/small.toml");
+    let scenario = Scenario::parse("small.toml", &format!("{small}{settings}{EXPECT}"));
+    let settings = of(&scenario.unwrap_or_else(|error| panic!("{error}")));
+    settings.all().next().expect("one router").clone()
+}
+
+/// Catches: a bound that is too short for the settings of a scenario.
+#[test]
+fn what_rests_longer_is_known_later() {
+    let secs = |settings| with(settings).knows_late.as_secs();
+    assert_eq!(secs(""), 40, "the third ejection in a row");
+    let open = "[router.upstream.breaker]\nopen_ms = 60000\n";
+    assert_eq!(secs(open), 60);
+}
+
+/// Catches: places that an adaptive limit may take away.
+#[test]
+fn only_the_least_of_an_adaptive_limit_is_sure() {
+    assert_eq!(with("").places, 1024);
+    let adaptive = "[router.upstream.adaptive_limit]\nenabled = true\nrequests_min = 12\n";
+    assert_eq!(with(adaptive).places, 12);
+}
