@@ -193,6 +193,18 @@ impl State {
                 true => self.notable(at, host, "endpoint_ejected", format!("ejects {url}")),
                 false => self.notable(at, host, "endpoint_returned", format!("returns {url}")),
             },
+            Fact::Probed {
+                host: url, healthy, ..
+            } => match healthy {
+                true => {
+                    let text = format!("checks of {url} succeed");
+                    self.notable(at, host, "endpoint_healthy", text);
+                }
+                false => {
+                    let text = format!("checks of {url} fail");
+                    self.notable(at, host, "endpoint_unhealthy", text);
+                }
+            },
             Fact::Circuit {
                 host: url, change, ..
             } => match change {
@@ -367,6 +379,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::RegistryApplied { .. }
         | Fact::KeysAsked { .. }
         | Fact::Ejected { .. }
+        | Fact::Probed { .. }
         | Fact::Circuit { .. }
         | Fact::Error { .. }
         | Fact::EnvelopeKeys { .. }
@@ -383,6 +396,7 @@ fn router(fact: &Fact) -> Option<&str> {
         Fact::RegistryApplied { life, .. }
         | Fact::KeysAsked { life, .. }
         | Fact::Ejected { life, .. }
+        | Fact::Probed { life, .. }
         | Fact::Circuit { life, .. }
         | Fact::Error { life, .. } => life,
         Fact::Decided(decided) => &decided.life,

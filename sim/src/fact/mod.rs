@@ -92,6 +92,15 @@ pub enum Fact {
         /// Whether it is ejected now.
         ejected: bool,
     },
+    /// A router: its checks of an endpoint fail, or they succeed again.
+    Probed {
+        /// Which router.
+        life: Life,
+        /// The endpoint's host.
+        host: String,
+        /// Whether they succeed now.
+        healthy: bool,
+    },
     /// A router: the circuit breaker of an endpoint has changed.
     Circuit {
         /// Which router.

@@ -116,7 +116,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
         Ok(handle) => handle,
         Err(error) => return report_failed_start(&env, &world, &error).await,
     };
-    let (times, told) = (config.drain, Arc::new(Notify::new()));
+    let told = Arc::new(Notify::new());
     let name = env.name().to_owned();
     world.lock().drains.insert(name, told.clone());
     let reloader = Reloader::new(&handle, CONFIG, Vec::new, config);
@@ -133,7 +133,6 @@ async fn run(env: SimEnv, world: WorldHandle) {
         _drained = handle.drain(times.get()) => {}
         () = reloading => {}
     }
-    handle.drain(times).await;
     // The process has ended. The host waits for its restart.
     std::future::pending().await
 }
@@ -260,6 +259,14 @@ fn health_fact(life: &Life, event: &Event<'_>) -> Option<Fact> {
             ejected,
         })
     };
+    let is_healthy = |life, url: &str, healthy| {
+        let host = host_of(url);
+        Some(Fact::Probed {
+            life,
+            host,
+            healthy,
+        })
+    };
     match event {
         Event::Notice {
             notice: Notice::Health(HealthNotice::Ejected { url, .. }),
@@ -269,6 +276,14 @@ fn health_fact(life: &Life, event: &Event<'_>) -> Option<Fact> {
             notice: Notice::Health(HealthNotice::Returned { url, .. }),
             ..
         } => is_ejected(life, url, false),
+        Event::Notice {
+            notice: Notice::Health(HealthNotice::Unhealthy { url, .. }),
+            ..
+        } => is_healthy(life, url, false),
+        Event::Notice {
+            notice: Notice::Health(HealthNotice::Healthy { url, .. }),
+            ..
+        } => is_healthy(life, url, true),
         Event::CircuitChanged {
             endpoint,
             request_id,
@@ -347,6 +362,10 @@ fn describe(event: &Event<'_>) -> Option<String> {
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::ListenersClosed => Some("closes its listeners".to_owned()),
         Event::Drained { .. } => Some("has drained".to_owned()),
+        Event::Spans {
+            outcome: SpanOutcome::QueueFull | SpanOutcome::NotSent,
+            ..
+        } => Some("loses spans".to_owned()),
         Event::Notice { notice, policy } => match notice {
             Notice::Keys { issuer, notice } => {
                 let issuer = policy.issuers.get(usize::from(issuer.0));
@@ -359,17 +378,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
                 Some(format!("refuses the keys of cell {cell}: {reason}"))
             }
             // These are facts of their own.
-            Notice::Health(HealthNotice::Ejected { .. } | HealthNotice::Returned { .. }) => None,
-            Notice::Health(HealthNotice::Unhealthy { url, why, .. }) => {
-                Some(format!("checks of {url} fail: {}", why.as_str()))
-        Event::Spans {
-            outcome: SpanOutcome::QueueFull | SpanOutcome::NotSent,
-            ..
-        } => Some("loses spans".to_owned()),
-            }
-            Notice::Health(HealthNotice::Healthy { url, .. }) => {
-                Some(format!("checks of {url} succeed"))
-            }
+            Notice::Health(_) => None,
         },
         _ => None,
     }

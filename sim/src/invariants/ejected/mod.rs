@@ -1,21 +1,26 @@
-//! An ejected endpoint gets no request while another endpoint of its cell is usable.
+//! An endpoint that is ejected or whose checks fail gets no request while another endpoint of its cell
+//! is usable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::on_the_way::{OnTheWay, ToRouter};
-use super::{Bounds, Endpoints, Invariant};
+use super::{Bounds, Endpoints, Invariant, SettingsInForce};
 use crate::fact::{Arrived, CircuitChange, Fact};
 
-/// A request that was sent to a router after it had ejected an endpoint doesn't arrive at that
-/// endpoint, if another endpoint of the cell had no fault all the time, and the router neither
-/// ejected it nor opened its breaker.
+/// A request that was sent to a router after it had ejected an endpoint, or after its checks had failed,
+/// doesn't arrive at that endpoint, if another endpoint of the cell had no fault all the time, and the
+/// router neither ejected it nor opened its breaker, and its checks succeed. If so few endpoints are usable that the router uses all of them,
+/// it may arrive.
 #[derive(Debug)]
 pub struct EjectedRest {
     endpoints: Endpoints,
+    settings: SettingsInForce,
     on_the_way: OnTheWay,
     /// Ejected endpoints, by router and host, and since when.
     ejected: BTreeMap<(String, String), Duration>,
+    /// Endpoints whose checks fail, by router and host, and since when.
+    unhealthy: BTreeMap<(String, String), Duration>,
     /// Endpoints with an open breaker, by router and host.
     open: BTreeSet<(String, String)>,
 }
@@ -25,8 +30,10 @@ impl EjectedRest {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             endpoints: bounds.endpoints.clone(),
+            settings: bounds.settings.clone(),
             on_the_way: OnTheWay::default(),
             ejected: BTreeMap::new(),
+            unhealthy: BTreeMap::new(),
             open: BTreeSet::new(),
         }
     }
@@ -36,22 +43,31 @@ impl EjectedRest {
             return Ok(());
         };
         let key = |host: &str| (router.clone(), host.to_owned());
-        let since = self.ejected.get(&key(&arrived.host));
-        if since.is_none_or(|since| sent <= since) {
+        let rests = [&self.ejected, &self.unhealthy];
+        let since = rests.map(|rests| rests.get(&key(&arrived.host)));
+        if !since.into_iter().flatten().any(|since| sent > since) {
             return Ok(());
         }
         let usable = |host: &str| {
             let key = key(host);
-            !self.ejected.contains_key(&key) && !self.open.contains(&key)
+            !rests.iter().any(|rests| rests.contains_key(&key)) && !self.open.contains(&key)
         };
         let cell = &arrived.cell;
-        match self
-            .endpoints
-            .healthy(cell, *sent, at)
-            .find(|host| usable(host))
-        {
+        // An endpoint with a fault may be unusable by its checks.
+        let healthy = || self.endpoints.healthy(cell, *sent, at);
+        let (hosts, left) = (
+            self.endpoints.count(cell),
+            healthy().filter(|host| usable(host)),
+        );
+        let panic = self
+            .settings
+            .most(router, [*sent, at], |it| it.panic_percent);
+        if left.count() * 100 < hosts * panic {
+            return Ok(());
+        }
+        match healthy().find(|host| usable(host)) {
             Some(other) => Err(format!(
-                "{tag} arrived at {}, which {router} had ejected before, although {other} was usable",
+                "{tag} arrived at {}, which {router} had found bad before, although {other} was usable",
                 arrived.host
             )),
             None => Ok(()),
@@ -68,7 +84,9 @@ impl Invariant for EjectedRest {
         self.on_the_way.observe(at, fact);
         match fact {
             Fact::Started(life) => {
-                self.ejected.retain(|(router, _), _| *router != life.router);
+                for rests in [&mut self.ejected, &mut self.unhealthy] {
+                    rests.retain(|(router, _), _| *router != life.router);
+                }
                 self.open.retain(|(router, _)| *router != life.router);
             }
             Fact::Ejected {
@@ -80,6 +98,17 @@ impl Invariant for EjectedRest {
                 match ejected {
                     true => self.ejected.insert(key, at),
                     false => self.ejected.remove(&key),
+                };
+            }
+            Fact::Probed {
+                life,
+                host,
+                healthy,
+            } => {
+                let key = (life.router.clone(), host.clone());
+                match healthy {
+                    false => self.unhealthy.insert(key, at),
+                    true => self.unhealthy.remove(&key),
                 };
             }
             Fact::Circuit {

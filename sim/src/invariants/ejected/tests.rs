@@ -1,5 +1,5 @@
 use super::super::testing::*;
-use super::super::{EndpointTrouble, Endpoints};
+use super::super::{EndpointTrouble, Endpoints, RouterSettings};
 use super::*;
 
 fn ejected(host: &str, ejected: bool) -> Fact {
@@ -11,6 +11,11 @@ fn ejected(host: &str, ejected: bool) -> Fact {
 }
 
 fn fed(facts: &[Fact], troubles: &[&str]) -> Result<(), String> {
+    fed_below(0, facts, troubles)
+}
+
+/// With a router that uses all endpoints if fewer than this share is usable.
+fn fed_below(panic_percent: usize, facts: &[Fact], troubles: &[&str]) -> Result<(), String> {
     let hosts = ["a-1".to_owned(), "a-2".to_owned()];
     let trouble = |host: &&str| EndpointTrouble {
         host: (*host).to_owned(),
@@ -22,7 +27,10 @@ fn fed(facts: &[Fact], troubles: &[&str]) -> Result<(), String> {
             hosts: [("a".to_owned(), hosts.into())].into(),
             troubles: troubles.iter().map(trouble).collect(),
         },
-        ..Bounds::default()
+        ..with_settings(RouterSettings {
+            panic_percent,
+            ..RouterSettings::default()
+        })
     };
     feed(&mut EjectedRest::new(&bounds), facts)
 }
@@ -36,6 +44,11 @@ fn notices_a_request_to_an_ejected_endpoint_beside_a_usable_one() {
     ];
     assert!(fed(&late, &[]).is_err());
     assert_eq!(fed(&late, &["a-2"]), Ok(()), "the other has a fault");
+    assert!(
+        fed_below(50, &late, &[]).is_err(),
+        "half of them are usable"
+    );
+    assert_eq!(fed_below(60, &late, &[]), Ok(()), "too few are usable");
     // It was on its way already.
     let early = [
         sent("t", "acme"),
@@ -57,4 +70,19 @@ fn notices_a_request_to_an_ejected_endpoint_beside_a_usable_one() {
         arrived("a", "t", "1"),
     ];
     assert_eq!(fed(&both, &[]), Ok(()), "none is usable");
+}
+
+/// Catches: a router that checks its endpoints and doesn't heed what it finds.
+#[test]
+fn notices_a_request_to_an_endpoint_whose_checks_fail() {
+    let checked = |healthy| Fact::Probed {
+        life: life(0),
+        host: "a-1".to_owned(),
+        healthy,
+    };
+    let request = [sent("t", "acme"), arrived("a", "t", "1")];
+    let bad = [&[checked(false)], &request[..]].concat();
+    assert!(fed(&bad, &[]).is_err());
+    let well = [&[checked(false), checked(true)], &request[..]].concat();
+    assert_eq!(fed(&well, &[]), Ok(()));
 }
