@@ -68,6 +68,11 @@ fn key_sets() {
 }
 
 #[test]
+fn retries_by_setting() {
+    matches_snapshot("retries_by_setting");
+}
+
+#[test]
 fn rate_limits() {
     matches_snapshot("rate_limits");
 }
