@@ -75,16 +75,20 @@ pub(super) fn read(
 }
 
 impl Placements {
-    fn get(&self, id: &str) -> Option<&Placement> {
+    /// Where the placement is. A search that walks all would be quadratic for a document in which
+    /// every placement has a fallback.
+    fn position(&self, id: &str) -> Option<usize> {
         let by_id = |placement: &Placement| placement.id.as_str().cmp(id);
-        let at = self.placements.binary_search_by(by_id).ok()?;
-        self.placements.get(at)
+        self.placements.binary_search_by(by_id).ok()
+    }
+
+    fn get(&self, id: &str) -> Option<&Placement> {
+        self.placements.get(self.position(id)?)
     }
 
     fn set_standby(&mut self, id: &str, standby: Standby) {
-        let named = |placement: &&mut Placement| placement.id.as_str() == id;
-        if let Some(placement) = self.placements.iter_mut().find(named) {
-            placement.standby = Some(Arc::new(standby));
+        if let Some(at) = self.position(id) {
+            self.placements[at].standby = Some(Arc::new(standby));
         }
     }
 

@@ -128,6 +128,29 @@ fn placements_may_cover_for_each_other() {
     assert!(!refused.contains("fallback"), "{refused}");
 }
 
+/// Catches: a fallback that is given to another placement of the document than to the one that names
+/// it.
+#[test]
+fn each_of_many_placements_has_its_own_fallback() {
+    let count = 500;
+    let id = |n: usize| format!("p{:03}", n * 7 % count);
+    let placements = (0..count).map(|n| {
+        let cell = ["a", "b"][n * 7 % count % 2];
+        let fields = match n % 3 {
+            0 => json!({}),
+            _ => json!({"fallback": id(n + 1)}),
+        };
+        placement(&id(n), &[cell], fields)
+    });
+    let registry = Registry::from_json(&document(placements.collect())).unwrap();
+    for n in 0..count {
+        let standby = registry.placement(&id(n)).unwrap().standby.as_ref();
+        let fallback = standby.and_then(|it| it.fallback.as_ref());
+        let expected = (n % 3 > 0).then(|| id(n + 1));
+        assert_eq!(fallback.map(|it| it.as_str()), expected.as_deref(), "{n}");
+    }
+}
+
 /// Catches: a change of `failover` that is taken for no change.
 #[test]
 fn failover_is_part_of_the_content() {
