@@ -210,6 +210,10 @@ pub(super) struct Checks {
     next_id: u64,
     /// One for each endpoint that is checked.
     known: BTreeMap<EndpointId, Checked>,
+    /// Those with this verdict. Kept, because the view is made of them after each change, and a fleet
+    /// has many endpoints that are well.
+    unhealthy: BTreeSet<EndpointId>,
+    pending: BTreeSet<EndpointId>,
     /// Endpoints without a probe in flight, and when their next one is due.
     due: BTreeSet<(Mono, EndpointId)>,
     in_flight: BTreeMap<ProbeId, EndpointId>,
@@ -241,6 +245,8 @@ impl Checks {
             seed,
             next_id: 0,
             known: BTreeMap::new(),
+            unhealthy: BTreeSet::new(),
+            pending: BTreeSet::new(),
             due: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             probes: VecDeque::new(),
@@ -257,6 +263,7 @@ impl Checks {
         checks: &[Arc<CheckSettings>],
         is_added: impl Fn(EndpointId) -> bool,
     ) {
+        self.take_back(now);
         let mut before = std::mem::take(&mut self.known);
         self.due.clear();
         for cell in registry.cells().iter().filter(|cell| is_checked(cell)) {
@@ -287,7 +294,25 @@ impl Checks {
                 self.known.insert(endpoint.id, checked);
             }
         }
+        let with = |verdict| {
+            let known = self.known.iter();
+            let with = known.filter(move |(_, checked)| checked.verdict == verdict);
+            with.map(|(id, _)| *id).collect()
+        };
+        (self.unhealthy, self.pending) = (with(Verdict::Unhealthy), with(Verdict::Pending));
         self.start_due(now);
+    }
+
+    /// Makes the probes due again that the driver hasn't taken yet. Their endpoints may be gone soon,
+    /// and a probe that is never made would hold its place for ever.
+    fn take_back(&mut self, now: Mono) {
+        for id in self.probes.drain(..) {
+            let endpoint = self.in_flight.remove(&id);
+            let checked = endpoint.and_then(|endpoint| self.known.get_mut(&endpoint));
+            if let Some(checked) = checked.filter(|checked| checked.step == Step::Probing(id)) {
+                checked.step = Step::Waiting(now);
+            }
+        }
     }
 
     /// Takes the result of a probe. Results of probes of endpoints that have started afresh since
@@ -306,10 +331,17 @@ impl Checks {
                 checked.last = Some((now, result));
                 self.due.insert((at, endpoint));
                 let changed = checked.count(result);
-                changed.map(|is_news| Changed {
-                    endpoint,
-                    failure: result.err(),
-                    is_news,
+                changed.map(|is_news| {
+                    self.pending.remove(&endpoint);
+                    match result {
+                        Ok(()) => self.unhealthy.remove(&endpoint),
+                        Err(_) => self.unhealthy.insert(endpoint),
+                    };
+                    Changed {
+                        endpoint,
+                        failure: result.err(),
+                        is_news,
+                    }
                 })
             }
             Some(_) | None => None,
@@ -340,10 +372,6 @@ impl Checks {
         Some(*at)
     }
 
-    pub(super) fn verdict(&self, endpoint: EndpointId) -> Option<Verdict> {
-        self.known.get(&endpoint).map(|checked| checked.verdict)
-    }
-
     /// What is known from the checks of this endpoint. `None` if it isn't checked.
     pub(super) fn state(&self, now: Mono, endpoint: EndpointId) -> Option<CheckState> {
         let checked = self.known.get(&endpoint)?;
@@ -355,12 +383,14 @@ impl Checks {
         })
     }
 
-    /// The endpoints with this verdict, in order, and their cells.
-    pub(super) fn with(&self, verdict: Verdict) -> impl Iterator<Item = (EndpointId, &Text)> {
-        let known = self.known.iter();
-        known
-            .filter(move |(_, checked)| checked.verdict == verdict)
-            .map(|(id, checked)| (*id, &checked.cell))
+    /// The endpoints whose checks fail, in order.
+    pub(super) fn unhealthy(&self) -> &BTreeSet<EndpointId> {
+        &self.unhealthy
+    }
+
+    /// The endpoints that were added to a cell with others and have no result yet, in order.
+    pub(super) fn pending(&self) -> &BTreeSet<EndpointId> {
+        &self.pending
     }
 
     fn start_due(&mut self, now: Mono) {

@@ -3,13 +3,14 @@
 //! **Outlier detection** is passive: workers report how exchanges went. An endpoint is ejected after
 //! [`OutlierSettings::connection_failures`] or [`OutlierSettings::answer_failures`] failures of that
 //! kind in a row. It returns by timer, on probation: the next failure ejects it again, for longer, up
-//! to [`OutlierSettings::ejection_max`]. It makes up for an ejection by taking traffic without
-//! another one for as long as that ejection lasted.
+//! to [`OutlierSettings::ejection_max`]. An ejection is forgotten once the endpoint has taken
+//! traffic for as long as it lasted.
 //!
 //! Never more than [`OutlierSettings::ejected_percent_max`] of a cell's endpoints are ejected at
 //! once: if half of a cell fails, the cause is probably not its endpoints, and the other half must
 //! not get all the load. So by default a cell with one endpoint never loses it. If a cell has too few
-//! usable endpoints all the same, [`WhenAllEjected`] decides. No request ever moves to another cell.
+//! usable endpoints all the same, [`WhenAllEjected`] decides. Only [`failover`](crate::failover) moves
+//! requests to another cell.
 //!
 //! **Active checks** probe endpoints at intervals, if [`HealthSettings::checks`] has any. An endpoint
 //! is usable if it isn't ejected and its checks don't fail. Before its first check it counts as
@@ -184,7 +185,8 @@ pub enum HealthWake {
 
 /// The state machine behind [`Health`].
 ///
-/// Remembers only endpoints that have failed, so healthy endpoints need no memory.
+/// Outlier detection remembers only endpoints that have failed. Checks and slow start remember those
+/// that they are about.
 #[derive(Debug)]
 pub struct HealthControl {
     settings: HealthSettings,
@@ -269,8 +271,8 @@ impl HealthControl {
         }
     }
 
-    /// Takes the result of [`HealthAction::Probe`]. Each probe has one, also if its endpoint is gone
-    /// by now.
+    /// Takes the result of [`HealthAction::Probe`]. Each probe has one, even if its endpoint is
+    /// gone by now.
     pub fn handle_probed(&mut self, now: Now, id: ProbeId, result: Result<(), ProbeFailure>) {
         if let Some(changed) = self.checks.handle_probed(now.mono, id, result) {
             self.checked(changed);
@@ -293,7 +295,12 @@ impl HealthControl {
             self.return_to_traffic(now, id);
         }
         self.checks.handle_timeout(now.mono);
-        self.refresh_view(now.mono);
+        let slow_start = self.settings.slow_start;
+        let is_warm = |since: &Mono| now.mono.since(*since) >= slow_start;
+        // Mostly it is only a probe that is due.
+        if !due.is_empty() || self.warming.values().any(is_warm) {
+            self.refresh_view(now.mono);
+        }
     }
 
     /// The next thing to do or to report.
@@ -435,17 +442,14 @@ impl HealthControl {
     /// The endpoints that were added to a cell and have not been checked yet, if the cell has others
     /// that are usable.
     fn pending(&self, unusable: &BTreeSet<EndpointId>) -> Vec<EndpointId> {
-        let is_usable = |id: EndpointId| {
-            !unusable.contains(&id) && self.checks.verdict(id) != Some(Verdict::Pending)
+        let pending = self.checks.pending();
+        let is_usable = |id: EndpointId| !unusable.contains(&id) && !pending.contains(&id);
+        let has_others = |id: EndpointId| {
+            let known = self.registry.as_ref().and_then(|it| it.endpoint(id));
+            known.is_some_and(|(cell, _)| cell.endpoints.iter().any(|it| is_usable(it.id)))
         };
-        let has_others = |cell: &Text| {
-            let registry = self.registry.as_ref();
-            let cell = registry.and_then(|registry| registry.cell(cell.as_str()));
-            cell.is_some_and(|cell| cell.endpoints.iter().any(|it| is_usable(it.id)))
-        };
-        let pending = self.checks.with(Verdict::Pending);
-        let pending = pending.filter(|(_, cell)| has_others(cell));
-        pending.map(|(id, _)| id).collect()
+        let pending = pending.iter().copied();
+        pending.filter(|id| has_others(*id)).collect()
     }
 
     /// Makes the view that follows from the state. Endpoints that were not usable and are again
@@ -455,8 +459,7 @@ impl HealthControl {
         let is_ejected = |(_, record): &(_, &Record)| record.ejected_until().is_some();
         let ejected = self.records.iter().filter(is_ejected);
         let ejected: Vec<_> = ejected.map(|(id, _)| *id).collect();
-        let unhealthy = self.checks.with(Verdict::Unhealthy);
-        let unhealthy: Vec<_> = unhealthy.map(|(id, _)| id).collect();
+        let unhealthy: Vec<_> = self.checks.unhealthy().iter().copied().collect();
         let mut unusable: BTreeSet<_> = ejected.iter().chain(&unhealthy).copied().collect();
         unusable.extend(self.pending(&unusable));
         let registry = self.registry.as_ref();

@@ -143,6 +143,20 @@ fn no_more_probes_run_than_allowed_and_each_endpoint_has_its_turn() {
     assert!(probed.values().all(|count| *count == 1), "{probed:?}");
 }
 
+/// Catches: a probe whose endpoint was gone before the driver took it, which keeps its place and ends
+/// the output early.
+#[test]
+fn a_probe_that_nobody_took_holds_no_place() {
+    let first = registry(1, 64, None);
+    let mut control = checking(&first, HTTP);
+    let moved = registry_at(2, 9000, 64, Some(&first));
+    control.handle_registry(at(0), &moved);
+    let probes = drain(&mut control).0;
+    assert_eq!(probes.len(), PROBES_MAX);
+    let ports = probes.iter().map(|probe| probe.endpoint.url.port());
+    assert!(ports.clone().all(|port| port >= 9000), "{probes:?}");
+}
+
 #[test]
 fn an_added_endpoint_waits_for_its_first_check_if_there_are_others() {
     let first = registry(1, 1, None);
