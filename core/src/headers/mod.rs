@@ -29,6 +29,16 @@ pub use self::rules::{
 pub use self::trailer::{announce_grpc, takes_trailers};
 use crate::evidence::Credentials;
 
+/// The value of a field that may come only once. `None` if it doesn't come, or more than once: two
+/// recipients could take different ones.
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        _ => None,
+    }
+}
+
 /// Takes the credentials out of a request's headers and removes everything that a client may not
 /// set: the router's own headers in any spelling, and hop-by-hop fields.
 ///

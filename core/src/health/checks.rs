@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cell::{Cell, CellState, Endpoint, EndpointId};
+use crate::mix::mix;
 use crate::registry::Registry;
-use crate::rendezvous::mix;
 use crate::text::Text;
 use crate::time::Mono;
 

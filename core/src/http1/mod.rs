@@ -31,6 +31,7 @@ pub use self::error::MessageError;
 pub use self::guard::{Found, Guard, RequestKind, Scan};
 pub use self::head::check_target;
 pub use self::interim::Interim;
+pub(crate) use self::octets::is_token;
 
 /// The most bytes of a request's head, and of its trailer section.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;

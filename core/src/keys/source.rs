@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::mix::{STEP, mix};
 use crate::time::{Mono, Now, Unix};
 
 use super::jwk::KID_LEN_MAX;
@@ -426,10 +427,8 @@ impl Jitter {
     }
 
     fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (((z ^ (z >> 31)) >> 32) as u32) % bound
+        let random = mix(self.0);
+        self.0 = self.0.wrapping_add(STEP);
+        ((random >> 32) as u32) % bound
     }
 }

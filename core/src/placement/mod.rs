@@ -30,6 +30,7 @@ use crate::cell::{Cell, CellState};
 use crate::decision::FailedOver;
 use crate::health::Health;
 use crate::identity::Identity;
+use crate::mix::mix;
 use crate::ranked::Ranked;
 use crate::rate_limit::RateLimit;
 use crate::reason::Reason;
@@ -193,7 +194,7 @@ pub(crate) fn spread_key(identity: &Identity, spread: u64) -> u64 {
     match &identity.tenant {
         Some(tenant) => rendezvous::hash(tenant.as_str()),
         // Anonymous callers need not stay at one cell.
-        None => rendezvous::mix(spread),
+        None => mix(spread),
     }
 }
 

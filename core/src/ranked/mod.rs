@@ -1,6 +1,6 @@
 //! The order in which a cell's endpoints are tried.
 
-use crate::rendezvous::mix;
+use crate::mix::mix;
 
 /// The endpoints of a cell in the order to try them: those that are usable, then the others.
 ///

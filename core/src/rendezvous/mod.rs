@@ -18,7 +18,7 @@
 //!
 //! A cell that drains over time keeps a part of its keys. Which ones is decided by a second, independent
 //! number: the high 32 bits of `mix(hash(key) ^ hash(cell id) ^ hash("drain"))`. A key leaves when the
-//! part that has moved ([`CellDrain::moved`]) exceeds that number. So the keys leave one after the
+//! part that has moved ([`CellDrain::moved`]) is greater than that number. So the keys leave one after the
 //! other, each goes to the cell that is next best for it, and no other key moves.
 
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use std::sync::Arc;
 #[cfg(doc)]
 use crate::cell::CellDrain;
 use crate::cell::{Cell, CellState};
+use crate::mix::mix;
 use crate::time::Unix;
 
 /// The cells that a key may be spread over, in order of id.
@@ -120,14 +121,6 @@ pub(crate) const fn hash(text: &str) -> u64 {
 
 /// Makes the number that decides when a key leaves a draining cell independent of the scores.
 const DRAIN: u64 = hash("drain");
-
-/// The finalizer of splitmix64: every bit of the input turns half of the output's.
-pub(crate) const fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
 
 /// Binary places of [`neg_log2`].
 const PLACES: u32 = 48;

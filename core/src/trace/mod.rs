@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+use crate::headers::only;
+
 /// Names the trace that a request belongs to, its caller's span, and whether it is recorded (W3C
 /// Trace Context, section 3.2).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -34,15 +36,7 @@ pub fn trace_id(value: &HeaderValue) -> Option<&str> {
 
 /// The trace id of a request. `None` without a `traceparent`, with a bad one and with several.
 pub fn trace_id_of(headers: &HeaderMap) -> Option<&str> {
-    trace_id(only(headers)?)
-}
-
-fn only(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let mut all = headers.get_all(TRACEPARENT).iter();
-    match (all.next(), all.next()) {
-        (Some(value), None) => Some(value),
-        _ => None,
-    }
+    trace_id(only(headers, &TRACEPARENT)?)
 }
 
 /// A caller's or the router's own place in a trace.
@@ -59,7 +53,7 @@ pub struct TraceContext {
 impl TraceContext {
     /// The context of a request. `None` without a `traceparent`, with a bad one and with several.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let value = only(headers).filter(|value| is_usable(value))?;
+        let value = only(headers, &TRACEPARENT).filter(|value| is_usable(value))?;
         // A higher version begins as version 00 does (section 4.3).
         let text = value.to_str().ok()?;
         Some(Self {
@@ -105,7 +99,7 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// A `traceparent` of a higher version counts as good if a receiver can read it as version 00
 /// (section 4.3), so it is kept.
 pub fn clean(headers: &mut HeaderMap) -> bool {
-    let good = only(headers).is_some_and(is_usable);
+    let good = only(headers, &TRACEPARENT).is_some_and(is_usable);
     if !good {
         headers.remove(TRACEPARENT);
         headers.remove(TRACESTATE);

@@ -9,6 +9,9 @@ use std::fmt;
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 
+use crate::headers::only;
+use crate::http1::is_token;
+
 /// WebSocket (RFC 6455), which every listener allows by default.
 pub const WEBSOCKET: &str = "websocket";
 
@@ -119,10 +122,7 @@ impl Upgrades {
 /// none, or more than one, or if `Connection` doesn't name it. Then it must be ignored (RFC 9110,
 /// section 7.6.1).
 pub fn field(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut fields = headers.get_all(UPGRADE).iter();
-    let (Some(field), None) = (fields.next(), fields.next()) else {
-        return None;
-    };
+    let field = only(headers, &UPGRADE)?;
     let mut options = headers
         .get_all(CONNECTION)
         .iter()
@@ -133,12 +133,8 @@ pub fn field(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// A token, or two of them with a slash between: a name and a version.
 fn is_protocol(name: &[u8]) -> bool {
-    let is_token = |part: &[u8]| {
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        !part.is_empty() && part.iter().all(allowed)
-    };
     let mut parts = name.splitn(2, |byte| *byte == b'/');
-    parts.all(is_token)
+    parts.all(|part| !part.is_empty() && part.iter().all(|byte| is_token(*byte)))
 }
 
 #[cfg(test)]

@@ -13,10 +13,7 @@ const DIGITS_MAX: usize = 8;
 /// How long the caller waits. `None` if it doesn't say so, or not in a form that everybody reads the
 /// same way: more than one field, a sign, an unknown unit, or more than 8 digits.
 pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let mut all = headers.get_all(GRPC_TIMEOUT).iter();
-    let (Some(value), None) = (all.next(), all.next()) else {
-        return None;
-    };
+    let value = super::only(headers, &GRPC_TIMEOUT)?;
     let (unit, digits) = value.as_bytes().split_last()?;
     if !(1..=DIGITS_MAX).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;

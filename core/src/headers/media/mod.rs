@@ -2,6 +2,8 @@
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
+use crate::http1::is_token;
+
 /// What a message's content type says about gRPC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Grpc {
@@ -67,8 +69,7 @@ fn essence(text: &[u8]) -> Option<&[u8]> {
 
 /// The text after a token (RFC 9110, section 5.6.2).
 fn token(text: &[u8]) -> Option<&[u8]> {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let length = text.iter().take_while(|byte| is_token(byte)).count();
+    let length = text.iter().take_while(|byte| is_token(**byte)).count();
     (length > 0).then(|| &text[length..])
 }
 

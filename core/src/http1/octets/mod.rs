@@ -50,7 +50,7 @@ fn is(byte: u8, class: u8) -> bool {
 }
 
 /// tchar: RFC 9110, section 5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     is(byte, TOKEN)
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Base, Parsed, Registry, RegistryError};
-use crate::rendezvous;
+use crate::mix::mix;
 use crate::time::{Mono, Now, Unix};
 
 pub use input::{FetchProblem, RegistryFetchError, RegistryFetched, RegistryTiming};
@@ -393,7 +393,7 @@ impl RegistrySource {
 
     /// Spreads the fetches of a fleet that started at the same time.
     fn less_a_tenth(&mut self, delay: Duration) -> Duration {
-        self.jitter = rendezvous::mix(self.jitter);
+        self.jitter = mix(self.jitter);
         let thousandths = (self.jitter % 101) as u32;
         delay - delay / 1000 * thousandths
     }

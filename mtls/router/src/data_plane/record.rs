@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use cellway_core::{Identity, trace};
+use cellway_core::{Identity, mix, trace};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
@@ -166,9 +166,5 @@ impl Record {
 
 /// Picks one of `one_in` requests, spread evenly and not in a pattern that a client could follow.
 pub(crate) fn is_picked(count: u64, one_in: u32) -> bool {
-    // The finalizer of SplitMix64.
-    let mut mixed = count.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)).is_multiple_of(one_in.max(1).into())
+    mix(count).is_multiple_of(one_in.max(1).into())
 }

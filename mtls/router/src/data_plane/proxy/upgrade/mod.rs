@@ -23,7 +23,7 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
@@ -86,7 +86,8 @@ impl Upgrade {
             }
             Some(_) => {
                 let field = upgrade::field(&parts.headers)?;
-                (field, only(&parts.headers, &SEC_WEBSOCKET_KEY))
+                let key = headers::only(&parts.headers, &SEC_WEBSOCKET_KEY);
+                (field, key.cloned())
             }
         };
         Some(Box::new(Self {
@@ -205,8 +206,8 @@ impl Upgrade {
 
     /// Whether the cell has accepted the router's own key.
     fn is_accepted(&self, headers: &HeaderMap) -> bool {
-        let accept = only(headers, &SEC_WEBSOCKET_ACCEPT);
-        self.accept().is_some_and(|own| accept == Some(own))
+        let accept = headers::only(headers, &SEC_WEBSOCKET_ACCEPT);
+        self.accept().is_some_and(|own| accept == Some(&own))
     }
 
     fn accept(&self) -> Option<HeaderValue> {
@@ -273,11 +274,3 @@ impl Switched {
     }
 }
 
-/// The value of a field that may come only once.
-fn only(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Some(value.clone()),
-        _ => None,
-    }
-}
