@@ -102,6 +102,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
         tokio::select! {
             biased;
             () = upkeep(&state) => {}
+            () = state.pools.yield_unused() => {}
             () = follow_reloads(&state), if index == 0 => {}
             () = streams::follow(&state.streams, &state.views, &state.reporter) => {}
         }

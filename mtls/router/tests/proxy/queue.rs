@@ -7,14 +7,16 @@ use cellway_core::path::PathPattern;
 use cellway_router::settings::{
     CellShares, ListenerRoute, Priority, RouterSettings, TrafficSettings,
 };
-use cellway_testbed::{Protocol, Request};
+use cellway_testbed::{EchoCell, Protocol, Request, ServerTls};
 use http::StatusCode;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::cells::played;
+use crate::memory::{self, Memory};
 use crate::world::{PATIENCE, World, plain, plain_endpoint, reason, registry, start};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -230,5 +232,37 @@ async fn a_request_of_high_priority_comes_first() {
     gate.add_permits(4);
     for other in others {
         assert_eq!(other.await.unwrap(), StatusCode::OK);
+    }
+}
+
+/// Catches: a cell that has nothing to do and refuses a request, because connections that nobody uses
+/// hold all its places.
+#[tokio::test(start_paused = true)]
+async fn an_unused_connection_makes_room_for_another_endpoint() {
+    for scheme in ["http", "h2c"] {
+        let env = Memory::new();
+        let (mut cells, mut urls) = (Vec::new(), Vec::new());
+        for name in ["a", "b"] {
+            let (listener, port) = env.listen().await;
+            let cell = EchoCell::new(name, |_| ());
+            let (serving, host) = (cell.clone(), env.clone());
+            let tls = match scheme {
+                "h2c" => ServerTls::plain_h2(),
+                _ => ServerTls::plain(),
+            };
+            tokio::spawn(async move { serving.serve(host, listener, tls).await });
+            urls.push(json!({"url": format!("{scheme}://127.0.0.1:{port}")}));
+            cells.push(cell);
+        }
+        let mut settings = plain(registry(urls.into()));
+        settings.upstream.limits.connections_max = 1;
+        let world = memory::start(&env, settings).await;
+        let client = world.client(PATIENCE);
+        for _ in 0..20 {
+            let answer = client.send(Request::get("/")).await.unwrap();
+            assert_eq!(answer.status, StatusCode::OK, "{scheme}");
+        }
+        // Which endpoint is tried first changes from request to request.
+        assert!(cells.iter().all(|cell| cell.arrivals() > 0), "{scheme}");
     }
 }

@@ -247,6 +247,27 @@ impl EndpointPool {
             .retain(|shared| !Arc::ptr_eq(&shared.load, load));
     }
 
+    /// Closes unused connections, the oldest first, if requests of other workers or endpoints wait for
+    /// some to close: one for each of these.
+    pub(super) fn yield_unused(&self) {
+        let wanted = self.bulkhead.wanted();
+        if wanted == 0 {
+            return;
+        }
+        let mut state = lock_uncontended(&self.state);
+        let kept = state.idle.len();
+        state.idle.drain(..wanted.min(kept));
+        self.counts.keeps(state.idle.len());
+        let unused =
+            |shared: &mut Http2Connection| shared.load.unused(Instant::now(), Duration::ZERO);
+        let left = wanted.saturating_sub(kept);
+        state
+            .shared
+            .extract_if(.., unused)
+            .take(left)
+            .for_each(drop);
+    }
+
     /// Closes connections that have been unused for too long, and marks those that have reached
     /// their age.
     pub(super) fn expire(&self, now: Instant, keep: Duration) {

@@ -15,12 +15,13 @@ mod load;
 mod queue;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
 pub use self::budget::RETRIES_RESERVE;
@@ -31,6 +32,9 @@ pub(crate) use self::endpoint::EndpointPool;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::load::Sender;
 use crate::lock::lock_uncontended;
+
+/// How long after one look for unused connections that others wait for the next one comes.
+const YIELD_PAUSE: Duration = Duration::from_millis(10);
 
 /// One worker's connections to all cells.
 #[derive(Debug)]
@@ -74,6 +78,22 @@ impl Pools {
         let bulkhead = self.bulkheads.cell(&cell.id);
         cells.insert(cell.id.clone(), bulkhead.clone());
         bulkhead
+    }
+
+    /// Closes unused connections whenever requests of other workers or endpoints wait for one to close.
+    /// Runs as long as it is polled.
+    pub(crate) async fn yield_unused(&self) {
+        loop {
+            let mut wants = pin!(self.bulkheads.wants());
+            // Enabled before the look, so that no request that begins to wait in between is missed.
+            wants.as_mut().enable();
+            for pool in lock_uncontended(&self.endpoints).values() {
+                pool.yield_unused();
+            }
+            // Many may wait at a cell that has no unused connection, and each look takes a while.
+            sleep(YIELD_PAUSE).await;
+            wants.await;
+        }
     }
 
     /// Closes connections that were unused for `keep`, and forgets endpoints that the registry no

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, Weak};
 use cellway_core::Text;
 use cellway_core::registry::{EndpointId, Registry};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 
 use super::adaptive::{Adaptive, Took};
@@ -39,13 +40,25 @@ pub(crate) struct Bulkheads {
     budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
     /// The counts of each worker that uses the endpoint.
     counts: Mutex<BTreeMap<EndpointId, Vec<Weak<Counts>>>>,
+    /// Notified when a request begins to wait for a connection to close, at any cell.
+    wants: Arc<Notify>,
 }
 
 impl Bulkheads {
     /// The bulkhead of a cell. It is created at the first call.
     pub(crate) fn cell(&self, id: &Text) -> Arc<Bulkhead> {
         let mut cells = lock_uncontended(&self.cells);
-        cells.entry(id.clone()).or_default().clone()
+        let make = || Bulkhead {
+            wants: self.wants.clone(),
+            ..Bulkhead::default()
+        };
+        let cell = cells.entry(id.clone());
+        cell.or_insert_with(|| Arc::new(make())).clone()
+    }
+
+    /// Completes when a request begins to wait for a connection to close, at any cell.
+    pub(super) fn wants(&self) -> Notified<'_> {
+        self.wants.notified()
     }
 
     /// The breaker of an endpoint of this cell. It is created at the first call.
@@ -137,6 +150,8 @@ pub(crate) struct Bulkhead {
     queue: Queue,
     /// How many requests wait for a connection to close.
     wanted: AtomicUsize,
+    /// Notified when one begins to wait.
+    wants: Arc<Notify>,
     /// Notified when a connection has closed.
     freed: Notify,
     /// Whether the cell's last connection speaks HTTP/1.1. Then each request in flight needs a
@@ -307,7 +322,12 @@ impl Bulkhead {
 
     /// Whether a request waits for a connection to close.
     pub(super) fn wants_connections(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst) > 0
+        self.wanted() > 0
+    }
+
+    /// How many requests wait for a connection to close.
+    pub(super) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::SeqCst)
     }
 }
 
@@ -317,6 +337,7 @@ struct Wanted<'a>(&'a Bulkhead);
 impl<'a> Wanted<'a> {
     fn new(bulkhead: &'a Bulkhead) -> Self {
         bulkhead.wanted.fetch_add(1, Ordering::SeqCst);
+        bulkhead.wants.notify_waiters();
         Self(bulkhead)
     }
 }
