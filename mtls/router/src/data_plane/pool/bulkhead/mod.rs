@@ -107,7 +107,7 @@ impl Bulkheads {
         cells
             .iter()
             .map(|(cell, bulkhead)| {
-                let open = open.iter().filter(|of| *of == cell).count();
+                let open = open.get(cell).copied().unwrap_or_default();
                 bulkhead.load(cell, budgets.get(cell), open)
             })
             .collect()
@@ -117,27 +117,37 @@ impl Bulkheads {
     pub(crate) fn load(&self, cell: &Text) -> CellLoad {
         let cells = lock_uncontended(&self.cells);
         let budgets = lock_uncontended(&self.budgets);
-        let open = self.open_circuits().iter().filter(|of| *of == cell).count();
+        let open = self.open_circuits().remove(cell).unwrap_or_default();
         match cells.get(cell) {
             Some(bulkhead) => bulkhead.load(cell, budgets.get(cell), open),
             None => Bulkhead::default().load(cell, None, open),
         }
     }
 
-    /// The cell of each endpoint whose breaker is open or half-open.
-    fn open_circuits(&self) -> Vec<Text> {
+    /// How many endpoints of each cell have a breaker that is open or half-open.
+    fn open_circuits(&self) -> BTreeMap<Text, usize> {
         let endpoints = lock_uncontended(&self.endpoints);
-        let open = endpoints.values().filter(|(_, breaker)| breaker.is_open());
-        open.map(|(cell, _)| cell.clone()).collect()
+        let mut open = BTreeMap::new();
+        for (cell, _) in endpoints.values().filter(|(_, breaker)| breaker.is_open()) {
+            *open.entry(cell.clone()).or_default() += 1;
+        }
+        open
     }
 
-    /// Forgets cells and endpoints that the registry no longer has. Requests that still use a
-    /// bulkhead keep it.
+    /// Forgets cells and endpoints that the registry no longer has and that nobody uses.
+    ///
+    /// What a worker or a request still uses is kept. If the cell comes back before all of them have
+    /// noticed that it was gone, they must not have two bulkheads for it.
     pub(crate) fn prune(&self, registry: &Registry) {
-        lock_uncontended(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
-        lock_uncontended(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
-        lock_uncontended(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
-        lock_uncontended(&self.counts).retain(|id, _| registry.endpoint(*id).is_some());
+        // All are cloned under the lock of their map, so nobody can begin to use them meanwhile.
+        let has_cell = |id: &Text| registry.cell(id.as_str()).is_some();
+        let has_endpoint = |id: EndpointId| registry.endpoint(id).is_some();
+        lock_uncontended(&self.cells).retain(|id, it| has_cell(id) || Arc::strong_count(it) > 1);
+        lock_uncontended(&self.endpoints)
+            .retain(|id, (_, it)| has_endpoint(*id) || Arc::strong_count(it) > 1);
+        lock_uncontended(&self.budgets).retain(|id, it| has_cell(id) || Arc::strong_count(it) > 1);
+        lock_uncontended(&self.counts)
+            .retain(|id, all| has_endpoint(*id) || all.iter().any(|it| it.strong_count() > 0));
     }
 }
 

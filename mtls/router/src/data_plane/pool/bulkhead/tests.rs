@@ -1,6 +1,10 @@
+use std::time::Duration;
+
 use cellway_core::adaptive_limit::AdaptiveSettings;
+use cellway_core::registry::{Parsed, RegistryFormat, RegistryLimits};
 
 use super::*;
+use crate::data_plane::pool::Pools;
 use crate::shares::Holders;
 
 #[test]
@@ -92,4 +96,41 @@ async fn turning_the_adaptive_limit_on_leaves_open_streams_alone() {
     drop((streams, first));
     assert!(admitted(&bulkhead, &before).await.is_ok());
     assert_eq!(bulkhead.adaptive.limit(), None);
+}
+
+/// A registry with this cell alone.
+fn of_cell(version: u64, id: &str, previous: Option<&Registry>) -> Registry {
+    let document = format!(
+        r#"{{"version": {version}, "cells": [{{"id": "{id}", "tier": "t", "region": "r", "state": "active",
+            "endpoints": [{{"url": "http://{id}.internal:80"}}]}}]}}"#
+    );
+    let limits = RegistryLimits::default();
+    match Registry::parse(document.as_bytes(), RegistryFormat::Json, previous, &limits) {
+        Ok(Parsed::Changed(candidate)) => candidate.into_registry(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Catches: a cell that leaves the registry and returns, and then has one bulkhead for the workers that
+/// have noticed and another one for those that have not.
+#[test]
+fn a_cell_that_returns_has_one_bulkhead() {
+    let with = of_cell(1, "a", None);
+    let without = of_cell(2, "b", Some(&with));
+    let bulkheads = Arc::<Bulkheads>::default();
+    let workers = [(); 2].map(|()| Pools::new(bulkheads.clone()));
+    let cell = &with.cells()[0];
+    let parts = |worker: &Pools| {
+        let pool = worker.endpoint(cell, &cell.endpoints[0]);
+        let (breaker, budget) = (Arc::as_ptr(&pool.breaker), Arc::as_ptr(&pool.budget));
+        (Arc::as_ptr(&worker.bulkhead(cell)), breaker, budget)
+    };
+    let before = workers.each_ref().map(parts);
+    let expire = |worker: &Pools| worker.expire(Instant::now(), Duration::ZERO, Some(&without));
+    expire(&workers[0]);
+    assert_eq!(workers.each_ref().map(parts), before);
+    assert_eq!(bulkheads.loads().len(), 1);
+    // When nobody uses it any more, it is forgotten.
+    workers.iter().for_each(expire);
+    assert_eq!(bulkheads.loads().len(), 0);
 }
