@@ -5,12 +5,17 @@ use std::time::Duration;
 use cellway_testbed::{CellFault, EchoCell, Request, ServerTls};
 use http::StatusCode;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
 use crate::memory::{self, Memory, World};
 use crate::world::{plain, reason, registry};
 
 const LONG: Duration = Duration::from_secs(600);
 const OPEN: Duration = Duration::from_secs(5);
+
+/// How long the cell may take for a header.
+const HEADER: Duration = Duration::from_secs(8);
 
 /// A router before a cell with one endpoint, whose port is returned too.
 async fn world() -> (Memory, World, EchoCell, u16) {
@@ -20,7 +25,9 @@ async fn world() -> (Memory, World, EchoCell, u16) {
     let serving = cell.clone();
     tokio::spawn(async move { serving.serve(host, listener, ServerTls::plain()).await });
     let url = json!([{"url": format!("http://127.0.0.1:{port}")}]);
-    let world = memory::start(&env, plain(registry(url))).await;
+    let mut settings = plain(registry(url));
+    settings.upstream.timeouts.header = HEADER;
+    let world = memory::start(&env, settings).await;
     (env, world, cell, port)
 }
 
@@ -104,4 +111,30 @@ async fn answers_never_open_it() {
         assert_eq!(answer.headers["x-cellway-owner"], "cell");
     }
     assert_eq!(cell.arrivals(), 50);
+}
+
+/// Catches: an upload that holds the only place of a half-open breaker, so that nobody else is served
+/// until it ends.
+#[tokio::test(start_paused = true)]
+async fn a_slow_upload_gives_its_place_to_the_next_request() {
+    let (env, world, _cell, port) = world().await;
+    env.refuse(port, true);
+    for _ in 0..5 {
+        ask(&world).await;
+    }
+    env.refuse(port, false);
+    tokio::time::advance(OPEN).await;
+    let mut upload = world.connect().await;
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n";
+    upload.write_all(head).await.unwrap();
+    tokio::spawn(async move {
+        while upload.write_all(&[b'x'; 1000]).await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    world.events.line("circuit probing").await;
+    assert_eq!(ask(&world).await, "circuit_open");
+    world.events.line("circuit freed").await;
+    assert_eq!(ask(&world).await, "ok");
+    world.events.line("circuit closed").await;
 }

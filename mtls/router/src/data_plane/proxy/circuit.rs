@@ -1,6 +1,6 @@
 //! The request that shows whether an endpoint with an open circuit breaker works again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cellway_core::health::Outcome;
 use cellway_env::Env;
@@ -8,15 +8,17 @@ use cellway_env::Env;
 use super::health_report;
 use super::report::Report;
 use crate::data_plane::pool::{EndpointPool, ProbeSlot};
+use crate::lock::lock_uncontended;
 use crate::observe::event::{CircuitChange, Sink};
 use crate::settings::BreakerSettings;
 
 /// Holds the place of the one request that a half-open breaker lets pass. Each end of it is
-/// reported, also if the request is dropped.
+/// reported, even if the request is dropped.
 pub(super) struct Probing<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     pool: Arc<EndpointPool>,
-    slot: Option<ProbeSlot>,
+    /// `None` if the request has given it up. Only the request's own task uses it.
+    slot: Mutex<Option<ProbeSlot>>,
 }
 
 impl<'a, E: Env, S: Sink> Probing<'a, E, S> {
@@ -26,13 +28,13 @@ impl<'a, E: Env, S: Sink> Probing<'a, E, S> {
         slot: ProbeSlot,
     ) -> Self {
         health_report::circuit_changed(report, &pool, CircuitChange::Probing);
-        let slot = Some(slot);
+        let slot = Mutex::new(Some(slot));
         Self { report, pool, slot }
     }
 
     /// The endpoint answered, with this outcome.
-    pub(super) fn answered(mut self, outcome: Option<Outcome>) {
-        if let Some(slot) = self.slot.take() {
+    pub(super) fn answered(self, outcome: Option<Outcome>) {
+        if let Some(slot) = self.take() {
             slot.answered();
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Closed);
             if outcome == Some(Outcome::Success) {
@@ -42,18 +44,29 @@ impl<'a, E: Env, S: Sink> Probing<'a, E, S> {
     }
 
     /// The endpoint failed again.
-    pub(super) fn failed(mut self, settings: BreakerSettings) {
-        if let Some(slot) = self.slot.take() {
+    pub(super) fn failed(self, settings: BreakerSettings) {
+        if let Some(slot) = self.take() {
             slot.failed(settings);
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Opened);
         }
     }
 }
 
-impl<E: Env, S: Sink> Drop for Probing<'_, E, S> {
-    fn drop(&mut self) {
-        if self.slot.take().is_some() {
+impl<E: Env, S: Sink> Probing<'_, E, S> {
+    /// Frees the place for the next request. What becomes of this one says nothing any more.
+    pub(super) fn gives_up(&self) {
+        if self.take().is_some() {
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Freed);
         }
+    }
+
+    fn take(&self) -> Option<ProbeSlot> {
+        lock_uncontended(&self.slot).take()
+    }
+}
+
+impl<E: Env, S: Sink> Drop for Probing<'_, E, S> {
+    fn drop(&mut self) {
+        self.gives_up();
     }
 }

@@ -99,9 +99,20 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                         self.took_too_long(began, reason);
                         return Err(reason);
                     }
+                    self.probes_no_longer(began, now);
                     timer.as_mut().reset(limit.min(now + look));
                 }
             }
+        }
+    }
+
+    /// Gives up the place in a half-open breaker after the time that the cell has for a header. Nothing
+    /// else passes while the request holds it, and a client may take hours to send its body.
+    fn probes_no_longer(&self, began: Instant, now: Instant) {
+        if let Some(probe) = &self.probe
+            && now >= began + self.timeouts().header
+        {
+            probe.gives_up();
         }
     }
 
