@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use cellway_core::headers::GRPC_TIMEOUT;
 use cellway_testbed::{Protocol, Request, ServerTls};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::cells::{http2, silent};
 use crate::frames::{INTERNAL_ERROR, trailers_of};
-use crate::world::{World, body, cell, plain, plain_endpoint, registry, start};
+use crate::world::{
+    World, body, cell, closed_port, plain, plain_endpoint, reason, registry, start,
+};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -90,4 +92,19 @@ async fn an_answer_that_breaks_off_ends_with_a_status() {
         let line = "responded 200 cell cell_reset cut";
         world.events.line(line).await;
     }
+}
+
+/// Catches: a refusal that says 200 to a client that is no gRPC client, because gRPC needs HTTP/2.
+#[tokio::test]
+async fn a_refusal_over_http1_has_its_own_status() {
+    let (_held, dead) = closed_port();
+    let world = before("http", dead).await;
+    let answer = world.client(Protocol::Http1).send(call("50S")).await;
+    let answer = answer.unwrap();
+    assert!(answer.status.is_server_error(), "{}", answer.status);
+    assert_eq!(reason(&answer), "cell_unreachable");
+    let answer = world.client(Protocol::Http2).send(call("50S")).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers["grpc-status"], "14");
 }

@@ -10,7 +10,7 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::forward::Answered;
@@ -54,6 +54,17 @@ impl Wants {
             closes: false,
             trailers: Trailers::of(request),
         }
+    }
+
+    /// For a request that came to the router itself. `switches`: it is an extended CONNECT.
+    ///
+    /// gRPC needs HTTP/2. A CONNECT is no call either: the status of a gRPC answer is 200, and would tell
+    /// its client that the router has switched (RFC 9110, section 9.3.6; RFC 8441, section 5).
+    pub(super) fn of_own(request: &Parts, switches: bool) -> Self {
+        let connects = switches || request.method == Method::CONNECT;
+        let wants = Self::of(request);
+        let grpc = wants.grpc && request.version == Version::HTTP_2 && !connects;
+        Self { grpc, ..wants }
     }
 
     /// Sets whether the connection closes after the answer.

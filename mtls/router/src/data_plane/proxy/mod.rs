@@ -65,7 +65,9 @@ pub(crate) fn serve<E: Env, S: Sink>(
 ) -> impl Future<Output = Answer<E, S>> + Send {
     let (request_id, spread) = connection.worker.next_id();
     let mut outgoing = Outgoing::new(&connection.worker.env, request);
-    let wants = Wants::of(&outgoing.parts);
+    let upgrade = outgoing.upgrade.as_ref();
+    let connects = upgrade.is_some_and(|upgrade| upgrade.is_from_http2());
+    let wants = Wants::of_own(&outgoing.parts, connects);
     let mut report = Report::new(connection, request_id, turns);
     async move {
         let announced = Announced::of(&outgoing.parts);

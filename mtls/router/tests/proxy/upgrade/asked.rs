@@ -6,7 +6,8 @@ use cellway_core::path::PathPattern;
 use cellway_core::upgrade::Upgrades;
 use cellway_router::settings::{ListenerRoute, RouterSettings, TrafficSettings};
 use cellway_testbed::{Protocol, Refused, Request, ServerTls};
-use http::{Method, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -152,8 +153,12 @@ async fn with_an_empty_list_nobody_switches() {
 
 /// The reason in the router's own answer to a request for a WebSocket.
 async fn refused(world: &World, protocol: Protocol) -> (StatusCode, String) {
+    refused_to(world, protocol, Request::get("/")).await
+}
+
+async fn refused_to(world: &World, protocol: Protocol, request: Request) -> (StatusCode, String) {
     let mut connection = world.client(protocol).connect().await.unwrap();
-    let refused = connection.websocket(Request::get("/")).await.unwrap_err();
+    let refused = connection.websocket(request).await.unwrap_err();
     match *refused {
         Refused::Answer(head, _) => {
             let reason = head.headers.get("x-cellway-reason");
@@ -167,22 +172,24 @@ async fn refused(world: &World, protocol: Protocol) -> (StatusCode, String) {
 #[tokio::test]
 async fn a_connect_is_refused_by_name() {
     let (_, world) = world("http").await;
-    let mut client = Raw::new(&world).await;
-    client
-        .send("CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n\r\n")
-        .await;
-    let (head, body) = client.answer().await;
-    assert!(head.starts_with("http/1.1 501 "), "{head}");
-    assert!(
-        head.contains("\r\nx-cellway-reason: connect_refused\r\n"),
-        "{head}"
-    );
-    assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
-    assert!(body.contains("connect_refused"), "{body}");
-    world
-        .events
-        .line("responded 501 router connect_refused whole")
-        .await;
+    // To a CONNECT, every 2xx says that the router has switched. That of a gRPC answer would too.
+    for fields in ["", "content-type: application/grpc\r\n"] {
+        let mut client = Raw::new(&world).await;
+        let head = "CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n";
+        client.send(&format!("{head}{fields}\r\n")).await;
+        let (head, body) = client.answer().await;
+        assert!(head.starts_with("http/1.1 501 "), "{head}");
+        assert!(
+            head.contains("\r\nx-cellway-reason: connect_refused\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
+        assert!(body.contains("connect_refused"), "{body}");
+        world
+            .events
+            .line("responded 501 router connect_refused whole")
+            .await;
+    }
 
     let client = world.client(Protocol::Http2);
     let request = Request {
@@ -205,14 +212,15 @@ async fn an_extended_connect_for_another_protocol_is_refused_by_name() {
     }];
     let world = start(settings).await;
     // WebSocket is announced for /chat, and not allowed elsewhere.
-    let refusal = refused(&world, Protocol::Http2).await;
-    assert_eq!(
-        refusal,
-        (
-            StatusCode::NOT_IMPLEMENTED,
-            "upgrade_not_allowed".to_owned()
-        )
-    );
+    let grpc = HeaderValue::from_static("application/grpc");
+    for request in [
+        Request::get("/"),
+        Request::get("/").header(CONTENT_TYPE, grpc),
+    ] {
+        let refusal = refused_to(&world, Protocol::Http2, request).await;
+        let reason = "upgrade_not_allowed".to_owned();
+        assert_eq!(refusal, (StatusCode::NOT_IMPLEMENTED, reason));
+    }
     open(&world, Protocol::Http2).await;
 }
 
