@@ -74,12 +74,16 @@ impl Upgrade {
         let switch = parts.extensions.remove::<Arc<Switch>>();
         let (asked, key) = match switch {
             None => {
-                let protocol = parts.extensions.remove::<Protocol>()?;
+                let protocol = parts.extensions.get::<Protocol>()?;
+                // Without a value for it the request stays a CONNECT, which the router refuses. As a
+                // GET it would get an answer that says that the router has switched.
+                let asked = HeaderValue::from_bytes(protocol.as_ref()).ok()?;
+                parts.extensions.remove::<Protocol>();
                 parts.method = Method::GET;
                 let mut random = [0; 16];
                 env.fill(&mut random);
                 let key = HeaderValue::try_from(websocket::key(random)).ok();
-                (HeaderValue::from_bytes(protocol.as_ref()).ok()?, key)
+                (asked, key)
             }
             Some(_) if has_body || matches!(parts.method, Method::CONNECT | Method::HEAD) => {
                 return None;
@@ -273,3 +277,6 @@ impl Switched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
