@@ -1,10 +1,10 @@
 //! What the access log says about one request, noted while it is served.
 //!
 //! A request has a record only if the access log is on. Until the request is over, nobody knows
-//! whether it fails, so each one is noted, also if only some are logged.
+//! whether it fails, so each one is noted, even if only some are logged.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cellway_core::{Identity, mix, trace};
@@ -39,6 +39,8 @@ pub(crate) struct Record {
     tls: Option<Duration>,
     /// The body's state, which also counts its bytes.
     body: Option<Arc<Progress>>,
+    /// The client's bytes after a switch of protocols.
+    tunneled: AtomicU64,
     attempts: AtomicU8,
     /// The position of the last endpoint in its cell's list.
     endpoint: AtomicU8,
@@ -80,6 +82,7 @@ impl Record {
             identity: None,
             tls,
             body: body.cloned(),
+            tunneled: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
             endpoint: AtomicU8::new(NONE),
             http2: AtomicU8::new(0),
@@ -124,6 +127,11 @@ impl Record {
         self.http2.store(1 + u8::from(http2), Relaxed);
     }
 
+    /// Notes how many bytes the client has sent after a switch of protocols.
+    pub(crate) fn tunneled(&self, bytes: u64) {
+        self.tunneled.store(bytes, Relaxed);
+    }
+
     /// The router's span, if one is reported.
     pub(crate) fn span(&self) -> Option<OwnSpan> {
         self.span
@@ -155,7 +163,8 @@ impl Record {
                 1 => Some(Version::HTTP_11),
                 _ => Some(Version::HTTP_2),
             },
-            request_bytes: self.body.as_ref().map_or(0, |body| body.bytes()),
+            request_bytes: self.body.as_ref().map_or(0, |body| body.bytes())
+                + self.tunneled.load(Relaxed),
             tls: self.tls,
             phases: Phases(std::array::from_fn(|i| {
                 Duration::from_micros(self.phases[i].load(Relaxed).into())

@@ -78,6 +78,7 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             status,
             owner,
             reason,
+            bytes,
             complete,
             exchange,
             ..
@@ -92,7 +93,7 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             exchange
                 .map(logged)
                 .into_iter()
-                .chain([responded])
+                .chain([format!("{bytes} bytes to the client"), responded])
                 .collect()
         }
         Event::ConnectionClosed { why, .. } => vec![format!("closed {}", why.as_str())],

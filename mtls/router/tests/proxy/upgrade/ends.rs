@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Unix;
+use cellway_core::upgrade::Upgrades;
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{
-    CellLimits, RegistryLocation, RouterSettings, Sources, TrafficSettings,
+    AccessLog, CellLimits, RegistryLocation, RouterSettings, Sources, TrafficSettings,
 };
 use cellway_testbed::{IdentityProvider, Message, Protocol, Request, ServerTls, WebSocket};
 use http::StatusCode;
@@ -97,6 +98,48 @@ async fn a_drain_tells_both_sides_and_abandons_nothing() {
             world.events.line("tunnel websocket drain").await;
         }
     }
+}
+
+/// Catches: an access log that says that a tunnel carried nothing, because it was cut.
+#[tokio::test]
+async fn a_tunnel_that_is_cut_has_its_bytes_in_the_log() {
+    const AGREED: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: foo\r\n\r\n";
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        stream.write_all(AGREED.as_bytes()).await.unwrap();
+        stream.read_exact(&mut [0; 2]).await.unwrap();
+        stream.write_all(b"answer").await.unwrap();
+        while receive(&mut stream).await > 0 {}
+    });
+    let port = port.await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.access_log = AccessLog::Full;
+    settings.listeners[0].traffic = Arc::new(TrafficSettings {
+        upgrades: Upgrades::new(&["foo"]).unwrap(),
+        ..TrafficSettings::default()
+    });
+    let world = start(settings).await;
+    let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let ask = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: foo\r\nconnection: upgrade\r\n\r\nhi";
+    client.write_all(ask).await.unwrap();
+    let mut came = Vec::new();
+    while !came.ends_with(b"answer") {
+        let mut chunk = [0; 1024];
+        let count = soon(client.read(&mut chunk)).await.unwrap();
+        assert!(count > 0, "{came:?}");
+        came.extend_from_slice(&chunk[..count]);
+    }
+    // Such a protocol has no message that ends it, so it lasts until it is cut.
+    world.handle.drain(Duration::ZERO).await;
+    world.events.line("tunnel other cut").await;
+    world.events.line("6 bytes to the client").await;
+    let lines = world.events.lines();
+    let logged = lines.iter().find(|line| line.starts_with("logged"));
+    assert!(
+        logged.is_some_and(|line| line.contains(", 2 bytes")),
+        "{logged:?}"
+    );
 }
 
 #[tokio::test]

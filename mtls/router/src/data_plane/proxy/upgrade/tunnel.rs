@@ -5,8 +5,8 @@
 //! shares, and it is an open stream: it ends when its tenant is suspended, and when its certificate
 //! is revoked or expires; by a setting also when its token expires. In a drain it is told to close.
 //!
-//! The end of a WebSocket is said with a Close frame to both sides: 1008 to a client whose right has
-//! ended, otherwise 1001. Both then have [`CLOSE_WITHIN`] to answer. In a drain the cell is told first,
+//! A Close frame tells both sides that a WebSocket ends: with 1008 a client whose right has ended,
+//! otherwise with 1001. Both then have [`CLOSE_WITHIN`] to answer. In a drain the cell is told first,
 //! and the client after the cell's last message or after [`ANSWER_WITHIN`]: what the client sent
 //! before is still answered. Other protocols have no such message, so they are cut; in a drain they
 //! may last until its deadline.
@@ -110,7 +110,6 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             }
             Err(error) => self.cell_broke(&error.to_string()),
         }
-        self.report.bytes = self.down.bytes();
     }
 
     fn opens(&mut self) {
@@ -141,14 +140,14 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         let mut ending = pin!(connection.ending.begun());
         let mut timer = pin!(sleep_until(self.next(Instant::now())));
         poll_fn(|cx| {
-            self.poll_right(cx);
+            self.poll_refused(cx);
             if !self.told
                 && let Poll::Ready(why) = ending.as_mut().poll(cx)
             {
                 self.told = true;
                 self.connection_ends(why);
                 // The reason may be that of the stream.
-                self.poll_right(cx);
+                self.poll_refused(cx);
             }
             if self.poll_bytes(cx, &mut client, &mut cell).is_ready() {
                 return Poll::Ready(());
@@ -159,7 +158,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
     }
 
     /// Ends the tunnel if its caller has no right to it any more.
-    fn poll_right(&mut self, cx: &Context<'_>) {
+    fn poll_refused(&mut self, cx: &Context<'_>) {
         let stream = self.report.stream.as_ref();
         if let (Some(stream), None) = (stream, self.closing)
             && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
@@ -347,9 +346,13 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
     }
 }
 
-/// Reports the end of a tunnel, also if its task is dropped because its connection is cut.
+/// Reports the end of a tunnel, even if its task is dropped because its connection is cut.
 impl<E: Env, S: Sink> Drop for Tunnel<E, S> {
     fn drop(&mut self) {
+        self.report.bytes = self.down.bytes();
+        if let Some(record) = &self.report.record {
+            record.tunneled(self.up.bytes());
+        }
         if !self.opened {
             return;
         }
