@@ -16,7 +16,9 @@
 //!
 //! The base is **measured**: for as long as [`SAMPLES_MIN`] answers take, the cell gets only
 //! `requests_min` requests at once. That happens at the start. It happens again when the limit has held
-//! requests back for `remeasure`, because the usual time may have changed. Shorter medians in
+//! requests back for `remeasure`, because the usual time may have changed. Requests that the cell has by
+//! then keep their places beside these, and a new measurement that takes too long ([`MEASURE_MAX`]) is
+//! given up. Shorter medians in
 //! [`QUICKER_WINDOWS`] windows in a row lower the base to the longest of them. A single one doesn't: a
 //! burst of quick answers, such as refusals, would make the usual time look slow afterwards.
 //!
@@ -31,6 +33,10 @@ use crate::time::Mono;
 
 /// The fewest answers from which a median is taken.
 pub const SAMPLES_MIN: u32 = 20;
+
+/// How long the base may be measured again. The limit is low meanwhile, and if only requests such as
+/// long polls have its places, hardly any other passes.
+pub const MEASURE_MAX: Duration = Duration::from_secs(10);
 
 /// The part of a limit that is not used by which it sinks in each window.
 const UNUSED_PART: u32 = 16;
@@ -186,6 +192,25 @@ impl AdaptiveLimit {
         match self.phase {
             Phase::Measures { since, .. } => since,
             Phase::Adjusts { .. } => Mono::default(),
+        }
+    }
+
+    /// When a new measurement is given up. `None` while there is none. Call
+    /// [`give_up`](Self::give_up) then.
+    pub fn gives_up(&self) -> Option<Mono> {
+        match self.phase {
+            Phase::Measures { since, before } => before.map(|_| since.after(MEASURE_MAX)),
+            Phase::Adjusts { .. } => None,
+        }
+    }
+
+    /// Ends a new measurement that has taken too long. The limit before it holds again.
+    pub fn give_up(&mut self, now: Mono) {
+        if let Phase::Measures { since, before } = self.phase
+            && let Some(before) = before.filter(|_| now >= since.after(MEASURE_MAX))
+        {
+            self.limit = before;
+            self.phase = Phase::Adjusts { limits_since: None };
         }
     }
 

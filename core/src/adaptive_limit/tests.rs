@@ -163,6 +163,36 @@ fn measuring_takes_few_requests_and_few_answers() {
 }
 
 /// Catches: a median of too few answers, and a window that is thrown away for having few.
+/// Catches: a measurement that waits for answers which don't come, while the limit is low.
+#[test]
+fn a_new_measurement_that_takes_too_long_is_given_up() {
+    let mut world = World::new(600);
+    assert_eq!(
+        world.limit.gives_up(),
+        None,
+        "the first has no limit before it"
+    );
+    world.windows(60);
+    let mut before = world.limit.limit();
+    while world.limit.gives_up().is_none() {
+        before = world.limit.limit();
+        world.window();
+    }
+    assert_eq!(world.limit.limit(), SETTINGS.requests_min);
+    let until = world.now.after(MEASURE_MAX);
+    assert_eq!(world.limit.gives_up(), Some(until));
+    world.limit.give_up(world.now);
+    assert_eq!(
+        world.limit.limit(),
+        SETTINGS.requests_min,
+        "it is too early"
+    );
+    world.limit.give_up(until);
+    assert_eq!(world.limit.limit(), before);
+    assert_eq!(world.limit.gives_up(), None);
+    assert_eq!(world.limit.base(), Some(Duration::from_micros(20_479)));
+}
+
 #[test]
 fn few_answers_are_kept() {
     let mut limit = AdaptiveLimit::new(&SETTINGS, Mono::default());

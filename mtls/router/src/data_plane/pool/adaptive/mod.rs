@@ -26,6 +26,9 @@ const NONE: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Adaptive {
     limit: AtomicUsize,
+    /// How many requests the cell had when a new measurement began and still has. They keep their
+    /// places. Those whose end says nothing about the cell's time count until it is over.
+    earlier: AtomicUsize,
     /// Requests that wait for their answers. Made when the limit is turned on, because it takes 16 KiB
     /// and most routers have no adaptive limit.
     unanswered: OnceLock<Bound>,
@@ -35,6 +38,8 @@ pub(super) struct Adaptive {
     /// microseconds since `origin`.
     due: AtomicU64,
     since: AtomicU64,
+    /// When a new measurement is given up. The maximum while there is none.
+    gives_up: AtomicU64,
     /// How long answers usually take, in microseconds. The maximum until it was measured.
     base: AtomicU64,
     /// Made when the first answer is counted, because most routers have no adaptive limit.
@@ -47,10 +52,12 @@ impl Default for Adaptive {
     fn default() -> Self {
         Self {
             limit: AtomicUsize::new(NONE),
+            earlier: AtomicUsize::new(0),
             unanswered: OnceLock::new(),
             peak: AtomicU32::new(0),
             due: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            gives_up: AtomicU64::new(u64::MAX),
             base: AtomicU64::new(u64::MAX),
             counts: OnceLock::new(),
             machine: Mutex::new(None),
@@ -79,13 +86,18 @@ impl Adaptive {
         match settings {
             Some(settings) if !is_on => self.turn_on(settings),
             None if is_on => self.turn_off(),
+            // Answers may not come for long, so requests look too.
+            Some(_) if micros(self.origin.elapsed()) >= self.gives_up.load(Relaxed) => {
+                self.give_up();
+            }
             Some(_) | None => {}
         }
     }
 
     /// The limit, if there is one.
     pub(super) fn limit(&self) -> Option<usize> {
-        Some(self.limit.load(Relaxed)).filter(|limit| *limit != NONE)
+        let limit = Some(self.limit.load(Relaxed)).filter(|limit| *limit != NONE)?;
+        Some(limit + self.earlier.load(Relaxed))
     }
 
     /// The requests that wait for their answers.
@@ -100,6 +112,9 @@ impl Adaptive {
         self.peak.fetch_max(waiting, Relaxed);
         let began = micros(took.began.saturating_duration_since(self.origin));
         let elapsed = took.began.elapsed();
+        if began < self.since.load(Relaxed) {
+            let _ = (self.earlier).fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        }
         let counts = !took.gave_up || micros(elapsed) >= self.base.load(Relaxed);
         if counts && began >= self.since.load(Relaxed) {
             let bucket = Samples::bucket(elapsed);
@@ -131,6 +146,15 @@ impl Adaptive {
         }
         self.publish(machine);
         over
+    }
+
+    fn give_up(&self) {
+        if let Ok(mut machine) = self.machine.try_lock()
+            && let Some(machine) = machine.as_mut()
+        {
+            machine.give_up(self.now());
+            self.publish(machine);
+        }
     }
 
     fn turn_on(&self, settings: &AdaptiveSettings) {
@@ -165,7 +189,15 @@ impl Adaptive {
         self.due
             .store(micros(machine.due().since_origin()), Relaxed);
         let since = micros(machine.counts_since().since_origin());
-        self.since.store(since, Relaxed);
+        let begins = self.since.swap(since, Relaxed) < since;
+        let gives_up = machine.gives_up();
+        match gives_up {
+            Some(_) if begins => self.earlier.store(self.unanswered().taken(), Relaxed),
+            Some(_) => {}
+            None => self.earlier.store(0, Relaxed),
+        }
+        let gives_up = gives_up.map_or(u64::MAX, |at| micros(at.since_origin()));
+        self.gives_up.store(gives_up, Relaxed);
         self.base
             .store(machine.base().map_or(u64::MAX, micros), Relaxed);
     }

@@ -1,4 +1,4 @@
-use cellway_core::adaptive_limit::SAMPLES_MIN;
+use cellway_core::adaptive_limit::{MEASURE_MAX, SAMPLES_MIN};
 
 use super::*;
 
@@ -110,4 +110,40 @@ async fn only_a_long_wait_in_vain_counts() {
         adaptive.took(&SETTINGS, took);
         assert_eq!(counted(), counts, "{waited} ms");
     }
+}
+
+/// Catches: a new measurement during which no request passes, because long polls have all places.
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_longer_keep_their_places_beside_a_measurement() {
+    const POLLS: usize = 50;
+    let adaptive = Adaptive::default();
+    adaptive.follow(Some(&SETTINGS));
+    let (quick, polls) = (Duration::from_millis(10), Instant::now());
+    while adaptive.limit() < Some(POLLS) {
+        window(&adaptive, quick, adaptive.limit().unwrap()).await;
+    }
+    for _ in 0..POLLS {
+        adaptive.unanswered().take(POLLS, &[]).unwrap();
+    }
+    let slow = quick * 2;
+    let mut before = 0;
+    while adaptive.gives_up.load(Relaxed) == u64::MAX {
+        before = adaptive.limit().unwrap();
+        for _ in 0..SAMPLES_MIN {
+            adaptive
+                .peak
+                .fetch_max(u32::try_from(before).unwrap(), Relaxed);
+            answer(&adaptive, slow).await;
+        }
+        tokio::time::advance(SETTINGS.window).await;
+    }
+    assert_eq!(adaptive.limit(), Some(8 + POLLS));
+    adaptive.took(&SETTINGS, at(polls));
+    assert_eq!(adaptive.limit(), Some(8 + POLLS - 1), "one has ended");
+    // No answers come.
+    adaptive.follow(Some(&SETTINGS));
+    assert_eq!(adaptive.limit(), Some(8 + POLLS - 1));
+    tokio::time::advance(MEASURE_MAX).await;
+    adaptive.follow(Some(&SETTINGS));
+    assert_eq!(adaptive.limit(), Some(before));
 }
