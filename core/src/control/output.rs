@@ -73,7 +73,7 @@ pub enum Output {
         fetched_at: Unix,
     },
     /// Check the health of this endpoint, then call [`handle_probed`](super::Control::handle_probed)
-    /// with the result. It must have one, also if the driver gives up.
+    /// with the result. It must have one, even if the driver gives up.
     Probe(Probe),
     /// Drop this where that blocks no request: freeing a million tenants takes milliseconds.
     Free(Retired),

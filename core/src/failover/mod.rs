@@ -1,7 +1,7 @@
 //! Decides whether another cell may serve a request that its cell can't take.
 //!
-//! [`decide`](crate::decide()) knows from the registry and from health which cell a request goes to. What
-//! happens when it is sent, only the driver sees: no connection can be made, or the breakers of all
+//! [`decide`](crate::decide()) knows from the registry and from health which cell a request goes to. Only
+//! the driver sees what happens when the request is sent: no connection can be made, or the breakers of all
 //! endpoints are open. Then the driver asks [`fail_over`], and stamps and sends the request again for the
 //! cell in the answer. The caller isn't checked again: the answer is the same decision, on the same
 //! registry version, with another cell.

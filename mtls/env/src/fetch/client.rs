@@ -213,7 +213,7 @@ impl<E: Env> Client<E> {
     /// Sends something. Redirects are not followed.
     ///
     /// # Errors
-    /// [`FetchError`], also if the answer's status is not 2xx. Nothing is retried here.
+    /// [`FetchError`], for example because the answer's status is not 2xx. Nothing is retried here.
     pub async fn post(&self, post: Post<'_>) -> Result<(), FetchError> {
         let Post {
             url,

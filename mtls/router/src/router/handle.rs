@@ -99,7 +99,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 
     /// Copies of all listening sockets, each with the name of its listener, to pass them to
-    /// another process. The sockets stay open while that process has them, also when this router
+    /// another process. The sockets stay open while that process has them, even when this router
     /// drains. Empty once it closes its listeners.
     ///
     /// # Errors

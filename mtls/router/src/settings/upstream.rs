@@ -24,8 +24,8 @@ pub struct UpstreamSettings {
     /// How long a connection is used before a new one replaces it. For the new one, the endpoint's
     /// name is resolved again.
     pub connection_age: Duration,
-    /// How many requests that a cell didn't process may be sent again, in percent of the requests
-    /// that it answers, plus [`RETRIES_RESERVE`](crate::RETRIES_RESERVE). 0: none.
+    /// How many requests may be sent again, in percent of the requests that the cell answers, plus
+    /// [`RETRIES_RESERVE`](crate::RETRIES_RESERVE). 0: none.
     pub retry_percent: u8,
     /// The limits of cells' answers.
     pub answers: AnswerLimits,

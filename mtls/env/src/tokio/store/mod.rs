@@ -112,7 +112,7 @@ impl FileStore {
     }
 }
 
-/// An operation on a file. Dropped when it ends, also if it never got a thread.
+/// An operation on a file. Dropped when it ends, even if it never got a thread.
 struct Running {
     path: PathBuf,
     hanging: Arc<Mutex<BTreeSet<PathBuf>>>,

@@ -123,7 +123,7 @@ impl<E: Env, S: Sink> Report<E, S> {
         if access_log == AccessLog::Off && trace.is_none_or(|trace| trace.otlp.is_none()) {
             return;
         }
-        // Only the first request takes it, also if nothing is noted about that one.
+        // Only the first request takes it, even if nothing is noted about that one.
         let handshake = lock_uncontended(&self.connection.handshake).take();
         let env = &self.connection.worker.env;
         let span = trace.and_then(|trace| own_span::begins(env, trace, &request.headers, count));

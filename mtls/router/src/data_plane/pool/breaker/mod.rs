@@ -35,7 +35,7 @@ const MILLIS_MAX: u64 = (1 << MILLIS_BITS) - 1;
 /// One endpoint's breaker.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    /// An [`State`], packed.
+    /// A [`State`], packed.
     word: AtomicU64,
     /// Times in the word are milliseconds since then.
     origin: Instant,
