@@ -84,6 +84,9 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     let (mut parts, incoming) = answered.response.into_parts();
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
+    if let Some(switched) = &answered.switched {
+        switched.write(&mut parts.status, &mut parts.headers);
+    }
     let now = report.answered(parts.status, Owner::Cell);
     if !parts.headers.contains_key(DATE) {
         let date = report.connection.worker.date.at(now.unix);
@@ -98,8 +101,6 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         quota.write(&mut parts.headers);
     }
     if let Some(switched) = answered.switched {
-        switched.write(&mut parts.status, &mut parts.headers);
-        report.answered(parts.status, Owner::Cell);
         let stall = config.listener(report.connection.listener).timeouts.stall;
         let held = (answered.lease, answered.permit);
         switched.start(report, held, [answered.idle, stall]);
