@@ -359,7 +359,7 @@ async fn never_opened(
             if let Some(predecessor) = predecessor {
                 predecessor.ready();
             }
-            supervisor.ready("serving");
+            supervisor.ready();
             std::future::pending().await
         }
         Err(error) => error,

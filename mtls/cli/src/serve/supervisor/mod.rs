@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cellway_core::Now;
@@ -23,7 +23,16 @@ use super::sockets::Passed;
 
 /// The service manager.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Supervisor(Option<Arc<(UnixDatagram, SocketAddr)>>);
+pub(super) struct Supervisor(Option<Arc<Manager>>);
+
+#[derive(Debug)]
+struct Manager {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// Whether this process serves, and is the service. A manager would take the end of a reload
+    /// before that for the end of the start.
+    serves: AtomicBool,
+}
 
 impl Supervisor {
     /// The service manager that `$NOTIFY_SOCKET` names.
@@ -45,23 +54,40 @@ impl Supervisor {
         let socket = UnixDatagram::unbound()?;
         // A manager that reads nothing must not stop the router.
         socket.set_nonblocking(true)?;
-        Ok(Self(Some(Arc::new((socket, address)))))
+        let manager = Manager {
+            socket,
+            address,
+            serves: AtomicBool::new(false),
+        };
+        Ok(Self(Some(Arc::new(manager))))
     }
 
-    /// The router serves. Also the end of a reload.
-    pub(super) fn ready(&self, status: impl Display) {
-        self.tell(format_args!("READY=1\nSTATUS={status}"));
+    /// The router serves from now on.
+    pub(super) fn ready(&self) {
+        self.set_serves(true);
+        self.tell("READY=1\nSTATUS=serving");
     }
 
-    /// A reload begins. The manager waits for [`ready`](Self::ready).
+    /// A reload begins. The manager waits for [its end](Self::reloaded).
     pub(super) fn reloading(&self) {
+        if !self.serves() {
+            return;
+        }
         let now = clock_gettime(ClockId::Monotonic);
         let micros = now.tv_sec.saturating_mul(1_000_000) + now.tv_nsec / 1000;
         self.tell(format_args!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
+    /// A reload has ended.
+    fn reloaded(&self, status: impl Display) {
+        if self.serves() {
+            self.tell(format_args!("READY=1\nSTATUS={status}"));
+        }
+    }
+
     /// The router drains, for this time at most.
     pub(super) fn stopping(&self, within: Duration) {
+        self.set_serves(false);
         let micros = within.as_micros();
         self.tell(format_args!(
             "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={micros}"
@@ -70,6 +96,7 @@ impl Supervisor {
 
     /// From now on, another process is the service.
     pub(super) fn main_process(&self, pid: u32) {
+        self.set_serves(false);
         self.tell(format_args!("MAINPID={pid}"));
     }
 
@@ -77,10 +104,21 @@ impl Supervisor {
         self.tell(format_args!("STATUS={status}"));
     }
 
+    fn serves(&self) -> bool {
+        self.0.as_ref().is_some_and(|it| it.serves.load(Relaxed))
+    }
+
+    fn set_serves(&self, serves: bool) {
+        if let Some(it) = &self.0 {
+            it.serves.store(serves, Relaxed);
+        }
+    }
+
     /// Nobody needs to know whether the manager listens.
     fn tell(&self, state: impl Display) {
         if let Some(it) = &self.0 {
-            let _ = it.0.send_to_addr(state.to_string().as_bytes(), &it.1);
+            let state = state.to_string();
+            let _ = it.socket.send_to_addr(state.as_bytes(), &it.address);
         }
     }
 }
@@ -93,10 +131,10 @@ impl Sink for Supervisor {
     )]
     fn emit(&self, _: Now, event: &Event<'_>) {
         match event {
-            Event::Reloaded { .. } => self.ready("reloaded"),
+            Event::Reloaded { .. } => self.reloaded("reloaded"),
             Event::ReloadRefused { error } => {
                 let line = error.lines().next().unwrap_or_default();
-                self.ready(format_args!(
+                self.reloaded(format_args!(
                     "reload refused, the old settings stay: {line}"
                 ));
             }

@@ -1,3 +1,5 @@
+use cellway_router::event::Changed;
+
 use super::*;
 
 /// A manager at an address of its own, and the router's side of it.
@@ -28,15 +30,8 @@ fn has_told(manager: &UnixDatagram) -> bool {
 #[test]
 fn the_manager_is_told_in_its_own_words() {
     let (manager, supervisor) = manager();
-    supervisor.ready("serves");
-    assert_eq!(told(&manager), "READY=1\nSTATUS=serves");
-    supervisor.stopping(Duration::from_secs(35));
-    assert_eq!(
-        told(&manager),
-        "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=35000000"
-    );
-    supervisor.main_process(7);
-    assert_eq!(told(&manager), "MAINPID=7");
+    supervisor.ready();
+    assert_eq!(told(&manager), "READY=1\nSTATUS=serving");
     // systemd refuses a time in the future or before the signal.
     supervisor.reloading();
     let reloading = told(&manager);
@@ -44,17 +39,58 @@ fn the_manager_is_told_in_its_own_words() {
     let micros: i64 = micros.unwrap().parse().unwrap();
     let now = clock_gettime(ClockId::Monotonic).tv_sec;
     assert!((now - 60..=now).contains(&(micros / 1_000_000)), "{micros}");
+    supervisor.stopping(Duration::from_secs(35));
+    assert_eq!(
+        told(&manager),
+        "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=35000000"
+    );
+    supervisor.main_process(7);
+    assert_eq!(told(&manager), "MAINPID=7");
+}
+
+/// Ends a reload, for better or worse.
+fn reload(supervisor: &Supervisor, error: Option<&str>) {
+    let now = Now {
+        mono: cellway_core::Mono::default(),
+        unix: cellway_core::Unix::from_epoch(Duration::ZERO),
+    };
+    supervisor.reloading();
+    match error {
+        None => supervisor.emit(now, &Event::Reloaded { changed: &Changed::default() }),
+        Some(error) => supervisor.emit(now, &Event::ReloadRefused { error }),
+    }
+}
+
+/// Catches: a unit that has started, or goes on, for the manager because of a reload.
+#[test]
+fn a_reload_says_nothing_before_the_router_serves_and_while_it_drains() {
+    let (manager, supervisor) = manager();
+    let reload_twice = || {
+        reload(&supervisor, None);
+        reload(&supervisor, Some("bad"));
+        has_told(&manager)
+    };
+    assert!(!reload_twice(), "while it starts");
+    supervisor.ready();
+    told(&manager);
+    assert!(reload_twice(), "while it serves");
+    while has_told(&manager) {}
+    supervisor.stopping(Duration::from_secs(35));
+    told(&manager);
+    assert!(!reload_twice(), "while it drains");
+    supervisor.ready();
+    supervisor.main_process(7);
+    while has_told(&manager) {}
+    assert!(!reload_twice(), "after an upgrade");
 }
 
 #[test]
 fn a_refused_reload_ends_it_too() {
     let (manager, supervisor) = manager();
-    let now = Now {
-        mono: cellway_core::Mono::default(),
-        unix: cellway_core::Unix::from_epoch(Duration::ZERO),
-    };
-    let error = "cellway.toml: bad\nmore";
-    supervisor.emit(now, &Event::ReloadRefused { error });
+    supervisor.ready();
+    told(&manager);
+    reload(&supervisor, Some("cellway.toml: bad\nmore"));
+    told(&manager);
     let told = told(&manager);
     assert!(told.starts_with("READY=1\nSTATUS=reload refused"), "{told}");
     assert_eq!(told.lines().count(), 2, "one status line: {told}");
