@@ -25,7 +25,7 @@ use self::cells::Names;
 pub use self::load::CellLoad;
 pub use self::process::Process;
 use self::process::Read;
-use self::shard::{Shard, answer_at};
+use self::shard::Shard;
 use crate::observe::event::{CircuitChange, Event, Sink, Wait};
 use crate::observe::log::Lost;
 
@@ -134,7 +134,7 @@ impl Sink for Counting {
                 ..
             } => {
                 shard.durations[*owner as usize].observe(*duration);
-                shard.responded(answer_at(*status, *owner), *reason, *cell, *latency);
+                shard.responded((*status, *owner), *reason, *cell, *latency);
             }
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
             Event::ExplainAsked { answer, .. } => shard.explained.add(*answer as usize),

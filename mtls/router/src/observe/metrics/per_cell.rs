@@ -214,7 +214,7 @@ impl Page {
         let all: [(&str, &str, bool, Of); 3] = [
             (
                 "cell_latency_seconds",
-                "Time from a request's header to its answer's header, by cell.",
+                "Time from a request's header to the header of the cell's answer.",
                 true,
                 |counts| &counts.latency,
             ),

@@ -32,7 +32,7 @@ pub(super) const FORMS: [EnvelopeForm; 3] = [
 /// The results of cell-bound authorizations, in the order of their counters.
 pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
 /// The position of the counter for this kind of answer.
-pub(super) fn answer_at(status: Option<u16>, owner: Owner) -> usize {
+fn answer_at(status: Option<u16>, owner: Owner) -> usize {
     let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();
     let class = status.map_or(0, |status| usize::from(status / 100).min(5));
     owner * STATUS_CLASSES.len() + class
@@ -149,14 +149,15 @@ impl Shard {
             .add(resource as usize * Share::ALL.len() + share as usize);
     }
 
-    /// Counts an answer. `answer` is its [place](answer_at).
+    /// Counts an answer. Only those that a cell made say how fast the cell is.
     pub(super) fn responded(
         &self,
-        answer: usize,
+        (status, owner): (Option<u16>, Owner),
         reason: Option<Reason>,
         cell: Option<&Text>,
         latency: Duration,
     ) {
+        let answer = answer_at(status, owner);
         self.responses.add(answer);
         if let Some(reason) = reason {
             self.reasons.add(reason as usize);
@@ -164,7 +165,9 @@ impl Shard {
         if let Some(cell) = cell {
             self.answered.add(1);
             let cell = self.cells.of(cell);
-            cell.latency.observe(latency);
+            if owner == Owner::Cell {
+                cell.latency.observe(latency);
+            }
             cell.answers.add(answer);
         }
     }

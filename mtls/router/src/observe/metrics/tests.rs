@@ -327,6 +327,9 @@ fn answers_are_counted_for_the_cell_by_who_made_them() {
             (&labels("router", "none"), &4.0),
         ]
     );
+    // Of the ten answers, five say how fast the cell is.
+    let latencies = series["cellway_cell_latency_seconds_count{cell=\"a\"}"];
+    assert_eq!(latencies, 5.0);
 }
 
 /// Catches: figures of a process that doesn't exist, as in the simulator.
