@@ -9,6 +9,10 @@ use std::time::Duration;
 
 /// The most lines that wait to be written. More are lost and counted.
 const LINES_MAX: usize = 8_192;
+/// The most bytes that are written at once, unless a single line is longer. Linux writes so many to a
+/// pipe in one piece (`PIPE_BUF`), so that lines of two processes don't mix while an upgrade has both
+/// write to the same pipe.
+const WRITTEN_MAX: usize = 4096;
 
 /// Takes lines and never waits. Clones write to the same output.
 #[derive(Clone, Debug)]
@@ -101,11 +105,15 @@ impl LogWriter {
 }
 
 fn write_all(queue: &Receiver<String>, mut out: impl Write, lost: &Lost) {
-    while let Ok(mut batch) = queue.recv() {
-        // Write everything that has gathered meanwhile at once.
-        while batch.len() < 64 * 1024
-            && let Ok(line) = queue.try_recv()
-        {
+    // The line that the last batch had no room for.
+    let mut next = None;
+    while let Some(mut batch) = next.take().or_else(|| queue.recv().ok()) {
+        // Write whole lines that have gathered meanwhile at once.
+        while let Ok(line) = queue.try_recv() {
+            if batch.len() + line.len() > WRITTEN_MAX {
+                next = Some(line);
+                break;
+            }
             batch.push_str(&line);
         }
         let (written, result) = write_batch(&mut out, batch.as_bytes());
