@@ -123,6 +123,34 @@ async fn certificates_are_shown_with_their_ends() {
     }
 }
 
+/// Catches: a page that another site can use as a script or an image, with the certificate of an
+/// operator's browser.
+#[tokio::test]
+async fn no_other_site_can_include_a_page() {
+    let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
+    let router = world.router().await;
+    for (path, status) in [
+        ("/", 200),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/debug/snapshot", 200),
+        ("/debug/endpoints", 200),
+        ("/debug/endpoints?other=1", 400),
+        ("/other", 404),
+    ] {
+        let answer = router.admin(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(answer.headers[name], value, "{path}");
+        }
+    }
+}
+
 /// Catches: a page that shows other things than what is in force, and one that lists all tenants.
 #[tokio::test]
 async fn the_snapshot_shows_what_is_in_force() {

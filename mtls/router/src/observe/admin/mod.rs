@@ -25,8 +25,8 @@ use bytes::Bytes;
 use cellway_core::envelope::JWKS_PATH;
 use cellway_env::{Claim, Env, Listener};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -324,12 +324,7 @@ impl<R: Overview> Pages<R> {
         let headers = page.headers_mut();
         let policy = HeaderValue::try_from(status::content_security_policy());
         headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
-        for (name, value) in [
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (REFERRER_POLICY, "no-referrer"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         page
     }
 
@@ -386,14 +381,23 @@ const NOT_AN_OPERATOR: &str =
 const OTHER_HOST: &str =
     "without [admin.tls] ask for localhost or a loopback address, not for another host\n";
 const TEXT: &str = "text/plain; charset=utf-8";
+/// Fetch, section 3.7.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Bytes> {
     let mut page = Response::new(Bytes::from(text));
     *page.status_mut() = status;
-    let headers = page.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // A page of another site must not get at it with the certificate of an operator's browser.
+        (RESOURCE_POLICY, "same-origin"),
+    ] {
+        page.headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
     page
 }
 
