@@ -70,7 +70,8 @@ impl Names {
         self.forgotten.fetch_add(1, Ordering::Release);
     }
 
-    fn has(&self, cell: &Text) -> bool {
+    /// Whether the cell has counters of its own.
+    pub(super) fn has(&self, cell: &Text) -> bool {
         self.known.load().binary_search(cell).is_ok()
     }
 }

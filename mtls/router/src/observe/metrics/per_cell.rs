@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cellway_core::Reason;
 use cellway_core::health::Cause;
+use cellway_core::registry::Registry;
 
 use super::cells::{BUCKETS_US, CHECK_RESULTS, CellCounts, Histogram, Names, OTHER, RETRY_RESULTS};
 use super::counter::{OWNERS, STATUS_CLASSES};
@@ -124,10 +125,21 @@ impl Page {
         }
     }
 
-    /// Gauges of the pools. Cells without counters of their own are added up.
-    pub(super) fn loads(&mut self, names: &Names, loads: &[CellLoad]) {
-        let (known, further): (Vec<_>, Vec<_>) =
-            loads.iter().partition(|load| names.admit(&load.cell));
+    /// Gauges of the pools. Cells without counters of their own are added up. Requests may still be at
+    /// a cell that the registry no longer has; it must not take the place of another.
+    pub(super) fn loads(
+        &mut self,
+        names: &Names,
+        registry: Option<&Registry>,
+        loads: &[CellLoad],
+    ) {
+        let (known, further): (Vec<_>, Vec<_>) = loads.iter().partition(|load| {
+            let is_there = registry.is_some_and(|it| it.cell(load.cell.as_str()).is_some());
+            match is_there {
+                true => names.admit(&load.cell),
+                false => names.has(&load.cell),
+            }
+        });
         type Level = fn(&CellLoad) -> usize;
         let gauges: [(&str, &str, Level); 5] = [
             ("cell_requests", "Requests in flight to a cell.", |load| {

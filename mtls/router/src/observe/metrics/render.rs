@@ -28,7 +28,7 @@ impl Metrics {
         page.requests(&shards);
         page.connections(&shards);
         page.cells(&shards);
-        page.loads(&self.cells, loads);
+        page.loads(&self.cells, snapshot.registry.as_deref(), loads);
         page.sources(&shards);
         page.snapshot(snapshot, now);
         if let Some(lost) = &self.log_lost {

@@ -413,21 +413,24 @@ fn a_cell_called_other_is_counted_with_the_others() {
     let sink = metrics.sink();
     responded(&sink, "other", Duration::ZERO);
     responded(&sink, "a", Duration::ZERO);
-    let load = |cell| CellLoad {
-        cell: Text::new(cell).unwrap(),
-        requests: 1,
-        waiting: 0,
-        limit: None,
-        connections: 1,
-        retries: 0,
-        circuits_open: 0,
-    };
-    let loads = ["a", "other"].map(load);
+    let loads = ["a", "other"].map(|cell| load(cell, 1));
     let page = metrics.render(&snapshot(), Mono::default(), &loads);
     let series = parse(&page);
     let of = |name: &str| series[&format!("cellway_cell_{name}{{cell=\"other\"}}")];
     assert_eq!(of("latency_seconds_count"), 1.0);
     assert_eq!(of("requests"), 1.0);
+}
+
+fn load(cell: &str, requests: usize) -> CellLoad {
+    CellLoad {
+        cell: Text::new(cell).unwrap(),
+        requests,
+        waiting: 0,
+        limit: None,
+        connections: 1,
+        retries: 0,
+        circuits_open: 0,
+    }
 }
 
 /// The cells with counters, each with the number of its answers.
@@ -491,20 +494,25 @@ fn reasons_of_the_routers_answers_are_counted() {
 
 #[test]
 fn shows_what_each_cell_takes_up_to_the_bound() {
-    let load = |i: usize| CellLoad {
-        cell: Text::new(&format!("cell-{i:04}")).unwrap(),
-        requests: i,
-        waiting: 0,
-        limit: None,
-        connections: 1,
-        retries: 0,
-        circuits_open: 0,
-    };
-    let loads: Vec<_> = (0..CELLS_MAX + 2).map(load).collect();
-    let page = Metrics::new().render(&snapshot(), Mono::default(), &loads);
+    let ids: Vec<_> = (0..CELLS_MAX + 2).map(|i| format!("cell-{i:04}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let loads: Vec<_> = ids.iter().zip(0..).map(|(id, i)| load(id, i)).collect();
+    let page = Metrics::new().render(&with_cells(&ids), Mono::default(), &loads);
     let series = parse(&page);
     assert_eq!(series["cellway_cell_requests{cell=\"cell-0007\"}"], 7.0);
     assert_eq!(series["cellway_cell_connections{cell=\"other\"}"], 2.0);
+}
+
+/// Catches: a scrape that gives counters to cells that are gone, so that new cells get none.
+#[test]
+fn a_cell_that_is_gone_stays_gone_while_it_still_has_requests() {
+    let metrics = Metrics::new();
+    let gone: Vec<_> = (0..CELLS_MAX).map(|i| load(&format!("gone-{i}"), 1)).collect();
+    let page = metrics.render(&with_cells(&["a"]), Mono::default(), &gone);
+    let name = "cellway_cell_requests";
+    assert_eq!(parse(&page)[&format!("{name}{{cell=\"other\"}}")], 256.0);
+    let page = metrics.render(&with_cells(&["a"]), Mono::default(), &[load("a", 3)]);
+    assert_eq!(parse(&page)[&format!("{name}{{cell=\"a\"}}")], 3.0);
 }
 
 #[test]
