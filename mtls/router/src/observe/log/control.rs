@@ -57,7 +57,11 @@ impl LogControl {
     ) -> Result<(Self, Flush), LogError> {
         let subjects = subjects(env, &settings).await?;
         let started = open(settings.to).and_then(LogWriter::start);
-        let (writer, flush) = started.map_err(|error| LogError::Place(settings.to, error))?;
+        let (writer, flush) = started.map_err(|error| LogError::Place {
+            setting: TO,
+            to: settings.to,
+            error,
+        })?;
         let mut control = Self {
             log: Log::new(settings.level, writer).with_subjects(subjects),
             settings,
@@ -65,7 +69,7 @@ impl LogControl {
         };
         let to = access_to(&control.settings);
         if to != control.settings.to {
-            control.log = control.log.clone().with_access(control.writer_to(to)?);
+            control.log = control.log.clone().with_access(control.writer(ACCESS_TO, to)?);
         }
         Ok((control, flush))
     }
@@ -99,7 +103,7 @@ impl LogControl {
         };
         let writer = match settings.to == old.to {
             true => None,
-            false => Some(self.writer_to(settings.to)?),
+            false => Some(self.writer(TO, settings.to)?),
         };
         let to = access_to(settings);
         let access = if to == settings.to {
@@ -108,7 +112,7 @@ impl LogControl {
         } else if to == access_to(old) && old.to != to {
             None
         } else {
-            Some(self.writer_to(to)?)
+            Some(self.writer(ACCESS_TO, to)?)
         };
         Ok(LogChange {
             settings: settings.clone(),
@@ -118,9 +122,10 @@ impl LogControl {
         })
     }
 
-    fn writer_to(&self, to: Output) -> Result<LogWriter, LogError> {
+    /// Starts a writer to the output that a setting names.
+    fn writer(&self, setting: &'static str, to: Output) -> Result<LogWriter, LogError> {
         let opened = (self.open)(to).and_then(|out| self.log.writer_to(out));
-        opened.map_err(|error| LogError::Place(to, error))
+        opened.map_err(|error| LogError::Place { setting, to, error })
     }
 
     /// Applies new settings to every line from now on. Earlier lines are still written to the old
@@ -140,6 +145,10 @@ impl LogControl {
         self.settings = settings;
     }
 }
+
+/// Where lines go, and where those of the access log go if not there too.
+const TO: &str = "log.to";
+const ACCESS_TO: &str = "log.access.to";
 
 /// Where lines of the access log go.
 fn access_to(settings: &LogTable) -> Output {
@@ -161,8 +170,15 @@ pub async fn subjects<E: Env>(env: &E, settings: &LogTable) -> Result<Subjects, 
 pub enum LogError {
     /// The file of `log.subject_key` can't be used; the text says why.
     SubjectKey(String),
-    /// `log.to` can't be opened, or the system can't start the thread that writes to it.
-    Place(Output, io::Error),
+    /// An output can't be opened, or the system can't start the thread that writes to it.
+    Place {
+        /// The setting that names the output.
+        setting: &'static str,
+        /// The output.
+        to: Output,
+        /// The system's error.
+        error: io::Error,
+    },
 }
 
 impl LogError {
@@ -170,7 +186,7 @@ impl LogError {
     pub fn setting(&self) -> &'static str {
         match self {
             Self::SubjectKey(_) => "log.subject_key",
-            Self::Place(..) => "log.to",
+            Self::Place { setting, .. } => setting,
         }
     }
 }
@@ -180,7 +196,7 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SubjectKey(problem) => f.write_str(problem),
-            Self::Place(to, error) => write!(f, "can't write to {}: {error}", to.as_str()),
+            Self::Place { to, error, .. } => write!(f, "can't write to {}: {error}", to.as_str()),
         }
     }
 }

@@ -7,6 +7,7 @@ use cellway_core::registry::Registry;
 use cellway_core::{Challenge, Decision, Deny, LeftOut, Reason, Snapshot, Text, Unix};
 
 use super::*;
+use crate::config::{LogTable, Output};
 use crate::explain::{Question, explain};
 use crate::observe::event::SealOutcome;
 use crate::observe::event::{Asked, Schemes};
@@ -251,4 +252,36 @@ fn a_level_lets_through_what_is_as_severe() {
     assert_eq!(lines(Level::Error), [true, false]);
     assert_eq!(lines(Level::Warn), [true, false]);
     assert_eq!(lines(Level::Info), [true, true]);
+}
+
+/// Catches: an operator who is sent to a setting that has nothing to do with the failure.
+#[tokio::test]
+async fn an_output_that_cannot_be_opened_is_named_by_its_setting() {
+    let env = crate::testing::Host::new();
+    let open = |to| match to {
+        Output::Stderr => Ok(Box::new(std::io::sink()) as Box<dyn std::io::Write + Send>),
+        Output::Stdout => Err(std::io::ErrorKind::StorageFull.into()),
+    };
+    let table = |to, access_to| {
+        let mut table = LogTable {
+            to,
+            ..LogTable::default()
+        };
+        table.access.to = access_to;
+        table
+    };
+    let (good, bad) = (Output::Stderr, Output::Stdout);
+    let (control, _flush) = LogControl::start(&env, table(good, None), open)
+        .await
+        .unwrap();
+    for (settings, named) in [
+        (table(bad, None), "log.to"),
+        (table(bad, Some(good)), "log.to"),
+        (table(good, Some(bad)), "log.access.to"),
+    ] {
+        let refused = control.prepare(&env, &settings).await.unwrap_err();
+        assert_eq!(refused.setting(), named, "{settings:?}");
+        let refused = LogControl::start(&env, settings, open).await.unwrap_err();
+        assert_eq!(refused.setting(), named);
+    }
 }
