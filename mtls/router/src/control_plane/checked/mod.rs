@@ -31,11 +31,14 @@ pub(crate) struct Fetched {
 }
 
 impl Checked {
-    /// The registry from the source, for the first fetch.
+    /// The registry from the source, for the first fetch. One from the last-known-good copy stays.
     pub(crate) fn take_fetched(&mut self) -> Option<Fetched> {
         match std::mem::take(self) {
             Self::Fetched(fetched) => Some(*fetched),
-            Self::Nothing | Self::Kept(_) => None,
+            other @ (Self::Nothing | Self::Kept(_)) => {
+                *self = other;
+                None
+            }
         }
     }
 
@@ -62,3 +65,6 @@ impl Fetched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
