@@ -81,7 +81,8 @@ reasons! {
 
     /// The policy requires a bearer token, and the request has none.
     MissingToken => "missing_token", Unauthenticated;
-    /// The token isn't a well-formed signed JWT in an `Authorization: Bearer` field, or a claim in it has the wrong form.
+    /// The token isn't a well-formed signed JWT in an `Authorization: Bearer` field, or a claim in it
+    /// has the wrong form.
     MalformedToken => "malformed_token", Unauthenticated;
     /// The token's signature is not valid under the key that the token names.
     BadSignature => "bad_signature", Unauthenticated;
@@ -101,7 +102,8 @@ reasons! {
     MissingClaim => "missing_claim", Unauthenticated;
     /// The token is bound to a client certificate, and this connection has another one or none.
     WrongBinding => "wrong_binding", Unauthenticated;
-    /// The registry revokes the token or certificate: by itself, or by its subject, tenant, issuer or time of issue.
+    /// The registry revokes the token or certificate: by itself, or by its subject, tenant, issuer or
+    /// time of issue.
     Revoked => "revoked", Unauthenticated;
     /// The request has more than one bearer token.
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
@@ -113,7 +115,8 @@ reasons! {
     CertificateExpired => "certificate_expired", Unauthenticated;
     /// The client certificate is a CA certificate, which can't identify a client.
     CertificateAuthority => "certificate_authority", Unauthenticated;
-    /// The client certificate's extended key usage lacks clientAuth, or its key usage lacks digitalSignature (an SVID must have it).
+    /// The client certificate's extended key usage lacks clientAuth, or its key usage lacks
+    /// digitalSignature (an SVID must have it).
     CertificateUsage => "certificate_usage", Unauthenticated;
     /// A revocation list names the client certificate, or a CA certificate in its chain.
     CertificateRevoked => "certificate_revoked", Unauthenticated;
@@ -124,7 +127,8 @@ reasons! {
     MissingRoutingKey => "missing_routing_key", Unauthenticated;
     /// The request has more than one routing key, or more than one signature of it.
     DuplicateRoutingKey => "duplicate_routing_key", Unauthenticated;
-    /// The routing key can't be a tenant's name, or its signature has the wrong form, or there is a signature without a routing key.
+    /// The routing key can't be a tenant's name, or its signature has the wrong form, or there is a
+    /// signature without a routing key.
     MalformedRoutingKey => "malformed_routing_key", Unauthenticated;
     /// The routing key isn't signed, and its sender is not a listed gateway.
     UntrustedRoutingKey => "untrusted_routing_key", Unauthenticated;
@@ -145,16 +149,19 @@ reasons! {
     TenantSuspended => "tenant_suspended", Forbidden;
     /// The registry doesn't list the tenant, and unknown tenants are denied.
     TenantUnknown => "tenant_unknown", Forbidden;
-    /// No rule of the policy matches the request, or the caller lacks the roles or scopes of the rule that does.
+    /// No rule of the policy matches the request, or the caller lacks the roles or scopes of the rule
+    /// that does.
     RoleForbidden => "role_forbidden", Forbidden;
     /// The issuer, trust domain, gateway or signer behind the credential may not speak for this tenant.
     IssuerNotAllowed => "issuer_not_allowed", Forbidden;
 
-    /// The caller's certificate names a cell, and the policy requires a cell-bound authorization from cells, and the request has none.
+    /// The caller's certificate names a cell, and the policy requires a cell-bound authorization from
+    /// cells, and the request has none.
     CbaMissing => "cba_missing", Forbidden;
     /// The request has more than one cell-bound authorization.
     CbaDuplicate => "cba_duplicate", Forbidden;
-    /// The cell-bound authorization isn't a well-formed JWS of type `cba+jwt`, or lacks a claim, or a claim has the wrong form.
+    /// The cell-bound authorization isn't a well-formed JWS of type `cba+jwt`, or lacks a claim, or a
+    /// claim has the wrong form.
     CbaMalformed => "cba_malformed", Forbidden;
     /// The cell-bound authorization's algorithm isn't on the list, or isn't the key's own.
     CbaForbiddenAlgorithm => "cba_forbidden_algorithm", Forbidden;
@@ -193,24 +200,28 @@ reasons! {
     NoCellAvailable => "no_cell_available", Unavailable;
     /// All endpoints of the cell are ejected, and `upstream.when_all_ejected` is `fail`.
     NoEndpointHealthy => "no_endpoint_healthy", Unavailable;
-    /// The circuit breaker of each endpoint that could serve the request is open, because requests to it failed in a row.
+    /// The circuit breaker of each endpoint that could serve the request is open, because requests to
+    /// it failed in a row.
     CircuitOpen => "circuit_open", Unavailable;
     /// The tenant's cell is quarantined.
     CellQuarantined => "cell_quarantined", Unavailable;
-    /// The registry's source has given no good answer for the configured age (24 hours by default), so the router can't know who is suspended.
+    /// The registry's source has given no good answer for the configured age (24 hours by default), so
+    /// the router can't know who is suspended.
     TenantStatusExpired => "tenant_status_expired", Unavailable;
     /// No fresh revocation list says whether the client certificate is revoked.
     RevocationUnknown => "revocation_unknown", Unavailable;
     /// The request needs an identity envelope, and the router can't seal one for the cell.
     EnvelopeUnavailable => "envelope_unavailable", Unavailable;
-    /// A limit of the router or of the cell is reached, or a connection, caller or tenant has used up its share of one.
+    /// A limit of the router or of the cell is reached, or a connection, caller or tenant has used up
+    /// its share of one.
     Overloaded => "overloaded", Unavailable;
     /// The cell said that it did not process the request, and the router couldn't send it again.
     CellRefused => "cell_refused", Unavailable;
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
     BadRequest => "bad_request", BadRequest;
-    /// A policy's rules or a listener's routes depend on the path, and it can be read in two ways, or a header names another method, path or content type.
+    /// A policy's rules or a listener's routes depend on the path, and it can be read in two ways, or a
+    /// header names another method, path or content type.
     AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The method is CONNECT, which asks for a tunnel to another host. The router only serves cells.
     ConnectRefused => "connect_refused", NotImplemented;
@@ -224,7 +235,8 @@ reasons! {
     BodyTooLarge => "body_too_large", BodyTooLarge;
     /// The client stopped sending the request's body, or sent it more slowly than `body_rate_min`.
     ClientTimeout => "client_timeout", RequestTimeout;
-    /// The client stopped reading the answer's body, or read it more slowly than `read_rate_min`; the answer was cut.
+    /// The client stopped reading the answer's body, or read it more slowly than `read_rate_min`; the
+    /// answer was cut.
     ClientStalled => "client_stalled", RequestTimeout;
 
     /// No connection to any endpoint of the cell could be made.
@@ -233,7 +245,8 @@ reasons! {
     CellReset => "cell_reset", BadGateway;
     /// The cell's answer isn't valid HTTP, or its header or trailers are over the limits.
     CellProtocolError => "cell_protocol_error", BadGateway;
-    /// The cell can't be asked to switch protocols, or answered a client over HTTP/2 with a success that is not a switch.
+    /// The cell can't be asked to switch protocols, or answered a client over HTTP/2 with a success
+    /// that is not a switch.
     CellNoUpgrade => "cell_no_upgrade", BadGateway;
     /// The cell's certificate isn't trusted, or doesn't carry the endpoint's SAN.
     CellUntrusted => "cell_untrusted", BadGateway;

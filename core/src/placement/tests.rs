@@ -265,7 +265,8 @@ fn quarantined_cells_keep_their_share_and_draining_cells_lose_it() {
     assert!(none.iter().all(|cell| cell == "no_cell_available"));
 }
 
-/// Pins the method (the same comes out of a few lines of Python with floats): if this fails, an upgrade of the router would move tenants.
+/// Pins the method (the same comes out of a few lines of Python with floats): if this fails, an upgrade
+/// of the router would move tenants.
 #[test]
 fn tenants_stay_where_earlier_versions_put_them() {
     let places = places(&spreading(&named(&[

@@ -1,4 +1,5 @@
-//! Requests without credentials are served as anonymous, and only where and while the configuration allows it.
+//! Requests without credentials are served as anonymous, and only where and while the configuration
+//! allows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

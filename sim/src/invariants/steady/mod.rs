@@ -9,8 +9,8 @@ use crate::fact::{Fact, Published};
 use crate::scenario::CellState;
 
 /// On one registry version all requests of a tenant and tier reach the same cell, whichever router
-/// decides. If that cell drains over time, the tenant may leave it once. While that cell is quarantined, a tenant that a placement put there reaches no other
-/// cell.
+/// decides. If that cell drains over time, the tenant may leave it once. While that cell is quarantined,
+/// a tenant that a placement put there reaches no other cell.
 #[derive(Debug)]
 pub struct SteadyPlacement {
     journal: Journal,

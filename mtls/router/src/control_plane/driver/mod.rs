@@ -37,8 +37,8 @@ use crate::settings::{RouterSettings, Sources};
 use crate::view::{Inbox, ToControl, View, ViewCell};
 
 /// The most answers that may wait in the channel. There are never more answers than tasks in flight:
-/// one for each issuer, one for the registry, and [`PROBES_MAX`](cellway_core::health::PROBES_MAX). More answers wait inside their
-/// tasks.
+/// one for each issuer, one for the registry, and [`PROBES_MAX`](cellway_core::health::PROBES_MAX). More
+/// answers wait inside their tasks.
 const ANSWERS_MAX: usize = 64;
 /// The most commands from outside that may wait.
 const COMMANDS_MAX: usize = 8;

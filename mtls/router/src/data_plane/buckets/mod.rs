@@ -8,8 +8,8 @@
 //!
 //! # Without locks
 //! A slot is one word: the key's tag, and the time at which its bucket is full again
-//! ([`rate_limit`](cellway_core::rate_limit)). A request takes a token with one compare-and-swap. Two keys with one tag and
-//! one set share a bucket; the hash is keyed, so callers can't look for such keys.
+//! ([`rate_limit`](cellway_core::rate_limit)). A request takes a token with one compare-and-swap. Two
+//! keys with one tag and one set share a bucket; the hash is keyed, so callers can't look for such keys.
 //!
 //! Two workers must not give two slots to one key, because the key would then have two buckets. So
 //! a worker first writes its *intent* into the set's own word: this key, this slot, and the time

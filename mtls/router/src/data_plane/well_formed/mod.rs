@@ -1,8 +1,8 @@
 //! Refuses requests that hyper accepts but a proxy must not: two recipients could read them
 //! differently, and an attacker could use that to smuggle requests.
 //!
-//! The guard has already checked the bytes of HTTP/1.1 ([`crate::data_plane::http1`]). These are the checks on
-//! a parsed request, for both versions.
+//! The guard has already checked the bytes of HTTP/1.1 ([`crate::data_plane::http1`]). These are the
+//! checks on a parsed request, for both versions.
 
 use cellway_core::Reason;
 use cellway_core::envelope::respells_jwks_path;

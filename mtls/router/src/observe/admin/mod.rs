@@ -5,9 +5,9 @@
 //! envelopes. Without `[admin.tls]` it binds loopback only, because it authenticates nobody. With it,
 //! only operators with a certificate get a page. The health listener serves only `/healthz`,
 //! `/readyz`, `/metrics` and gRPC's health service, and binds any address, because a kubelet and a
-//! Prometheus connect from other addresses. Both have few connections, one page at a time on each, and short timeouts, so that
-//! no client can use up the router's memory and no few addresses can take all connections
-//! ([`shares`](crate::shares)).
+//! Prometheus connect from other addresses. Both have few connections, one page at a time on each, and
+//! short timeouts, so that no client can use up the router's memory and no few addresses can take all
+//! connections ([`shares`](crate::shares)).
 
 mod local;
 mod query;
