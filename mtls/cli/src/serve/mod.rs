@@ -229,20 +229,24 @@ async fn serve(process: Process<'_>, (mut signals, asked): (Signals, Asked)) -> 
         Err(exit) => return exit,
     };
     let handle = &started.handle;
-    let times = tokio::select! {
+    let at_once = || DrainTimes {
+        delay: Duration::ZERO,
+        ..started.drain.get()
+    };
+    let (times, exit) = tokio::select! {
         biased;
         () = signals.end(&asked) => {
             let times = started.drain.get();
             supervisor.stopping(times.total() + SHUTDOWN_MAX + FLUSH_MAX);
-            times
+            (times, Exit::Ok)
         }
-        // Another process took the address first, so there is nothing to drain.
-        error = never_opened(handle, predecessor, &supervisor) => return failed(error),
+        // Another process took an address first. Workers that opened before may have connections.
+        error = never_opened(handle, predecessor, &supervisor) => (at_once(), failed(error)),
         pid = upgraded(&env, &started, &asked) => {
             started.pages.close();
             supervisor.main_process(pid);
             // The next process already takes the connections.
-            DrainTimes { delay: Duration::ZERO, ..started.drain.get() }
+            (at_once(), Exit::Ok)
         }
     };
     tokio::select! {
@@ -251,7 +255,7 @@ async fn serve(process: Process<'_>, (mut signals, asked): (Signals, Asked)) -> 
         // A second signal ends the process at once.
         () = signals.end(&asked) => {}
     }
-    Exit::Ok
+    exit
 }
 
 /// Starts the next process whenever asked to. Returns its id when it serves.
@@ -347,17 +351,22 @@ async fn start_all(
     Ok((started, origin.predecessor))
 }
 
-/// Tells the others when the listeners are open. Returns an error if they can't open; otherwise it
-/// never returns.
+/// Opens the listeners when the process that this one replaces lets it, and tells the others when they
+/// are open. Returns an error if they can't open; otherwise it never returns.
 async fn never_opened(
     handle: &Handle<TokioEnv, Sinks>,
     predecessor: Option<Predecessor>,
     supervisor: &Supervisor,
 ) -> StartError {
+    if let Some(predecessor) = &predecessor {
+        handle.ready().await;
+        predecessor.lets_open().await;
+        handle.open();
+    }
     match handle.opened().await {
         Ok(()) => {
             if let Some(predecessor) = predecessor {
-                predecessor.ready();
+                predecessor.serves();
             }
             supervisor.ready();
             std::future::pending().await

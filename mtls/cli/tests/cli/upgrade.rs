@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Command;
 
 use serde_json::Value;
@@ -128,6 +128,51 @@ fn the_next_process_may_have_another_number_of_workers() {
             assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
         }
     }
+}
+
+/// The test takes the place of the process that is replaced. It passes no sockets, so the next process
+/// binds its own.
+fn next_of_the_test(folder: &Folder) -> (UnixStream, Serving) {
+    let (mut channel, theirs) = UnixStream::pair().unwrap();
+    channel.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellway"));
+    command.args(["serve", "--config", &folder.config(), "--take-over"]);
+    command.stdin(std::os::fd::OwnedFd::from(theirs));
+    let serving = Serving::run(command);
+    channel.write_all(&[0]).unwrap();
+    (channel, serving)
+}
+
+fn hear(mut channel: &UnixStream, words: &str) {
+    let mut said = vec![0; words.len()];
+    channel.read_exact(&mut said).unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), words);
+}
+
+/// Catches: a next process that accepts a connection and is killed, because the old one has not heard
+/// yet that it serves.
+#[test]
+fn the_next_process_accepts_only_when_it_is_told_to() {
+    let folder = Folder::new();
+    let (channel, mut serving) = next_of_the_test(&folder);
+    hear(&channel, "ready\n");
+    serving.child.kill().unwrap();
+    assert_eq!(serving.address_or_end("local"), None, "it listened");
+
+    let (mut channel, mut serving) = next_of_the_test(&folder);
+    hear(&channel, "ready\n");
+    channel.write_all(b"go\n").unwrap();
+    let public = serving.address("local");
+    hear(&channel, "serves\n");
+    assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
+    drop(channel);
+
+    // If the old process is gone, nobody else serves.
+    let (channel, mut serving) = next_of_the_test(&folder);
+    hear(&channel, "ready\n");
+    drop(channel);
+    let public = serving.address("local");
+    assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
 }
 
 #[test]

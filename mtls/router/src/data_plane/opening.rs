@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use crate::error::StartError;
 use crate::observe::Reporter;
 use crate::observe::event::{Event, Sink};
-use crate::observe::ready::is_ready;
 use crate::view::{View, ViewCell};
 
 /// When the listeners open.
@@ -24,8 +23,8 @@ use crate::view::{View, ViewCell};
 pub(crate) enum Opens {
     /// When a registry is loaded, or after this wait.
     WithRegistry(Duration),
-    /// When the router is ready to serve. Until then, another process serves the same sockets.
-    Ready,
+    /// When the router's owner says so. Until then, another process serves the same sockets.
+    WhenTold,
 }
 
 /// The state of a router's listeners.
@@ -78,6 +77,12 @@ impl Opening {
         self.until(|it| it.may(worker, workers).then_some(())).await;
     }
 
+    /// Lets the workers open.
+    pub(crate) fn allow(&self) {
+        self.allowed.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
     /// Notes that a worker listens.
     pub(crate) fn listens(&self) {
         if self.closed.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -114,8 +119,8 @@ impl Opening {
     }
 }
 
-/// Lets the workers open when it is time to.
-pub(crate) async fn allow<E: Env, S: Sink>(
+/// Lets the workers open when it is time to, unless somebody else does.
+pub(crate) async fn allow_in_time<E: Env, S: Sink>(
     opening: &Opening,
     views: &ViewCell,
     reporter: &Reporter<E, S>,
@@ -129,12 +134,7 @@ pub(crate) async fn allow<E: Env, S: Sink>(
                 reporter.emit(&Event::OpenedEmpty { waited: wait });
             }
         }
-        Opens::Ready => {
-            let is_ready =
-                |view: &View| is_ready(&view.snapshot, reporter.now().mono).then_some(());
-            views.until(is_ready).await;
-        }
+        Opens::WhenTold => return,
     }
-    opening.allowed.store(true, Ordering::Release);
-    opening.changed.notify_waiters();
+    opening.allow();
 }

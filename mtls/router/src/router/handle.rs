@@ -153,8 +153,14 @@ impl<E: Env, S: Sink> Handle<E, S> {
         (view.config.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
     }
 
-    /// Waits until all listeners are open (when a registry is loaded, or the time limit for that is
-    /// over) or until the router drains.
+    /// Opens the listeners of a router that [takes over](super::RouterBuilder::takes_over). Others
+    /// open by themselves.
+    pub fn open(&self) {
+        self.0.state.opening.allow();
+    }
+
+    /// Waits until all listeners are open (when a registry is loaded, the time limit for that is over,
+    /// or [`open`](Self::open) was called) or until the router drains.
     ///
     /// # Errors
     /// The router can't listen on an address. It serves nothing then; [`drain`](Self::drain) it.

@@ -149,11 +149,12 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         self
     }
 
-    /// Opens the listeners only when the router is [ready](Handle::ready), however long that takes,
-    /// because another process serves the same sockets until then.
+    /// Opens the listeners only when [`Handle::open`] is called, because another process serves the
+    /// same sockets until then. Start it with [`start_on`](Self::start_on), because
+    /// [`start`](Self::start) returns when the listeners are open.
     #[must_use]
     pub fn takes_over(mut self) -> Self {
-        self.opens = Opens::Ready;
+        self.opens = Opens::WhenTold;
         self
     }
 
@@ -252,7 +253,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         env.spawn(exporter.run());
         env.spawn({
             let (state, reporter) = (state.clone(), reporter.clone());
-            async move { opening::allow(&state.opening, &state.views, &reporter).await }
+            async move { opening::allow_in_time(&state.opening, &state.views, &reporter).await }
         });
         env.spawn({
             let (state, reporter) = (state.clone(), reporter.clone());

@@ -56,7 +56,12 @@ fn reload(supervisor: &Supervisor, error: Option<&str>) {
     };
     supervisor.reloading();
     match error {
-        None => supervisor.emit(now, &Event::Reloaded { changed: &Changed::default() }),
+        None => supervisor.emit(
+            now,
+            &Event::Reloaded {
+                changed: &Changed::default(),
+            },
+        ),
         Some(error) => supervisor.emit(now, &Event::ReloadRefused { error }),
     }
 }

@@ -69,7 +69,10 @@ impl LogControl {
         };
         let to = access_to(&control.settings);
         if to != control.settings.to {
-            control.log = control.log.clone().with_access(control.writer(ACCESS_TO, to)?);
+            control.log = control
+                .log
+                .clone()
+                .with_access(control.writer(ACCESS_TO, to)?);
         }
         Ok((control, flush))
     }

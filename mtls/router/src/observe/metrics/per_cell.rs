@@ -127,12 +127,7 @@ impl Page {
 
     /// Gauges of the pools. Cells without counters of their own are added up. Requests may still be at
     /// a cell that the registry no longer has; it must not take the place of another.
-    pub(super) fn loads(
-        &mut self,
-        names: &Names,
-        registry: Option<&Registry>,
-        loads: &[CellLoad],
-    ) {
+    pub(super) fn loads(&mut self, names: &Names, registry: Option<&Registry>, loads: &[CellLoad]) {
         let (known, further): (Vec<_>, Vec<_>) = loads.iter().partition(|load| {
             let is_there = registry.is_some_and(|it| it.cell(load.cell.as_str()).is_some());
             match is_there {

@@ -507,7 +507,9 @@ fn shows_what_each_cell_takes_up_to_the_bound() {
 #[test]
 fn a_cell_that_is_gone_stays_gone_while_it_still_has_requests() {
     let metrics = Metrics::new();
-    let gone: Vec<_> = (0..CELLS_MAX).map(|i| load(&format!("gone-{i}"), 1)).collect();
+    let gone: Vec<_> = (0..CELLS_MAX)
+        .map(|i| load(&format!("gone-{i}"), 1))
+        .collect();
     let page = metrics.render(&with_cells(&["a"]), Mono::default(), &gone);
     let name = "cellway_cell_requests";
     assert_eq!(parse(&page)[&format!("{name}{{cell=\"other\"}}")], 256.0);
