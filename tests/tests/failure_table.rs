@@ -257,7 +257,12 @@ async fn registry(how: &str) -> Scene {
         "sends garbage, after a good document" => {
             let scene = before.up().await;
             scene.world.plane.set_fault(ControlPlaneFault::Truncated);
-            until("it came", async || scene.world.plane.counts().faults > 0).await;
+            // Only the router knows when it has judged what came.
+            until("it was refused", async || {
+                let refused = scene.router.metric("cellway_registry_rejected_total");
+                !refused.await.is_empty()
+            })
+            .await;
             scene
         }
         "down for longer than identity_max_age_secs" => {
