@@ -14,7 +14,7 @@ use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{
     Answer, CellFault, ControlPlaneFault, IdentityProvider, IdpFault, Protocol, Request, Signer,
 };
-use cellway_tests::world::{HOUR, Host, Running, World, to, until};
+use cellway_tests::world::{AUTHORIZER, HOUR, Host, Running, World, to, until};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -23,16 +23,10 @@ use tokio::net::TcpListener;
 
 const PAGE: &str = include_str!("../../docs/failures.md");
 
-const LISTENERS: &str = r#"
+const PLAIN: &str = r#"
 [[listener]]
 name = "plain"
 bind = "127.0.0.1:0"
-
-[[listener]]
-name = "ext"
-bind = "127.0.0.1:0"
-serves = "ext_authz"
-callers = "loopback"
 "#;
 
 /// The cells of a row, without their backticks.
@@ -87,7 +81,7 @@ impl Scene {
     }
 
     async fn ext_authz(&self) -> String {
-        let client = to(self.router.listener("ext"), Protocol::Http1, None);
+        let client = to(self.router.listener("envoy"), Protocol::Http1, None);
         let asked = client.send(self.request("/ext_authz/v3/http/orders"));
         let answer = asked.await.unwrap();
         match answer.status {
@@ -116,7 +110,7 @@ struct Before {
 impl Before {
     async fn new() -> Self {
         let world = World::down(Signer::from_seed("one", [1; 32]).unwrap()).await;
-        let config = format!("{}{LISTENERS}", world.config());
+        let config = format!("{}{PLAIN}{AUTHORIZER}", world.config());
         let mut registry = world.registry.clone();
         registry["cells"].as_array_mut().unwrap().push(json!({
             "id": "q", "tier": "standard", "region": "eu", "state": "quarantined",

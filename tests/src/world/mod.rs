@@ -34,6 +34,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long whatever a test issues holds.
 pub const HOUR: Duration = Duration::from_secs(3_600);
 
+/// A listener `envoy` for external authorization, which answers everybody on this machine.
+pub const AUTHORIZER: &str = r#"
+[[listener]]
+name = "envoy"
+bind = "127.0.0.1:0"
+serves = "ext_authz"
+callers = "loopback"
+"#;
+
 /// What a router finds around it.
 pub struct World {
     /// Where its configuration and everything that this names is.
@@ -170,6 +179,13 @@ watch_secs = 3600
     /// Writes the router's configuration.
     pub fn configure(&self, text: &str) {
         self.folder.write("cellway.toml", text);
+    }
+
+    /// Adds this to the configuration that tests begin with, starts the router, and waits until it is
+    /// ready.
+    pub async fn with(&self, more: &str) -> Running {
+        self.configure(&(self.config() + more));
+        self.router().await
     }
 
     /// Starts the router from what was written, and waits until it is ready.

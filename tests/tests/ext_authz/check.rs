@@ -5,11 +5,11 @@ use cellway_env::tokio::TokioEnv;
 use cellway_env::{Env, Store};
 use cellway_router::envelope::{INDEX, Index, IndexKey, signing_pem};
 use cellway_testbed::{Answer, Client, Protocol, Request, Signer};
-use cellway_tests::world::{Running, World};
+use cellway_tests::world::{AUTHORIZER, Running, World};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use crate::{AUTHORIZATION, LISTENER, ask, asking, bearer, world};
+use crate::{AUTHORIZATION, ask, asking, bearer, world};
 
 /// A question: its name, its method and path, its header, its body.
 type Question = (
@@ -178,7 +178,7 @@ async fn rules_and_routes_need_a_method_and_a_path() {
     for (rule, route) in [(rule, ""), ("[trust]", route)] {
         let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
         let config = world.config().replacen("[trust]", rule, 1);
-        world.configure(&format!("{config}{LISTENER}{route}"));
+        world.configure(&format!("{config}{AUTHORIZER}{route}"));
         let router = world.router().await;
         for answer in without_target(&world, &router).await {
             assert_eq!(answer.status, 400);
@@ -199,7 +199,7 @@ async fn rules_and_routes_need_a_method_and_a_path() {
 async fn envelopes_need_a_method_and_a_path() {
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
     let config = world.config();
-    let sealing = format!("{config}{LISTENER}\n[envelope]\nkeys = \"sealing\"\n");
+    let sealing = format!("{config}{AUTHORIZER}\n[envelope]\nkeys = \"sealing\"\n");
     world.configure(&sealing);
     let env = TokioEnv::new();
     let key = SigningKey::from_seed("k1", &[1; 32]).unwrap();

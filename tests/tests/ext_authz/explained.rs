@@ -1,12 +1,12 @@
 //! Explanations for operators who ask through an Envoy.
 
 use cellway_testbed::{Protocol, Request, Signer};
-use cellway_tests::world::World;
+use cellway_tests::world::{AUTHORIZER, World};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::ask::{self, call, framed, question};
-use crate::{AUTHORIZATION, LISTENER, asking, bearer, sent};
+use crate::{AUTHORIZATION, asking, bearer, sent};
 use cellway_tests::wire::Message;
 
 /// `printf %s operator | sha256sum`
@@ -25,8 +25,7 @@ fn explanation(message: &Message, number: u32) -> Option<String> {
 #[tokio::test]
 async fn an_envoy_gets_the_explanation_for_its_client() {
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
-    world.configure(&format!("{}{LISTENER}{EXPLAIN}", world.config()));
-    let router = world.router().await;
+    let router = world.with(&format!("{AUTHORIZER}{EXPLAIN}")).await;
     let client = asking(&router, Protocol::Http2);
     for (tenant, token, allowed) in [
         ("acme", "operator", true),

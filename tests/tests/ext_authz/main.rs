@@ -18,30 +18,21 @@ mod slow_or_untrusted;
 
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Client, Credential, Protocol, San, Signer};
-use cellway_tests::world::{Authorities, Running, TENANT_SAN, World, certificate, to};
+use cellway_tests::world::{AUTHORIZER, Authorities, Running, TENANT_SAN, World, certificate, to};
 
 use crate::ask::{Sent, Verdict};
 
 const AUTHORIZATION: &str = "authorization";
 
-const LISTENER: &str = r#"
-[[listener]]
-name = "envoy"
-bind = "127.0.0.1:0"
-serves = "ext_authz"
-callers = "loopback"
-"#;
-
 /// A world with a router that is asked as well.
 async fn world() -> (World, Running) {
-    world_with(LISTENER).await
+    world_with(AUTHORIZER).await
 }
 
 /// The same with this listener.
 async fn world_with(listener: &str) -> (World, Running) {
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
-    world.configure(&format!("{}{listener}", world.config()));
-    let router = world.router().await;
+    let router = world.with(listener).await;
     (world, router)
 }
 
@@ -254,7 +245,7 @@ roles = ["admin"]
 async fn rules_decide_alike_in_every_form() {
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
     let config = world.config().replacen("[trust]", RULES, 1);
-    world.configure(&format!("{config}{LISTENER}"));
+    world.configure(&format!("{config}{AUTHORIZER}"));
     let router = world.router().await;
     let (h1, h2) = (
         asking(&router, Protocol::Http1),
@@ -316,7 +307,7 @@ async fn routes_give_the_same_policy_in_every_form() {
     let route = "[[listener.route]]\npath = \"/admin/**\"\npolicy = \"strict\"\n";
     let config = world.config().replacen("[trust]", strict, 1);
     let config = config.replacen("\n[[issuer]]", &format!("\n{route}\n[[issuer]]"), 1);
-    world.configure(&format!("{config}{LISTENER}{route}"));
+    world.configure(&format!("{config}{AUTHORIZER}{route}"));
     let router = world.router().await;
     let (h1, h2) = (
         asking(&router, Protocol::Http1),
@@ -394,7 +385,7 @@ async fn a_policy_chooses_the_status_of_unreachable_keys_in_every_form() {
         .config()
         .replace("keys = {", "keys = { wait_max_ms = 200,")
         .replace("any_of =", "jwks_unreachable_status = 401\nany_of =");
-    world.configure(&format!("{config}{LISTENER}"));
+    world.configure(&format!("{config}{AUTHORIZER}"));
     let router = world.boot().await;
     let sent = sent(&[(AUTHORIZATION, &bearer(&world, "acme"))], None);
 

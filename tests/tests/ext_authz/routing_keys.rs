@@ -2,11 +2,11 @@
 
 use cellway_core::routing_key::Signed;
 use cellway_testbed::{Credential, Protocol, San, Signer};
-use cellway_tests::world::{World, certificate, now};
+use cellway_tests::world::{AUTHORIZER, World, certificate, now};
 use http::Method;
 
 use crate::ask::{self, PATH, Verdict};
-use crate::{LISTENER, Row, asking, sent};
+use crate::{Row, asking, sent};
 
 const GATEWAY: &str = "spiffe://clients.test/gateway";
 const KEY: &str = "x-routing-key";
@@ -25,7 +25,7 @@ fn config(world: &World) -> String {
         .config()
         .replace(r#"["jwt", "mtls"]"#, r#"["jwt", "routing_key"]"#);
     format!(
-        r#"{config}{LISTENER}
+        r#"{config}{AUTHORIZER}
 [routing_key]
 gateways = [{{ san = "{GATEWAY}", tenants = "any" }}]
 

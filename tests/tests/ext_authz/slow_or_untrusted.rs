@@ -1,13 +1,13 @@
 //! Questions that are slow, that a drain overtakes, or whose asker is no longer trusted.
 
-use cellway_tests::world::{PATIENCE, Running};
+use cellway_tests::world::{AUTHORIZER, PATIENCE, Running};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::ask::{self, call, framed, question};
 use crate::hostile::{CALLERS, certified};
-use crate::{LISTENER, sent, world, world_with};
+use crate::{sent, world, world_with};
 
 /// A question in JSON, by a client that decides when each byte leaves.
 struct Slow(TcpStream);
@@ -59,7 +59,7 @@ fn json(token: &str) -> String {
 /// Catches: a question without an end, which holds a connection for ever or passes in part.
 #[tokio::test]
 async fn a_question_that_stops_coming_is_given_up() {
-    let short = LISTENER.replace("serves", "header_timeout_ms = 300\nserves");
+    let short = AUTHORIZER.replace("serves", "header_timeout_ms = 300\nserves");
     let (world, router) = world_with(&short).await;
     let question = json(&world.token());
     let mut slow = Slow::begin(&router, question.len()).await;

@@ -20,7 +20,7 @@ use cellway_router::metrics::Metrics;
 use cellway_testbed::Signer;
 use cellway_tests::pki::Pki;
 use cellway_tests::python;
-use cellway_tests::world::World;
+use cellway_tests::world::{AUTHORIZER, World};
 use serde_json::json;
 
 const PACKAGES: &[&str] = &[
@@ -109,8 +109,7 @@ async fn every_call_ends_as_without_the_router() {
     let pki = Pki::new();
     pki.write(&world.folder, "server", "127.0.0.1");
     world.folder.write("pki.pem", pki.pem());
-    world.configure(&format!("{}{PLAIN}", world.config()));
-    let router = world.router().await;
+    let router = world.with(PLAIN).await;
     let token = world.token_of("acme");
 
     let direct = format!("127.0.0.1:{}", server.port);
@@ -136,14 +135,6 @@ async fn every_call_ends_as_without_the_router() {
     }
 }
 
-const AUTHORIZER: &str = r#"
-[[listener]]
-name = "envoy"
-bind = "127.0.0.1:0"
-serves = "ext_authz"
-callers = "loopback"
-"#;
-
 /// Catches: a health service that real clients don't understand, and a watch that isn't told of a drain
 /// or holds it up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,8 +142,7 @@ callers = "loopback"
 async fn the_router_tells_its_own_health() {
     let python = python();
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
-    world.configure(&format!("{}{AUTHORIZER}", world.config()));
-    let router = world.router().await;
+    let router = world.with(AUTHORIZER).await;
     router.handle.ready().await;
     let health = Admin::bind(
         TokioEnv::new(),

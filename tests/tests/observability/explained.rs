@@ -17,8 +17,7 @@ async fn world(explain: &str) -> (World, Running) {
     let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
     let digest = format!("token_sha256 = [\"{}\", \"{DIGEST}\"]", "0".repeat(64));
     let explain = explain.replace("TOKENS", &digest);
-    world.configure(&(world.config() + &explain));
-    let router = world.router().await;
+    let router = world.with(&explain).await;
     (world, router)
 }
 
@@ -35,7 +34,22 @@ struct Client<'a> {
     credential: Option<Credential>,
 }
 
-impl Client<'_> {
+impl<'a> Client<'a> {
+    /// A client without a certificate.
+    fn of(world: &'a World, router: &'a Running, protocol: Protocol) -> Self {
+        Self {
+            world,
+            router,
+            protocol,
+            credential: None,
+        }
+    }
+
+    fn with(self, credential: Credential) -> Self {
+        let credential = Some(credential);
+        Self { credential, ..self }
+    }
+
     async fn send(&self, request: Request) -> Answer {
         let trusted = [&self.world.authorities.servers];
         let credential = self.credential.as_ref();
@@ -63,12 +77,7 @@ async fn an_allowed_request_is_served_and_explained() {
     let (world, router) = world(ON).await;
     let mut explanations = Vec::new();
     for protocol in BOTH {
-        let client = Client {
-            world: &world,
-            router: &router,
-            protocol,
-            credential: None,
-        };
+        let client = Client::of(&world, &router, protocol);
         let request = || Request::get("/orders").bearer(&world.token());
         let plain = client.send(request()).await;
         assert_eq!((plain.status.as_u16(), explanation(&plain)), (200, None));
@@ -103,12 +112,7 @@ async fn an_allowed_request_is_served_and_explained() {
 async fn a_denied_request_is_explained_in_header_and_body() {
     let (world, router) = world(ON).await;
     for protocol in BOTH {
-        let client = Client {
-            world: &world,
-            router: &router,
-            protocol,
-            credential: None,
-        };
+        let client = Client::of(&world, &router, protocol);
         let suspended = Request::get("/").bearer(&world.token_of("wayne"));
         let answer = client.send(asking(suspended, TOKEN)).await;
         assert_eq!(answer.status, 403);
@@ -145,12 +149,7 @@ async fn a_denied_request_is_explained_in_header_and_body() {
 async fn a_wrong_token_changes_nothing() {
     for (explain, refused) in [(ON, 4), ("", 0)] {
         let (world, router) = world(explain).await;
-        let client = Client {
-            world: &world,
-            router: &router,
-            protocol: Protocol::Http1,
-            credential: None,
-        };
+        let client = Client::of(&world, &router, Protocol::Http1);
         let request = || Request::get("/orders").bearer(&world.token());
         let plain = client.send(request()).await;
         let names = |answer: &Answer| -> Vec<HeaderName> {
@@ -199,12 +198,7 @@ async fn a_wrong_token_changes_nothing() {
 async fn an_explanation_names_the_subject_only_if_told() {
     for (subjects, shown) in [("", false), ("subjects = true\n", true)] {
         let (world, router) = world(&format!("{ON}{subjects}")).await;
-        let client = Client {
-            world: &world,
-            router: &router,
-            protocol: Protocol::Http2,
-            credential: Some(world.authorities.acme()),
-        };
+        let client = Client::of(&world, &router, Protocol::Http2).with(world.authorities.acme());
         let answer = client.send(asking(Request::get("/"), TOKEN)).await;
         assert_eq!(answer.status, 200);
         let text = explanation(&answer).unwrap();
@@ -217,12 +211,7 @@ async fn an_explanation_names_the_subject_only_if_told() {
 #[tokio::test]
 async fn a_reload_revokes_a_token() {
     let (world, router) = world(ON).await;
-    let client = Client {
-        world: &world,
-        router: &router,
-        protocol: Protocol::Http1,
-        credential: None,
-    };
+    let client = Client::of(&world, &router, Protocol::Http1);
     let request = || asking(Request::get("/").bearer(&world.token()), TOKEN);
     assert!(explanation(&client.send(request()).await).is_some());
     let other = format!("[explain]\ntoken_sha256 = [\"{}\"]\n", "1".repeat(64));

@@ -154,8 +154,7 @@ async fn world(port: u16, more: &str) -> (World, Running) {
     let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
     let url = format!("http://127.0.0.1:{port}/v1/traces");
     let trace = format!("[trace]\notlp_url = \"{url}\"\nservice = \"edge\"\n{more}");
-    world.configure(&(world.config() + &trace));
-    let router = world.router().await;
+    let router = world.with(&trace).await;
     (world, router)
 }
 
