@@ -53,14 +53,30 @@ impl FailingAnswers {
     /// The outcome of an exchange that was answered with this status. `grpc` is the `grpc-status` in
     /// the answer's header, if it has one. `None` if the answer says nothing about the endpoint.
     pub fn outcome(&self, status: StatusCode, grpc: Option<u8>) -> Option<Outcome> {
-        let fails = place(status.as_u16())
-            .is_some_and(|(word, bit)| self.statuses[word] & bit != 0)
-            || grpc.is_some_and(|grpc| grpc < 64 && self.grpc & 1 << grpc != 0);
+        let fails = self.lists(status.as_u16()) || grpc.is_some_and(|grpc| self.lists_grpc(grpc));
         if fails {
             return Some(Outcome::AnswerFailed);
         }
         let limited = status == StatusCode::TOO_MANY_REQUESTS || grpc == Some(RESOURCE_EXHAUSTED);
         (!limited).then_some(Outcome::Success)
+    }
+
+    /// The listed statuses, in order.
+    pub fn statuses(&self) -> impl Iterator<Item = u16> {
+        Self::STATUSES.filter(|status| self.lists(*status))
+    }
+
+    /// The listed gRPC statuses, in order.
+    pub fn grpc_statuses(&self) -> impl Iterator<Item = u8> {
+        Self::GRPC_STATUSES.filter(|status| self.lists_grpc(*status))
+    }
+
+    fn lists(&self, status: u16) -> bool {
+        place(status).is_some_and(|(word, bit)| self.statuses[word] & bit != 0)
+    }
+
+    fn lists_grpc(&self, status: u8) -> bool {
+        status < 64 && self.grpc & 1 << status != 0
     }
 }
 

@@ -123,6 +123,46 @@ async fn certificates_are_shown_with_their_ends() {
     }
 }
 
+/// Catches: a rate limit, a failover or a drain that is in force and that the page keeps to itself.
+#[tokio::test]
+async fn the_snapshot_shows_limits_failover_and_drain() {
+    let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
+    let rate = json!({"requests": 10, "window_secs": 2, "burst": 20});
+    let limits = json!({"rate": rate});
+    let mut registry = world.registry.clone();
+    registry["version"] = json!(6);
+    let b = json!({"id": "b", "tier": "standard", "region": "eu", "state": "draining",
+                   "drain": {"percent": 30}, "endpoints": [{"url": "https://127.0.0.1:1"}]});
+    registry["cells"].as_array_mut().unwrap().push(b);
+    registry["placements"] = json!([
+        {"id": "lobby", "tier": "standard", "cells": ["b"]},
+        {"id": "orders", "tier": "standard", "cells": ["a"], "failover": true, "fallback": "lobby",
+         "limits": limits},
+    ]);
+    registry["tenants"][0]["limits"] = limits.clone();
+    world.plane.set_document(registry.to_string());
+    let traffic =
+        "[[traffic]]\nname = \"default\"\nbody_bytes_max = 7\n[rate_limits]\nshared_by = 3\n";
+    let router = world.with(traffic).await;
+    let page = router.admin("/debug/snapshot?tenant=acme").await;
+    let page: Value = serde_json::from_slice(&page.body).unwrap();
+    let shown = &page["registry"];
+    assert_eq!(shown["cells"][0]["drain"], json!(null));
+    assert_eq!(shown["cells"][1]["drain"], json!({"percent": 30}));
+    let lobby = json!({"id": "lobby", "tier": "standard", "stateless": false, "cells": ["b"],
+                       "failover": false});
+    let orders = json!({"id": "orders", "tier": "standard", "stateless": false, "cells": ["a"],
+                        "failover": true, "fallback": "lobby", "limits": limits});
+    assert_eq!(shown["placements"], json!([lobby, orders]));
+    assert_eq!(page["tenant"]["limits"], limits);
+    assert_eq!(page["listeners"][0]["traffic"], "default");
+    assert_eq!(page["traffics"].as_array().unwrap().len(), 1);
+    assert_eq!(page["traffics"][0]["name"], "default");
+    assert_eq!(page["traffics"][0]["body_bytes_max"], 7);
+    assert_eq!(page["rate_limits"], json!({"shared_by": 3}));
+    assert_eq!(page["upstream"]["requests_max"], 4096);
+}
+
 /// Catches: a page that another site can use as a script or an image, with the certificate of an
 /// operator's browser.
 #[tokio::test]

@@ -26,14 +26,20 @@ const WORD_OR_TABLE: [&str; 5] = [
 /// Catches: a setting that is in the schema but not in the example.
 #[test]
 fn the_example_has_every_setting() {
-    let mut known = BTreeSet::from(WORD_OR_TABLE.map(str::to_owned));
-    settings(&mut Vec::new(), &mut known);
+    let known = every_setting();
     for some in ["log.level", "issuer.keys.fresh_secs", "policy.rule.grpc"] {
         assert!(known.contains(some), "{some} is missing in {known:?}");
     }
     let shown = shown();
     let missing: Vec<_> = known.difference(&shown).collect();
     assert!(missing.is_empty(), "not in the example: {missing:#?}");
+}
+
+/// The names of all settings, with those of the tables around them.
+pub(crate) fn every_setting() -> BTreeSet<String> {
+    let mut known = BTreeSet::from(WORD_OR_TABLE.map(str::to_owned));
+    settings(&mut Vec::new(), &mut known);
+    known
 }
 
 /// Adds the names of all settings below the table at `path`. Each step says whether it is a list.

@@ -147,6 +147,6 @@ fn table_of(setting: &str) -> &str {
 }
 
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ use crate::error::{ReloadError, StartError};
 use crate::health_service::Readiness;
 use crate::observe::Reporter;
 use crate::observe::admin::{Admin, Overview};
-use crate::observe::debug::{AskedCells, CellsOnPage, EndpointsPage, SnapshotPage};
+use crate::observe::debug::{AskedCells, CellsOnPage, EndpointsPage, Facts, SnapshotPage};
 use crate::observe::event::{Event, Sink};
 use crate::observe::metrics::{self, CellLoad, Metrics};
 use crate::observe::ready::{Mismatches, Status, is_ready};
@@ -307,6 +307,12 @@ impl<E: Env, S: Sink> Overview for Handle<E, S> {
         text += &metrics::ages(snapshot, now.unix, config.lists());
         text += &metrics::ends(&config.certificates);
         text
+    }
+
+    fn facts(&self) -> Facts {
+        let view = self.0.state.views.current();
+        let config = (view.config.epoch, &view.config.settings);
+        Facts::new(config, &view.snapshot, self.clock().now())
     }
 
     fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage {

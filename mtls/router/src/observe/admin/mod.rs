@@ -39,7 +39,7 @@ use self::query::Query;
 use crate::envelope::{self, Page};
 use crate::error::BindError;
 use crate::health_service::Readiness;
-use crate::observe::debug::{AskedCells, EndpointsPage, SnapshotPage};
+use crate::observe::debug::{AskedCells, EndpointsPage, Facts, SnapshotPage};
 use crate::observe::event::Event;
 use crate::observe::metrics::Metrics;
 use crate::observe::ready::Status;
@@ -196,6 +196,8 @@ pub(crate) trait Overview: Send + Sync + 'static {
     fn readiness(&self) -> Arc<dyn Readiness>;
     /// The text for `/metrics`, with these counters in it.
     fn metrics(&self, metrics: &Metrics) -> String;
+    /// What is in force, for the status page.
+    fn facts(&self) -> Facts;
     /// The page for `/debug/snapshot`, with what the registry says about a tenant.
     fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage;
     /// The page for `/debug/endpoints`. `None` if the control task doesn't answer.
@@ -316,7 +318,7 @@ impl<R: Overview> Pages<R> {
         };
         let seen = status::Seen {
             status: self.router.status(),
-            snapshot: self.router.snapshot(None),
+            facts: self.router.facts(),
             endpoints: self.router.endpoints(&asked).await,
             reasons: self.metrics.top_reasons(REASONS_MAX),
         };

@@ -1,14 +1,28 @@
 //! The configuration and the snapshot that decide requests now.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::policy::AuthPolicy;
-use cellway_core::registry::{Cell, Placement, Registry, Target, TenantRef};
+use cellway_core::rate_limit::RateLimit;
+use cellway_core::registry::{Cell, CellDrain, Placement, Registry, Target, TenantRef};
 use cellway_core::{Now, Snapshot, Text};
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::settings::{ListenerSettings, RouterSettings, Serves};
+use super::settings;
+use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
+
+/// The part of the page that is small however large the registry is.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// Grows with each reload.
+    pub(crate) config_epoch: u64,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) keys: BTreeMap<String, Keys>,
+    pub(crate) registry: Option<RegistryFacts>,
+}
 
 /// `/debug/snapshot`.
 #[derive(Debug, Serialize)]
@@ -19,6 +33,10 @@ pub(crate) struct SnapshotPage {
     pub(crate) snapshot_epoch: u64,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) policies: Vec<PolicyShown>,
+    /// Those that listeners and routes name.
+    pub(crate) traffics: Vec<Value>,
+    pub(crate) rate_limits: Value,
+    pub(crate) upstream: Value,
     pub(crate) keys: BTreeMap<String, Keys>,
     pub(crate) registry: Option<RegistryShown>,
     /// The tenant that the page was asked for.
@@ -67,6 +85,14 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct RegistryShown {
+    #[serde(flatten)]
+    pub(crate) facts: RegistryFacts,
+    pub(crate) cells: Vec<CellShown>,
+    pub(crate) placements: Vec<PlacementShown>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RegistryFacts {
     pub(crate) version: u64,
     pub(crate) stale: bool,
     /// How long ago its source gave the last good answer. `None` if tenants' status never expires,
@@ -75,8 +101,6 @@ pub(crate) struct RegistryShown {
     pub(crate) age_secs: Option<u64>,
     pub(crate) tenants: usize,
     pub(crate) revocations: usize,
-    pub(crate) cells: Vec<CellShown>,
-    pub(crate) placements: Vec<PlacementShown>,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,6 +109,9 @@ pub(crate) struct CellShown {
     pub(crate) tier: String,
     pub(crate) region: String,
     pub(crate) state: &'static str,
+    /// How a draining cell gives its share away, as in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) drain: Option<Value>,
     pub(crate) weight: u32,
     pub(crate) endpoints: Vec<String>,
 }
@@ -95,6 +122,11 @@ pub(crate) struct PlacementShown {
     pub(crate) tier: String,
     pub(crate) stateless: bool,
     pub(crate) cells: Vec<String>,
+    pub(crate) failover: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fallback: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limits: Option<Value>,
 }
 
 /// What the registry says about one tenant.
@@ -119,6 +151,24 @@ pub(crate) struct TenantShown {
     pub(crate) allowed_roles: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default_role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limits: Option<Value>,
+}
+
+impl Facts {
+    pub(crate) fn new(
+        (config_epoch, settings): (u64, &RouterSettings),
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Self {
+        let registry = snapshot.registry.as_deref();
+        Self {
+            config_epoch,
+            listeners: listeners(settings, snapshot),
+            keys: keys(snapshot, now),
+            registry: registry.map(|it| registry_facts(it, snapshot, now)),
+        }
+    }
 }
 
 impl SnapshotPage {
@@ -133,15 +183,36 @@ impl SnapshotPage {
         Self {
             config_epoch,
             snapshot_epoch: snapshot.epoch,
-            listeners: (settings.listeners.iter())
-                .map(|listener| shown(listener, snapshot))
-                .collect(),
+            listeners: listeners(settings, snapshot),
             policies: snapshot.policy.auths().iter().map(policy).collect(),
+            traffics: traffics(settings),
+            rate_limits: json!({ "shared_by": settings.rate_limits.shared_by }),
+            upstream: settings::upstream(&settings.upstream),
             keys: keys(snapshot, now),
             registry: registry.map(|it| registry_shown(it, snapshot, now)),
             tenant: tenant.map(|id| of_tenant(id, registry)),
         }
     }
+}
+
+fn listeners(settings: &RouterSettings, snapshot: &Snapshot) -> Vec<Listener> {
+    let all = settings.listeners.iter();
+    all.map(|listener| shown(listener, snapshot)).collect()
+}
+
+/// Those in use, by name.
+fn traffics(settings: &RouterSettings) -> Vec<Value> {
+    let listeners = settings.listeners.iter();
+    let used = listeners.flat_map(|listener| {
+        let of_routes = listener.routes.iter().map(|route| &route.traffic);
+        of_routes.chain([&listener.traffic])
+    });
+    let by_name: BTreeMap<&str, &Arc<TrafficSettings>> =
+        used.map(|traffic| (&*traffic.name, traffic)).collect();
+    let shown = by_name.values();
+    shown
+        .map(|traffic| settings::traffic(traffic, &settings.upstream))
+        .collect()
 }
 
 fn shown(listener: &ListenerSettings, snapshot: &Snapshot) -> Listener {
@@ -205,17 +276,23 @@ fn keys(snapshot: &Snapshot, now: Now) -> BTreeMap<String, Keys> {
 
 fn registry_shown(registry: &Registry, snapshot: &Snapshot, now: Now) -> RegistryShown {
     RegistryShown {
-        version: registry.version(),
-        stale: snapshot.registry_stale,
-        age_secs: age(snapshot, now).map(|age| age.as_secs()),
-        tenants: registry.tenant_count(),
-        revocations: registry.revocations().len(),
+        facts: registry_facts(registry, snapshot, now),
         cells: registry
             .cells()
             .iter()
             .map(|cell| cell_shown(cell))
             .collect(),
         placements: registry.placements().iter().map(placement).collect(),
+    }
+}
+
+fn registry_facts(registry: &Registry, snapshot: &Snapshot, now: Now) -> RegistryFacts {
+    RegistryFacts {
+        version: registry.version(),
+        stale: snapshot.registry_stale,
+        age_secs: age(snapshot, now).map(|age| age.as_secs()),
+        tenants: registry.tenant_count(),
+        revocations: registry.revocations().len(),
     }
 }
 
@@ -232,6 +309,12 @@ fn cell_shown(cell: &Cell) -> CellShown {
         tier: cell.tier.to_string(),
         region: cell.region.to_string(),
         state: cell.state.as_str(),
+        drain: cell.drain.map(|drain| match drain {
+            CellDrain::Percent(percent) => json!({ "percent": percent }),
+            CellDrain::Between(from, until) => {
+                json!({ "from": from.as_secs(), "until": until.as_secs() })
+            }
+        }),
         weight: cell.weight,
         endpoints: (cell.endpoints.iter())
             .map(|endpoint| endpoint.url.as_str().to_owned())
@@ -239,12 +322,21 @@ fn cell_shown(cell: &Cell) -> CellShown {
     }
 }
 
+/// The limits of a tenant or a placement, as in the registry.
+fn limits(rate: Option<RateLimit>) -> Option<Value> {
+    rate.map(|rate| json!({ "rate": settings::rate(rate) }))
+}
+
 fn placement(placement: &Placement) -> PlacementShown {
+    let standby = placement.standby.as_deref();
     PlacementShown {
         id: placement.id.to_string(),
         tier: placement.tier.to_string(),
         stateless: placement.stateless,
         cells: placement.cells().map(|cell| cell.id.to_string()).collect(),
+        failover: standby.is_some_and(|it| it.failover),
+        fallback: standby.and_then(|it| it.fallback.as_ref().map(Text::to_string)),
+        limits: limits(placement.rate),
     }
 }
 
@@ -270,5 +362,6 @@ fn tenant_shown(tenant: &TenantRef<'_>) -> TenantShown {
         issuer: terms.issuer.as_ref().map(Text::to_string),
         allowed_roles: terms.allowed_roles.iter().map(Text::to_string).collect(),
         default_role: terms.default_role.as_ref().map(Text::to_string),
+        limits: limits(terms.rate),
     }
 }

@@ -10,9 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use self::html::Html;
 use crate::build;
-use crate::observe::debug::{
-    BreakerState, CellShown, EndpointShown, EndpointsPage, Keys, SnapshotPage,
-};
+use crate::observe::debug::{BreakerState, CellShown, EndpointShown, EndpointsPage, Facts, Keys};
 use crate::observe::ready::Status;
 
 const STYLE: &str = include_str!("style.css");
@@ -21,7 +19,7 @@ const STYLE: &str = include_str!("style.css");
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) status: Status,
-    pub(super) snapshot: SnapshotPage,
+    pub(super) facts: Facts,
     /// `None` if the control task doesn't answer.
     pub(super) endpoints: Option<EndpointsPage>,
     /// The most frequent reasons of the router's own answers since its start.
@@ -78,7 +76,7 @@ impl Seen {
     }
 
     fn facts(&self, html: &mut Html) {
-        let registry = self.snapshot.registry.as_ref();
+        let registry = self.facts.registry.as_ref();
         let version = registry.map_or_else(|| "none".to_owned(), |it| it.version.to_string());
         let age = registry.and_then(|it| it.age_secs);
         let age = match (self.status.registry_stale, age) {
@@ -96,7 +94,7 @@ impl Seen {
             ("Tenants", tenants.to_string()),
             (
                 "Reloads",
-                self.snapshot.config_epoch.saturating_sub(1).to_string(),
+                self.facts.config_epoch.saturating_sub(1).to_string(),
             ),
         ] {
             html.markup("<div><dt>").markup(name).markup("</dt><dd>");
@@ -147,7 +145,7 @@ impl Seen {
             Keys {
                 state: word, kids, ..
             },
-        ) in &self.snapshot.keys
+        ) in &self.facts.keys
         {
             let issuer = self.status.issuers.get(name);
             let age = issuer.and_then(|issuer| issuer.age_secs);
@@ -176,7 +174,7 @@ impl Seen {
             html,
             &["Name", "Address", "TLS", "Serves", "Policy", "Mode"],
         );
-        for listener in &self.snapshot.listeners {
+        for listener in &self.facts.listeners {
             let mode = self.status.listeners.get(&listener.name);
             html.markup("<tr>");
             field(html, "Name", &listener.name);
