@@ -197,7 +197,7 @@ fn health(line: Line, notice: &HealthNotice) -> Line {
             .show("cell", cell)
             .str("endpoint", url)
             .str("reason", last.as_str())
-            .num("rest_ms", millis(*duration)),
+            .num("ejected_ms", millis(*duration)),
         HealthNotice::Unhealthy { cell, url, why, .. } => line
             .show("cell", cell)
             .str("endpoint", url)
