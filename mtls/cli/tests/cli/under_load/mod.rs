@@ -2,10 +2,11 @@
 //! is upgraded, and drains.
 //!
 //! The clients speak HTTP/1.1 and HTTP/2, on kept and on new connections, with streams that last longer
-//! than the change, with gRPC's trailers in both directions, and over WebSockets. They are as strict as
-//! RFC 9110 and RFC 9113 let them be: a request is sent again only if the router said that it did not
-//! process it, or it was never sent. A WebSocket ends only with a Close frame of code 1001, and every
-//! message that came to the cell is answered before.
+//! than the change, with gRPC's trailers in both directions and gRPC's streams, and over WebSockets. They
+//! are as strict as RFC 9110 and RFC 9113 let them be: a request is sent again only if the router said
+//! that it did not process it, or it was never sent. A WebSocket ends only with a Close frame of code
+//! 1001, and every message that came to the cell is answered before. A load balancer asks `/readyz` again
+//! and again, and sees the router fail only in the drain at the end.
 
 mod websocket;
 
@@ -64,7 +65,7 @@ fn carry_out(plan: &Plan) {
     let address: SocketAddr = serving.address("local").parse().unwrap();
     serving.ready(&admin);
 
-    let load = Load::start(&runtime, address);
+    let load = Load::start(&runtime, address, admin.parse().unwrap());
     load.until_each_was_served(100);
     // Each process is killed when its guard is dropped, so all are kept.
     let mut processes: Vec<Next> = Vec::new();
@@ -81,6 +82,7 @@ fn carry_out(plan: &Plan) {
         load.until_each_was_served(20);
     }
     // As a load balancer that sees `/readyz` fail.
+    load.shared.draining.store(true, SeqCst);
     signal(&serving, processes.last(), "-TERM");
     serving.wait("draining");
     load.leave();
@@ -125,6 +127,8 @@ async fn cell() -> (EchoCell, SocketAddr) {
     let listener: TokioListener = TokioEnv::new().bind(any, false).await.unwrap();
     let address = listener.local_addr().unwrap();
     let cell = EchoCell::new("a", |_| ());
+    let status = HeaderName::from_static("grpc-status");
+    cell.add_answer_trailer(status, HeaderValue::from_static("0"));
     let serving = cell.clone();
     tokio::spawn(async move {
         let served = serving.serve(TokioEnv::new(), listener, ServerTls::plain_h2());
@@ -154,8 +158,12 @@ enum Kind {
     Stream(Version),
     /// A body and trailers, as gRPC sends them.
     Grpc,
+    /// The same for an answer that lasts for a second.
+    GrpcStream,
     /// Messages over a WebSocket, each of which is sent back.
     WebSocket(Version),
+    /// The router's own `/readyz`.
+    Ready,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -164,7 +172,7 @@ enum Version {
     Http2,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Kept(Version::Http1),
     Kind::Kept(Version::Http2),
     Kind::New(Version::Http1),
@@ -172,6 +180,8 @@ const KINDS: [Kind; 9] = [
     Kind::Stream(Version::Http1),
     Kind::Stream(Version::Http2),
     Kind::Grpc,
+    Kind::GrpcStream,
+    Kind::Ready,
     Kind::WebSocket(Version::Http1),
     Kind::WebSocket(Version::Http2),
 ];
@@ -185,12 +195,14 @@ impl Kind {
             Self::Kept(Version::Http1)
             | Self::New(Version::Http1)
             | Self::Stream(Version::Http1)
-            | Self::WebSocket(Version::Http1) => Protocol::Http1,
+            | Self::WebSocket(Version::Http1)
+            | Self::Ready => Protocol::Http1,
             Self::Kept(Version::Http2)
             | Self::New(Version::Http2)
             | Self::Stream(Version::Http2)
             | Self::WebSocket(Version::Http2)
-            | Self::Grpc => Protocol::Http2,
+            | Self::Grpc
+            | Self::GrpcStream => Protocol::Http2,
         }
     }
 
@@ -198,11 +210,10 @@ impl Kind {
         let request = match self {
             Self::Kept(_) | Self::New(_) | Self::WebSocket(_) => Request::get("/"),
             Self::Stream(_) => Request::get("/stream/1"),
+            Self::Ready => return Request::get("/readyz"),
+            Self::GrpcStream => call("/stream/1"),
             Self::Grpc => {
-                let grpc = HeaderValue::from_static("application/grpc");
-                let mut call = Request::get("/trailers").header(header::CONTENT_TYPE, grpc);
-                call.method = Method::POST;
-                call.body = Bytes::from_static(b"\0\0\0\0\x02hi");
+                let mut call = call("/trailers");
                 let sum = HeaderName::from_static("x-sum");
                 call.trailers.insert(sum, HeaderValue::from_static("7"));
                 call
@@ -220,15 +231,31 @@ impl Kind {
         let whole = match self {
             Self::Kept(_) | Self::New(_) | Self::WebSocket(_) => text.contains("\"cell\""),
             Self::Stream(_) => text.lines().count() >= 4,
+            Self::GrpcStream => {
+                let status = answer.trailers.get("grpc-status");
+                text.lines().count() >= 4 && status.is_some_and(|it| it == "0")
+            }
+            Self::Ready => text.contains("\"status\":\"ready\""),
             Self::Grpc => text.contains("x-sum") && answer.trailers.contains_key("x-sum"),
         };
         (!whole).then(|| format!("not the whole answer: {text}"))
     }
 }
 
+/// A gRPC call with one message.
+fn call(path: &str) -> Request {
+    let grpc = HeaderValue::from_static("application/grpc");
+    let mut call = Request::get(path).header(header::CONTENT_TYPE, grpc);
+    call.method = Method::POST;
+    call.body = Bytes::from_static(b"\0\0\0\0\x02hi");
+    call
+}
+
 /// What all clients share.
 #[derive(Default)]
 struct Shared {
+    /// The router may say that it isn't ready.
+    draining: AtomicBool,
     /// The router drains: nobody connects any more. A client stops when its connection ends.
     leaving: AtomicBool,
     served: Mutex<BTreeMap<Kind, usize>>,
@@ -257,11 +284,12 @@ struct Load {
 }
 
 impl Load {
-    fn start(runtime: &tokio::runtime::Runtime, address: SocketAddr) -> Self {
+    fn start(runtime: &tokio::runtime::Runtime, public: SocketAddr, admin: SocketAddr) -> Self {
         let shared = Arc::<Shared>::default();
         let all = KINDS.iter().flat_map(|kind| [*kind; CLIENTS]);
         let clients = all.map(|kind| {
             let shared = Arc::clone(&shared);
+            let address = if kind == Kind::Ready { admin } else { public };
             let target = Target {
                 host: address.ip().to_string(),
                 port: address.port(),
@@ -272,9 +300,12 @@ impl Load {
             runtime.spawn(async move {
                 match kind {
                     Kind::WebSocket(_) => websocket::run(kind, &client, &shared).await,
-                    Kind::Kept(_) | Kind::New(_) | Kind::Stream(_) | Kind::Grpc => {
-                        run(kind, &client, &shared).await
-                    }
+                    Kind::Kept(_)
+                    | Kind::New(_)
+                    | Kind::Stream(_)
+                    | Kind::Grpc
+                    | Kind::GrpcStream
+                    | Kind::Ready => run(kind, &client, &shared).await,
                 }
             })
         });
@@ -291,8 +322,12 @@ impl Load {
             assert!(failed.is_empty(), "{failed:#?}");
             KINDS.iter().zip(before).all(|(kind, before)| {
                 let more = match kind {
-                    Kind::Stream(_) => 1,
-                    Kind::Kept(_) | Kind::New(_) | Kind::Grpc | Kind::WebSocket(_) => more,
+                    Kind::Stream(_) | Kind::GrpcStream => 1,
+                    Kind::Kept(_)
+                    | Kind::New(_)
+                    | Kind::Grpc
+                    | Kind::WebSocket(_)
+                    | Kind::Ready => more,
                 };
                 count(kind).unwrap_or_default() >= before + more
             })
@@ -335,6 +370,7 @@ async fn run(kind: Kind, client: &Client<TokioEnv>, shared: &Shared) {
             }
             Exchanged::Last => shared.serves(kind),
             Exchanged::Unprocessed => {}
+            Exchanged::Failed(_) if kind == Kind::Ready && shared.draining.load(SeqCst) => return,
             Exchanged::Failed(why) => return shared.fail(kind, why),
         }
     }
