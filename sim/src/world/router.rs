@@ -12,7 +12,7 @@ use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, Now};
 use cellway_env::{Env, Privacy, Store};
 use cellway_router::config::Config;
-use cellway_router::event::{Closed, Event, Sink, SpanOutcome};
+use cellway_router::event::{self, Closed, Event, Sink, SpanOutcome};
 use cellway_router::log::{self, Level, Subjects};
 use cellway_router::reload::Reloader;
 use cellway_router::{Router, Worker};
@@ -197,12 +197,12 @@ impl SimSink {
                 registry_version: *registry_version,
                 unix: now.unix.since_epoch(),
             })),
-            Event::Responded {
+            Event::Responded(event::Responded {
                 request_id,
                 status,
                 reason,
                 ..
-            } => Some(Fact::Responded(Responded {
+            }) => Some(Fact::Responded(Responded {
                 life,
                 request_id: (*request_id).to_owned(),
                 status: *status,

@@ -13,7 +13,7 @@ use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
 use cellway_core::{Decision, Now, Text, Unix};
 use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
-use cellway_router::event::{Event, Exchange, Sink};
+use cellway_router::event::{Event, Exchange, Responded, Sink};
 use cellway_router::settings::RegistryLocation;
 use cellway_router::settings::{
     AccessLog, ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RateSettings,
@@ -74,7 +74,7 @@ fn logged(exchange: &Exchange<'_>) -> String {
 /// The lines of events about clients' connections and requests.
 fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
     Some(match event {
-        Event::Responded {
+        Event::Responded(Responded {
             status,
             owner,
             reason,
@@ -82,7 +82,7 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             complete,
             exchange,
             ..
-        } => {
+        }) => {
             let responded = format!(
                 "responded {} {} {} {}",
                 status.map_or("none".to_owned(), |status| status.to_string()),

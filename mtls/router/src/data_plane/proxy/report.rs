@@ -21,7 +21,7 @@ use crate::data_plane::record::Record;
 use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::data_plane::turns::Turns;
 use crate::lock::lock_uncontended;
-use crate::observe::event::{Event, Owner, Phase, Sink};
+use crate::observe::event::{Event, Owner, Phase, Responded, Sink};
 use crate::observe::spans::Served;
 use crate::settings::AccessLog;
 use crate::view::View;
@@ -311,7 +311,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
         }
         let record = record.filter(|record| record.is_logged(failed));
         let exchange = record.map(|record| record.exchange(url));
-        let event = Event::Responded {
+        let event = Event::Responded(Responded {
             listener: &self.connection.name,
             peer: self.connection.origin.address,
             request_id: self.request_id(),
@@ -327,7 +327,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             bytes: self.bytes,
             complete: self.complete,
             exchange: exchange.as_ref(),
-        };
+        });
         worker.reporter.emit_at(now, &event);
         let ended = worker.reporter.clock().instant(now.mono);
         self.connection.activity.request_ends(ended);

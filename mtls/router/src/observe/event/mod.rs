@@ -5,7 +5,10 @@
 
 mod exchange;
 mod outcome;
+mod responded;
 mod sink;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,6 +25,7 @@ pub use self::outcome::{
     CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, SpanOutcome, TunnelEnd,
     TunnelProtocol, Unserved, Wait,
 };
+pub use self::responded::Responded;
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
@@ -192,39 +196,7 @@ pub enum Event<'a> {
         kid: Option<&'a str>,
     },
     /// A request was answered or given up. This is the last event of each request.
-    Responded {
-        /// The listener's name.
-        listener: &'a str,
-        /// The client's address. If an Envoy asks for authorization, this is the Envoy's address.
-        peer: SocketAddr,
-        /// The request's id.
-        request_id: &'a str,
-        /// The status that was sent. `None` if the client went away before that.
-        status: Option<u16>,
-        /// Who made the answer.
-        owner: Owner,
-        /// The reason, if the router made the answer itself or cut its body short.
-        reason: Option<Reason>,
-        /// Which check failed, if the answer says so.
-        detail: Option<&'static str>,
-        /// Whether an earlier event of this request already has the reason: a denial, or a closed
-        /// stream.
-        told: bool,
-        /// The cell, if one was decided.
-        cell: Option<&'a Text>,
-        /// Why this isn't the cell that the request's placement assigns.
-        failover: Option<Reason>,
-        /// From the request's header to the answer's.
-        latency: Duration,
-        /// From the request's header to the answer's last byte.
-        duration: Duration,
-        /// Bytes of the answer's body.
-        bytes: u64,
-        /// Whether the answer's whole body was sent.
-        complete: bool,
-        /// What else the access log says. `None` if the request isn't logged there.
-        exchange: Option<&'a Exchange<'a>>,
-    },
+    Responded(Responded<'a>),
     /// A request that had been allowed was closed while it was open: a new registry refuses its tenant
     /// or credential, or its client certificate is no longer valid after a reload. Its `Responded`
     /// follows.

@@ -7,7 +7,9 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 
 use super::Level;
-use crate::observe::event::{CircuitChange, Event, ExplainAnswer, SealOutcome, SpanOutcome};
+use crate::observe::event::{
+    CircuitChange, Event, ExplainAnswer, Responded, SealOutcome, SpanOutcome,
+};
 
 /// The level and the name of an event.
 pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
@@ -35,12 +37,12 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             SealOutcome::NoKey | SealOutcome::TooLarge => (Warn, "envelope_failed"),
         },
         // Answers that the router made itself or cut short. A denial already has its own line.
-        Event::Responded {
+        Event::Responded(Responded {
             reason: Some(_),
             told: false,
             ..
-        } => (Info, "responded"),
-        Event::Responded { .. } => (Debug, "responded"),
+        }) => (Info, "responded"),
+        Event::Responded(_) => (Debug, "responded"),
         Event::StreamClosed { .. } => (Info, "stream_closed"),
         Event::ExplainAsked { answer, .. } => match answer {
             ExplainAnswer::Given => (Info, "explained"),

@@ -27,7 +27,7 @@ pub use self::render::render;
 use self::repeats::Repeats;
 pub use self::subjects::Subjects;
 pub use self::writer::{Flush, LogWriter, Lost};
-use crate::observe::event::{Event, Sink};
+use crate::observe::event::{Event, Responded, Sink};
 pub use crate::rfc3339::rfc3339;
 pub use crate::settings::{Level, SubjectForm};
 
@@ -114,9 +114,9 @@ impl Log {
 
 impl Sink for Log {
     fn emit(&self, now: Now, event: &Event<'_>) {
-        if let Event::Responded {
+        if let Event::Responded(Responded {
             exchange: Some(_), ..
-        } = event
+        }) = event
         {
             let output = self.0.output.load();
             if let Some(line) = render::access(now.unix, event, &output.subjects) {
@@ -129,7 +129,7 @@ impl Sink for Log {
             return;
         }
         // At `debug`, every answer has a line.
-        let each = least >= Level::Debug as u8 && matches!(event, Event::Responded { .. });
+        let each = least >= Level::Debug as u8 && matches!(event, Event::Responded(_));
         let left_out = match each {
             true => Some(0),
             false => self.0.repeats.count(now.mono, event),

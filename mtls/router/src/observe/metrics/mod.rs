@@ -124,18 +124,7 @@ impl Sink for Counting {
             } => shard.decided(*mode, decision, *forwards),
             Event::CellBound { bound, .. } => shard.cell_bound(bound),
             Event::Envelope { form, outcome, .. } => shard.envelope(*form, *outcome),
-            Event::Responded {
-                status,
-                owner,
-                reason,
-                cell,
-                latency,
-                duration,
-                ..
-            } => {
-                shard.durations[*owner as usize].observe(*duration);
-                shard.responded((*status, *owner), *reason, *cell, *latency);
-            }
+            Event::Responded(responded) => shard.responded(responded),
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
             Event::ExplainAsked { answer, .. } => shard.explained.add(*answer as usize),
             Event::Preflight { covered, .. } => shard.preflights.add(usize::from(*covered)),

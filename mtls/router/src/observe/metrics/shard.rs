@@ -1,7 +1,6 @@
 //! The counters of one worker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cellway_core::cba::CellBound;
@@ -15,7 +14,7 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 use super::cells::{Cells, Histogram, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
 use crate::observe::event::{
-    Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome, SpanOutcome, TunnelEnd,
+    Closed, ExplainAnswer, HandshakeError, Owner, Responded, SealOutcome, SpanOutcome, TunnelEnd,
     TunnelProtocol,
 };
 use crate::settings::{EnvelopeForm, RateScope};
@@ -150,14 +149,18 @@ impl Shard {
     }
 
     /// Counts an answer. Only those that a cell made say how fast the cell is.
-    pub(super) fn responded(
-        &self,
-        (status, owner): (Option<u16>, Owner),
-        reason: Option<Reason>,
-        cell: Option<&Text>,
-        latency: Duration,
-    ) {
+    pub(super) fn responded(&self, responded: &Responded<'_>) {
+        let Responded {
+            status,
+            owner,
+            reason,
+            cell,
+            latency,
+            duration,
+            ..
+        } = *responded;
         let answer = answer_at(status, owner);
+        self.durations[owner as usize].observe(duration);
         self.responses.add(answer);
         if let Some(reason) = reason {
             self.reasons.add(reason as usize);

@@ -22,9 +22,10 @@ use cellway_env::fetch::FetchError;
 
 use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
+use crate::observe::event::testing::responded;
 use crate::observe::event::{
-    Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, Owner, SealOutcome,
-    SpanOutcome, Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
+    Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, SealOutcome, SpanOutcome,
+    Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
 };
 use crate::observe::log::tests::{AT, allowance, asked, denial};
 use crate::observe::log::*;
@@ -207,23 +208,14 @@ fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
 
 fn of_answers(tell: &mut dyn FnMut(&Event<'_>)) {
     for told in [false, true] {
-        tell(&Event::Responded {
-            listener: "public",
-            peer: ([203, 0, 113, 9], 4711).into(),
-            request_id: "r1",
-            status: Some(200),
-            owner: Owner::Cell,
+        tell(&Event::Responded(Responded {
             reason: Some(Reason::CellReset),
             detail: Some("the cell has too many requests"),
             told,
             cell: Some(&text("a")),
             failover: Some(Reason::CircuitOpen),
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            bytes: 1,
-            complete: true,
-            exchange: None,
-        });
+            ..responded()
+        }));
     }
 }
 

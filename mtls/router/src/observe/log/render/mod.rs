@@ -47,7 +47,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         Event::Decided { .. }
         | Event::CellBound { .. }
         | Event::Envelope { .. }
-        | Event::Responded { .. }
+        | Event::Responded(_)
         | Event::StreamClosed { .. }
         | Event::ExplainAsked { .. }
         | Event::Waited { .. }

@@ -3,7 +3,7 @@
 use cellway_core::{Decision, LeftOut};
 
 use super::{Line, Subjects, micros};
-use crate::observe::event::{Event, ExplainAnswer};
+use crate::observe::event::{Event, ExplainAnswer, Responded};
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -13,7 +13,7 @@ pub(super) fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     match event {
         Event::Decided { .. } => decided(line, event, subjects),
         Event::CellBound { .. } => cell_bound(line, event),
-        Event::Responded { .. } => responded(line, event),
+        Event::Responded(it) => responded(line, it),
         Event::Waited {
             request_id,
             what,
@@ -167,8 +167,8 @@ fn cell_bound(line: Line, event: &Event<'_>) -> Line {
     }
 }
 
-fn responded(line: Line, event: &Event<'_>) -> Line {
-    let Event::Responded {
+fn responded(line: Line, responded: &Responded<'_>) -> Line {
+    let Responded {
         listener,
         peer,
         request_id,
@@ -185,10 +185,7 @@ fn responded(line: Line, event: &Event<'_>) -> Line {
         complete,
         // Only the access log shows it.
         exchange: _,
-    } = event
-    else {
-        return line;
-    };
+    } = responded;
     line.str("listener", listener)
         .addr("peer", *peer)
         .str("request_id", request_id)

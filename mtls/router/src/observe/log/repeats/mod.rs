@@ -16,7 +16,7 @@ use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Class, Mono};
 
-use crate::observe::event::{Event, ExplainAnswer, SealOutcome, SpanOutcome};
+use crate::observe::event::{Event, ExplainAnswer, Responded, SealOutcome, SpanOutcome};
 
 /// The shortest time between similar lines that requests or connections cause.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(10);
@@ -140,12 +140,12 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
         Event::CellFailed {
             endpoint, reason, ..
         } => (Kind::Cell, hash((endpoint, *reason as usize))),
-        Event::Responded {
+        Event::Responded(Responded {
             listener,
             reason: Some(reason),
             cell,
             ..
-        } if is_outage(reason.class()) => (Kind::Answer, hash((listener, *reason as usize, cell))),
+        }) if is_outage(reason.class()) => (Kind::Answer, hash((listener, *reason as usize, cell))),
         Event::CellRetry {
             cell,
             granted: false,

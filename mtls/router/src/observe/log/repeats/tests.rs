@@ -2,6 +2,7 @@ use cellway_core::{Reason, Text};
 
 use super::*;
 use crate::observe::event::Owner;
+use crate::observe::event::testing::responded;
 
 fn at(secs: u64) -> Mono {
     Mono::from_origin(Duration::from_secs(secs))
@@ -69,23 +70,13 @@ fn a_slot_is_free_again_when_its_time_is_over() {
 }
 
 fn answered(repeats: &Repeats, reason: Reason, cell: &str) -> Option<u64> {
-    let event = Event::Responded {
-        listener: "public",
-        peer: "192.0.2.1:9".parse().unwrap(),
-        request_id: "1",
+    let event = Event::Responded(Responded {
         status: Some(503),
         owner: Owner::Router,
         reason: Some(reason),
-        detail: None,
-        told: false,
         cell: Some(&Text::new(cell).unwrap()),
-        failover: None,
-        latency: Duration::ZERO,
-        duration: Duration::ZERO,
-        bytes: 0,
-        complete: true,
-        exchange: None,
-    };
+        ..responded()
+    });
     repeats.count(at(1), &event)
 }
 

@@ -1,3 +1,6 @@
+mod cells;
+mod histograms;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +13,9 @@ use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
 use cellway_core::{Challenge, Decision, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
+use crate::observe::event::testing::responded;
 use crate::observe::event::{
-    Asked, HandshakeError, Owner, Schemes, SealOutcome, TunnelEnd, TunnelProtocol,
+    Asked, HandshakeError, Owner, Responded, Schemes, SealOutcome, TunnelEnd, TunnelProtocol,
 };
 use crate::settings::EnvelopeForm;
 
@@ -72,25 +76,20 @@ fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
     sink.emit(Now::default(), &event);
 }
 
-fn responded(sink: &Counting, cell: &str, latency: Duration) {
-    let event = Event::Responded {
-        listener: "public",
-        peer: "192.0.2.1:9".parse().unwrap(),
-        request_id: "1",
-        status: Some(204),
-        owner: Owner::Cell,
-        reason: None,
-        detail: None,
-        told: false,
-        cell: Some(&Text::new(cell).unwrap()),
-        failover: None,
-        latency,
-        duration: latency,
-        bytes: 0,
-        complete: true,
-        exchange: None,
-    };
-    sink.emit(Now::default(), &event);
+/// Counts an answer of the cell.
+fn answered(sink: &Counting, cell: &str) {
+    let cell = &Text::new(cell).unwrap();
+    emit(
+        sink,
+        Responded {
+            cell: Some(cell),
+            ..responded()
+        },
+    );
+}
+
+fn emit(sink: &Counting, responded: Responded<'_>) {
+    sink.emit(Now::default(), &Event::Responded(responded));
 }
 
 /// Reads the text as Prometheus would, strictly: each metric has `HELP` and `TYPE` once and before
@@ -141,7 +140,7 @@ fn adds_up_what_workers_count() {
     for worker in 0..3 {
         let sink = base.shard(worker);
         decided(&sink, Mode::Required, &denied(Reason::ExpiredToken));
-        responded(&sink, "a", Duration::from_micros(700));
+        answered(&sink, "a");
         sink.emit(
             Now::default(),
             &Event::TlsRefused {
@@ -252,86 +251,6 @@ fn envelopes_are_counted_by_form_and_outcome() {
     }
 }
 
-#[test]
-fn buckets_are_cumulative_and_bounds_belong_to_their_bucket() {
-    let metrics = Metrics::new();
-    let sink = metrics.sink();
-    for us in [500, 501, 99_000_000] {
-        responded(&sink, "a", Duration::from_micros(us));
-    }
-    let series = rendered(&metrics);
-    let bucket = |le: &str| {
-        series[&format!("cellway_cell_latency_seconds_bucket{{cell=\"a\",le=\"{le}\"}}")]
-    };
-    assert_eq!(bucket("0.0005"), 1.0);
-    assert_eq!(bucket("0.001"), 2.0);
-    assert_eq!(bucket("10"), 2.0);
-    assert_eq!(bucket("+Inf"), 3.0);
-    assert_eq!(
-        series["cellway_cell_latency_seconds_count{cell=\"a\"}"],
-        3.0
-    );
-    assert_eq!(
-        series["cellway_cell_latency_seconds_sum{cell=\"a\"}"],
-        99.001001
-    );
-}
-
-#[test]
-fn answers_are_counted_for_the_cell_by_who_made_them() {
-    let metrics = Metrics::new();
-    let sink = metrics.sink();
-    let cell = Text::new("a").unwrap();
-    let answered = |status, owner| {
-        let event = Event::Responded {
-            listener: "public",
-            peer: "192.0.2.1:9".parse().unwrap(),
-            request_id: "1",
-            status,
-            owner,
-            reason: None,
-            detail: None,
-            told: false,
-            cell: Some(&cell),
-            failover: None,
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            bytes: 0,
-            complete: true,
-            exchange: None,
-        };
-        sink.emit(Now::default(), &event);
-    };
-    for (status, owner, times) in [
-        (Some(200), Owner::Cell, 3),
-        (Some(503), Owner::Cell, 2),
-        (Some(504), Owner::Router, 1),
-        (None, Owner::Router, 4),
-    ] {
-        (0..times).for_each(|_| answered(status, owner));
-    }
-    let series = rendered(&metrics);
-    let name = "cellway_cell_responses_total";
-    let counted: Vec<_> = series
-        .iter()
-        .filter(|(it, _)| it.starts_with(name))
-        .collect();
-    let labels =
-        |owner, status| format!("{name}{{cell=\"a\",owner=\"{owner}\",status=\"{status}\"}}");
-    assert_eq!(
-        counted,
-        [
-            (&labels("cell", "2xx"), &3.0),
-            (&labels("cell", "5xx"), &2.0),
-            (&labels("router", "5xx"), &1.0),
-            (&labels("router", "none"), &4.0),
-        ]
-    );
-    // Of the ten answers, five say how fast the cell is.
-    let latencies = series["cellway_cell_latency_seconds_count{cell=\"a\"}"];
-    assert_eq!(latencies, 5.0);
-}
-
 /// Catches: figures of a process that doesn't exist, as in the simulator.
 #[test]
 fn without_a_process_there_are_no_figures_of_one() {
@@ -340,150 +259,20 @@ fn without_a_process_there_are_no_figures_of_one() {
     assert!(!page(Metrics::new().with_process(|| None)).contains("process_"));
 }
 
-#[test]
-fn label_values_are_bounded() {
-    let metrics = Metrics::new();
-    let sink = metrics.sink();
-    for cell in 0..CELLS_MAX + 100 {
-        responded(&sink, &format!("cell-{cell}"), Duration::ZERO);
-    }
-    let series = rendered(&metrics);
-    let prefix = "cellway_cell_latency_seconds_count";
-    let cells = series
-        .keys()
-        .filter(|name| name.starts_with(prefix))
-        .count();
-    assert_eq!(cells, CELLS_MAX + 1);
-    assert_eq!(series[&format!("{prefix}{{cell=\"other\"}}")], 100.0);
-}
-
-/// Catches: a bound of 256 cells for each worker instead of for the router.
-#[test]
-fn the_bound_on_cells_is_of_all_workers_together() {
-    let metrics = Metrics::new();
-    let workers = [metrics.sink(), metrics.sink()];
-    for (w, worker) in workers.iter().enumerate() {
-        for cell in 0..CELLS_MAX {
-            responded(worker, &format!("cell-{w}-{cell}"), Duration::ZERO);
-        }
-    }
-    let counted = cells(&metrics);
-    assert_eq!(counted.len(), CELLS_MAX + 1);
-    assert_eq!(counted["other"], CELLS_MAX as f64);
-    assert_eq!(counted["cell-0-7"], 1.0);
-    responded(&workers[1], "cell-0-7", Duration::ZERO);
-    assert_eq!(cells(&metrics)["cell-0-7"], 2.0, "both workers count it");
-}
-
-/// Catches: cells that are gone keep their counters, until no new cell gets any.
-#[test]
-fn a_cell_that_is_gone_makes_room_for_another() {
-    let metrics = Metrics::new();
-    let (worker, control) = (metrics.sink(), metrics.sink());
-    let publish = |ids: &[&str]| {
-        let snapshot = with_cells(ids);
-        let snapshot = &snapshot;
-        control.emit(Now::default(), &Event::Published { snapshot });
-    };
-    for generation in 0..3 {
-        let own: Vec<_> = (0..CELLS_MAX)
-            .map(|i| format!("{generation}-{i}"))
-            .collect();
-        let ids: Vec<&str> = own.iter().map(String::as_str).collect();
-        publish(&ids);
-        for id in &ids {
-            responded(&worker, id, Duration::ZERO);
-        }
-        let counted = cells(&metrics);
-        assert_eq!(counted.len(), CELLS_MAX + 1);
-        assert!(ids.iter().all(|id| counted[*id] == 1.0), "{generation}");
-        assert_eq!(counted["other"], 0.0);
-    }
-    publish(&["a"]);
-    assert_eq!(cells(&metrics).len(), 1, "only `other` is left");
-    publish(&["a", "2-0"]);
-    responded(&worker, "2-0", Duration::ZERO);
-    assert_eq!(cells(&metrics)["2-0"], 2.0, "one that comes back goes on");
-}
-
-/// Catches: two series with the same labels, which `parse` refuses.
-#[test]
-fn a_cell_called_other_is_counted_with_the_others() {
-    let metrics = Metrics::new();
-    let sink = metrics.sink();
-    responded(&sink, "other", Duration::ZERO);
-    responded(&sink, "a", Duration::ZERO);
-    let loads = ["a", "other"].map(|cell| load(cell, 1));
-    let page = metrics.render(&snapshot(), Mono::default(), &loads);
-    let series = parse(&page);
-    let of = |name: &str| series[&format!("cellway_cell_{name}{{cell=\"other\"}}")];
-    assert_eq!(of("latency_seconds_count"), 1.0);
-    assert_eq!(of("requests"), 1.0);
-}
-
-fn load(cell: &str, requests: usize) -> CellLoad {
-    CellLoad {
-        cell: Text::new(cell).unwrap(),
-        requests,
-        waiting: 0,
-        limit: None,
-        connections: 1,
-        retries: 0,
-        circuits_open: 0,
-    }
-}
-
-/// The cells with counters, each with the number of its answers.
-fn cells(metrics: &Metrics) -> BTreeMap<String, f64> {
-    let prefix = "cellway_cell_latency_seconds_count{cell=\"";
-    let series = rendered(metrics).into_iter();
-    let cells = series.filter_map(|(name, count)| {
-        let cell = name.strip_prefix(prefix)?.strip_suffix("\"}")?;
-        Some((cell.to_owned(), count))
-    });
-    cells.collect()
-}
-
-/// A snapshot whose registry has these cells.
-fn with_cells(ids: &[&str]) -> Snapshot {
-    let cell = |id: &&str| serde_json::json!({ "id": id, "tier": "t", "region": "r", "state": "provisioning" });
-    let cells: Vec<_> = ids.iter().map(cell).collect();
-    let document = serde_json::json!({ "version": 1, "cells": cells }).to_string();
-    let limits = RegistryLimits::default();
-    let parsed = Registry::parse(document.as_bytes(), RegistryFormat::Json, None, &limits);
-    let Ok(Parsed::Changed(candidate)) = parsed else {
-        panic!("{parsed:?}");
-    };
-    Snapshot {
-        registry: Some(Arc::new(candidate.into_registry())),
-        ..Snapshot::clone(&snapshot())
-    }
-}
-
 /// The reason of every answer that the router makes is counted, whether or not a decision was made.
 #[test]
 fn reasons_of_the_routers_answers_are_counted() {
     let metrics = Metrics::new();
     let sink = metrics.sink();
     for reason in Reason::ALL {
-        let event = Event::Responded {
-            listener: "public",
-            peer: "192.0.2.1:9".parse().unwrap(),
-            request_id: "1",
-            status: Some(400),
-            owner: Owner::Router,
-            reason: Some(*reason),
-            detail: None,
-            told: false,
-            cell: None,
-            failover: None,
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            bytes: 0,
-            complete: true,
-            exchange: None,
-        };
-        sink.emit(Now::default(), &event);
+        emit(
+            &sink,
+            Responded {
+                owner: Owner::Router,
+                reason: Some(*reason),
+                ..responded()
+            },
+        );
     }
     let series = rendered(&metrics);
     for reason in Reason::ALL {
@@ -493,42 +282,8 @@ fn reasons_of_the_routers_answers_are_counted() {
 }
 
 #[test]
-fn shows_what_each_cell_takes_up_to_the_bound() {
-    let ids: Vec<_> = (0..CELLS_MAX + 2).map(|i| format!("cell-{i:04}")).collect();
-    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-    let loads: Vec<_> = ids.iter().zip(0..).map(|(id, i)| load(id, i)).collect();
-    let page = Metrics::new().render(&with_cells(&ids), Mono::default(), &loads);
-    let series = parse(&page);
-    assert_eq!(series["cellway_cell_requests{cell=\"cell-0007\"}"], 7.0);
-    assert_eq!(series["cellway_cell_connections{cell=\"other\"}"], 2.0);
-}
-
-/// Catches: a scrape that gives counters to cells that are gone, so that new cells get none.
-#[test]
-fn a_cell_that_is_gone_stays_gone_while_it_still_has_requests() {
-    let metrics = Metrics::new();
-    let gone: Vec<_> = (0..CELLS_MAX)
-        .map(|i| load(&format!("gone-{i}"), 1))
-        .collect();
-    let page = metrics.render(&with_cells(&["a"]), Mono::default(), &gone);
-    let name = "cellway_cell_requests";
-    assert_eq!(parse(&page)[&format!("{name}{{cell=\"other\"}}")], 256.0);
-    let page = metrics.render(&with_cells(&["a"]), Mono::default(), &[load("a", 3)]);
-    assert_eq!(parse(&page)[&format!("{name}{{cell=\"a\"}}")], 3.0);
-}
-
-#[test]
-fn a_strange_name_stays_inside_its_label() {
-    let metrics = Metrics::new();
-    responded(&metrics.sink(), "a\"} 1 \\", Duration::ZERO);
-    let series = rendered(&metrics);
-    let expected = "cellway_cell_latency_seconds_count{cell=\"a\\\"} 1 \\\\\"}";
-    assert_eq!(series[expected], 1.0);
-}
-
-#[test]
 fn every_metric_is_documented_and_every_documented_one_exists() {
-    let docs = include_str!("../../../../../docs/metrics.md");
+    let docs = include_str!("../../../../../../docs/metrics.md");
     let (writer, _flush) = crate::observe::log::LogWriter::start(std::io::sink()).unwrap();
     let process = Process {
         cpu_centis: 1234,
@@ -567,7 +322,7 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
 /// Catches: a label value that isn't documented for people who write alerts.
 #[test]
 fn every_reason_of_a_refused_handshake_is_documented() {
-    let docs = include_str!("../../../../../docs/metrics.md");
+    let docs = include_str!("../../../../../../docs/metrics.md");
     let mut rows = docs.lines();
     let row = rows.find(|line| line.starts_with("| `cellway_tls_refused_total` |"));
     let row = row.expect("the metric is documented");

@@ -5,7 +5,7 @@ use http::Version;
 
 use super::{Line, Subjects, micros};
 use crate::observe::asked::method;
-use crate::observe::event::{Event, Exchange, Phase};
+use crate::observe::event::{Event, Exchange, Phase, Responded};
 use crate::observe::log::Level;
 
 /// The most characters of a path that are shown.
@@ -17,7 +17,7 @@ pub(in crate::observe::log) fn access(
     event: &Event<'_>,
     subjects: &Subjects,
 ) -> Option<String> {
-    let Event::Responded {
+    let Event::Responded(Responded {
         listener,
         peer,
         request_id,
@@ -33,7 +33,7 @@ pub(in crate::observe::log) fn access(
         bytes,
         complete,
         exchange: Some(exchange),
-    } = event
+    }) = event
     else {
         return None;
     };

@@ -7,7 +7,8 @@ use cellway_core::{Reason, Text};
 use http::{HeaderValue, Method};
 
 use super::*;
-use crate::observe::event::{Owner, Phases};
+use crate::observe::event::Phases;
+use crate::observe::event::testing::responded;
 use crate::observe::log::tests::AT;
 
 const PAGE: &str = include_str!("../../../../../../../docs/access-log.md");
@@ -33,15 +34,11 @@ fn line(path: &str) -> String {
         tls: Some(micros(900)),
         phases: Phases([40, 10, 20, 300, 1600].map(micros)),
     };
-    let event = Event::Responded {
-        listener: "public",
+    let event = Event::Responded(Responded {
         peer: ([203, 0, 113, 9], 4711).into(),
         request_id: "r1",
-        status: Some(200),
-        owner: Owner::Cell,
         reason: Some(Reason::CellTimeoutIdle),
         detail: Some("the cell took too long"),
-        told: false,
         cell: Some(&cell),
         failover: Some(Reason::CircuitOpen),
         latency: micros(1970),
@@ -49,7 +46,8 @@ fn line(path: &str) -> String {
         bytes: 42,
         complete: false,
         exchange: Some(&exchange),
-    };
+        ..responded()
+    });
     access(AT, &event, &Subjects::Raw).unwrap()
 }
 
