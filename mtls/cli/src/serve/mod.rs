@@ -243,6 +243,7 @@ async fn serve(process: Process<'_>, (mut signals, asked): (Signals, Asked)) -> 
         // Another process took an address first. Workers that opened before may have connections.
         error = never_opened(handle, predecessor, &supervisor) => (at_once(), failed(error)),
         pid = upgraded(&env, &started, &asked) => {
+            handle.replaced();
             started.pages.close();
             supervisor.main_process(pid);
             // The next process already takes the connections.

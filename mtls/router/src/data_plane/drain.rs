@@ -19,6 +19,8 @@ const IDLE_MIN: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     announced: AtomicBool,
+    /// Another process serves the same sockets.
+    replaced: AtomicBool,
     draining: AtomicBool,
     stopped: AtomicBool,
     /// When the drain began, and how long connections without a request stay open. Set before
@@ -35,9 +37,20 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    /// Whether the router says that it isn't ready, because it will close its sockets.
+    /// Whether the drain was announced: the router will close its sockets.
     pub(crate) fn is_announced(&self) -> bool {
         self.announced.load(Ordering::Acquire)
+    }
+
+    /// Notes that another process serves the same sockets.
+    pub(crate) fn replace(&self) {
+        self.replaced.store(true, Ordering::Release);
+    }
+
+    /// Whether the router isn't ready because of the drain. If it was replaced, whoever still asks it
+    /// on an old connection would take the next process for unready.
+    pub(crate) fn makes_unready(&self) -> bool {
+        self.is_announced() && !self.replaced.load(Ordering::Acquire)
     }
 
     /// Whether no new connections are accepted, and open ones must be told to end.

@@ -51,7 +51,7 @@ impl<E: Env> Readiness for RouterReadiness<E> {
     fn is_ready(&self) -> bool {
         let (view, now) = (self.views.load(), self.clock.mono());
         let was_ready = self.latch.check(&view.snapshot, now);
-        let draining = self.drain.is_announced();
+        let draining = self.drain.makes_unready();
         self.opening.is_open() && ready::serves(&view.snapshot, now, was_ready, draining)
     }
 

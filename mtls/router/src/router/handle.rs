@@ -185,7 +185,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let ready = self.0.state.latch.check(snapshot, now.mono);
         let sealer = config.sealer.as_ref();
         let registry = snapshot.registry.as_deref();
-        Status::new(snapshot, now, ready, self.is_draining())
+        Status::new(snapshot, now, ready, self.0.state.drain.makes_unready())
             .with_open(self.is_open())
             .with_listeners(&config.settings)
             .with_revocation_lists(now.unix, config.lists())
@@ -261,6 +261,12 @@ impl<E: Env, S: Sink> Handle<E, S> {
             let _ = self.0.commands.send(Command::Stop).await;
         }
         Drained { abandoned }
+    }
+
+    /// Notes that another process serves the same [sockets](Self::sockets). The status doesn't change
+    /// in a drain from now on, because the service is still there.
+    pub fn replaced(&self) {
+        self.0.state.drain.replace();
     }
 
     /// Whether [`drain`](Self::drain) was called.
