@@ -1,5 +1,6 @@
 //! The result of [`decide`](crate::decide()).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Allow {
     pub placement_epoch: u64,
     /// The rate limits that the registry sets for this request. The driver counts requests.
     pub rates: Rates,
+    /// The registry's limits on requests in flight that count this request. The driver counts them.
+    pub requests_max: RequestsMax,
     /// The result of checking its cell-bound authorization. `None` if it has none and needs none.
     pub cell_bound: Option<Box<CellBound>>,
     /// The cells to which the request may go if this one can't be reached
@@ -84,6 +87,15 @@ pub struct Rates {
     pub tenant: Option<RateLimit>,
     /// The limit of the placement that chose the cell.
     pub placement: Option<RateLimit>,
+}
+
+/// How many requests in flight the registry allows, for one request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RequestsMax {
+    /// Those of the tenant.
+    pub tenant: Option<NonZeroU32>,
+    /// Those of all tenants of the placement that chose the cell.
+    pub placement: Option<NonZeroU32>,
 }
 
 /// A request that is denied.

@@ -154,7 +154,7 @@ pub mod websocket;
 pub mod words;
 
 pub use decide::decide;
-pub use decision::{Allow, Challenge, Decision, Deny, FailedOver, Outcome, Rates};
+pub use decision::{Allow, Challenge, Decision, Deny, FailedOver, Outcome, Rates, RequestsMax};
 pub use evidence::{Credentials, Evidence};
 pub use explain::{Recorder, Step, Steps};
 pub use failover::{CellFailure, FAILOVER_REASONS, FailoverQuery, fail_over};

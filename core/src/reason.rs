@@ -212,8 +212,8 @@ reasons! {
     RevocationUnknown => "revocation_unknown", Unavailable;
     /// The request needs an identity envelope, and the router can't seal one for the cell.
     EnvelopeUnavailable => "envelope_unavailable", Unavailable;
-    /// A limit of the router or of the cell is reached, or a connection, caller or tenant has used up
-    /// its share of one.
+    /// A limit of the router, the cell, the tenant or its placement is reached, or a connection,
+    /// caller or tenant has used up its share of one.
     Overloaded => "overloaded", Unavailable;
     /// The cell said that it did not process the request, and the router couldn't send it again.
     CellRefused => "cell_refused", Unavailable;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::authorize;
 use crate::cba::{self, CellBound};
-use crate::decision::{Allow, Challenge, Decision, Deny, Outcome, Rates};
+use crate::decision::{Allow, Challenge, Decision, Deny, Outcome, Rates, RequestsMax};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::failover;
@@ -12,7 +12,6 @@ use crate::identify::{IdentifyError, Memo, identify};
 use crate::identity::Identity;
 use crate::placement::{self, PlaceQuery, Placed, place};
 use crate::policy::AuthPolicy;
-use crate::rate_limit::RateLimit;
 use crate::reason::{Class, Reason};
 use crate::refused::Refused;
 use crate::registry::{Registry, TenantRef, Terms};
@@ -88,7 +87,8 @@ struct Admitted {
     placed: Placed,
     rule: Option<Arc<str>>,
     placement_epoch: u64,
-    tenant_rate: Option<RateLimit>,
+    rates: Rates,
+    requests_max: RequestsMax,
 }
 
 impl Admitted {
@@ -101,10 +101,8 @@ impl Admitted {
             endpoints: self.placed.endpoints,
             rule: self.rule,
             placement_epoch: self.placement_epoch,
-            rates: Rates {
-                tenant: self.tenant_rate,
-                placement: self.placed.rate,
-            },
+            rates: self.rates,
+            requests_max: self.requests_max,
             cell_bound: caller.cell_bound,
             standby: self.placed.standby,
             failed_over: self.placed.failed_over,
@@ -151,17 +149,21 @@ impl Request<'_> {
         if let Some(refused) = caller.cell_bound.as_ref().and_then(|bound| bound.denies()) {
             return Err(refused.clone());
         }
-        let tenant_rate = tenant.and_then(|tenant| tenant.terms.rate);
-        for (whose, rate) in [("tenant", tenant_rate), ("placement", placed.rate)] {
-            if let Some(rate) = rate {
-                recorder.pass("limits.rate", || format!("{whose}: {rate}"));
-            }
-        }
+        let rates = Rates {
+            tenant: tenant.and_then(|tenant| tenant.terms.rate),
+            placement: placed.rate,
+        };
+        let requests_max = RequestsMax {
+            tenant: tenant.and_then(|tenant| tenant.terms.requests_max),
+            placement: placed.requests_max,
+        };
+        record_limits(rates, requests_max, recorder);
         Ok(Admitted {
             placed,
             rule: rule.cloned(),
             placement_epoch: registry.version(),
-            tenant_rate,
+            rates,
+            requests_max,
         })
     }
 
@@ -283,6 +285,23 @@ impl Request<'_> {
             Challenge::Bearer
         } else {
             Challenge::Certificate
+        }
+    }
+}
+
+/// Records the limits that the driver will check.
+fn record_limits(rates: Rates, requests_max: RequestsMax, recorder: &mut impl Recorder) {
+    for (whose, rate) in [("tenant", rates.tenant), ("placement", rates.placement)] {
+        if let Some(rate) = rate {
+            recorder.pass("limits.rate", || format!("{whose}: {rate}"));
+        }
+    }
+    let RequestsMax { tenant, placement } = requests_max;
+    for (whose, most) in [("tenant", tenant), ("placement", placement)] {
+        if let Some(most) = most {
+            recorder.pass("limits.requests_max", || {
+                format!("{whose}: {most} requests in flight")
+            });
         }
     }
 }

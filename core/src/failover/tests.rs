@@ -161,6 +161,7 @@ fn allowed(registry: &Registry, tenant: &str) -> Allow {
         rule: None,
         placement_epoch: 1,
         rates: crate::decision::Rates::default(),
+        requests_max: crate::decision::RequestsMax::default(),
         cell_bound: None,
         standby: placed.standby,
         failed_over: placed.failed_over,

@@ -24,6 +24,7 @@
 //! A draining cell with a [`CellDrain`](crate::registry::CellDrain) keeps a part of its share, which
 //! shrinks over time. Callers whose key it keeps are served as by an active cell.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::cell::{Cell, CellState};
@@ -70,6 +71,8 @@ pub struct Placed {
     pub placement: Option<Text>,
     /// The placement's rate limit.
     pub rate: Option<RateLimit>,
+    /// The placement's limit on requests in flight.
+    pub requests_max: Option<NonZeroU32>,
     /// The cell.
     pub cell: Arc<Cell>,
     /// The cell's endpoints, best first.
@@ -140,6 +143,9 @@ pub fn place(
     Ok(Placed {
         placement: choice.placement.map(|placement| placement.id.clone()),
         rate: choice.placement.and_then(|placement| placement.rate),
+        requests_max: choice
+            .placement
+            .and_then(|placement| placement.requests_max),
         cell,
         endpoints,
         rule: choice.rule,

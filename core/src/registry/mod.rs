@@ -18,7 +18,7 @@
 //!   "placements": [{
 //!     "id": "shared", "tier": "free", "cells": ["cell-1"], "stateless": false,
 //!     "fallback": "spare", "failover": true,
-//!     "limits": { "rate": { "requests": 5000, "window_secs": 1, "burst": 5000 } }
+//!     "limits": { "rate": { "requests": 5000, "window_secs": 1, "burst": 5000 }, "requests_max": 400 }
 //!   }, { "id": "spare", "tier": "free", "cells": ["cell-2"] }],
 //!   "tenants": [
 //!     { "id": "acme", "placement": "shared", "status": "active", "issuer": "main" },
@@ -43,6 +43,7 @@
 //!   configuration alone says who may speak for the tenant.
 //! - `limits.rate` of a tenant or placement says how many `requests` it may send in `window_secs`
 //!   (default 1), and how many at once after a quiet time (`burst`, default `requests`).
+//!   `limits.requests_max` says how many of its requests may be at cells at once.
 //! - A revocation names a `jti` with its `issuer`, a `sub` with its `tenant` or `issuer`, a
 //!   `tenant`, an `issuer`, or nothing, which revokes everything. Except with a `jti`,
 //!   `issued_before` limits it to credentials issued before that second. It is required with only
@@ -86,6 +87,7 @@ mod tenants;
 mod terms;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::rate_limit::RateLimit;
@@ -195,6 +197,8 @@ pub struct Placement {
     pub stateless: bool,
     /// How many requests all its tenants may send together.
     pub rate: Option<RateLimit>,
+    /// How many of their requests may be at cells at once.
+    pub requests_max: Option<NonZeroU32>,
     /// Where its requests go if its own cell can't take them. `None`: nowhere.
     pub standby: Option<Arc<Standby>>,
     pub(crate) spread: Spread,

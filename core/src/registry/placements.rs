@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cells;
 use super::entries::RawPlacement;
 use super::error::{Mistakes, RegistryError};
-use super::terms::RawLimits;
+use super::terms::{Limits, RawLimits};
 use super::{Placement, Standby};
 use crate::cell::{Cell, CellState};
 use crate::rendezvous::Spread;
@@ -195,12 +195,15 @@ fn read_placement(
             return invalid("cells: only a stateless placement spreads over several".into());
         }
     }
+    let limits = RawLimits::check(raw.limits);
+    let Limits { rate, requests_max } =
+        limits.map_err(|why| RegistryError::invalid(format!("{path}{why}")))?;
     Ok(Placement {
         id: cells::text(&raw.id, path, "id")?,
         tier,
         stateless: raw.stateless,
-        rate: RawLimits::check(raw.limits)
-            .map_err(|why| RegistryError::invalid(format!("{path}{why}")))?,
+        rate,
+        requests_max,
         standby: None,
         spread: Spread::new(members),
     })

@@ -1,9 +1,10 @@
-//! A tenant's issuer, roles and rate limit in the registry.
+//! A tenant's issuer, roles and limits in the registry.
 //!
 //! Many tenants have the same terms, and the index has space for a number only. So each set of
 //! terms is stored once.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
@@ -24,6 +25,8 @@ pub struct Terms {
     pub default_role: Option<Text>,
     /// How many requests the tenant may send.
     pub rate: Option<RateLimit>,
+    /// How many of its requests may be at cells at once.
+    pub requests_max: Option<NonZeroU32>,
 }
 
 impl Terms {
@@ -39,6 +42,7 @@ impl Terms {
             allowed_roles: Vec::new(),
             default_role: None,
             rate: None,
+            requests_max: None,
         };
         &NONE
     }
@@ -86,20 +90,32 @@ impl RawTerms<'_> {
                 role.as_str()
             ));
         }
+        let Limits { rate, requests_max } = RawLimits::check(self.limits)?;
         Ok(Terms {
             issuer: self.issuer.as_ref().map(issuer).transpose()?,
             allowed_roles,
             default_role,
-            rate: RawLimits::check(self.limits)?,
+            rate,
+            requests_max,
         })
     }
 }
 
 /// The limits of a tenant or a placement as a document writes them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table of rate")]
+#[serde(deny_unknown_fields, expecting = "a table of rate and requests_max")]
 pub(super) struct RawLimits {
-    rate: RateLimitSpec,
+    #[serde(default)]
+    rate: Option<RateLimitSpec>,
+    #[serde(default)]
+    requests_max: Option<u32>,
+}
+
+/// The limits of a tenant or a placement.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    pub(super) rate: Option<RateLimit>,
+    pub(super) requests_max: Option<NonZeroU32>,
 }
 
 impl RawLimits {
@@ -107,10 +123,21 @@ impl RawLimits {
     ///
     /// # Errors
     /// What is wrong, as text that follows the name of the tenant or placement.
-    pub(super) fn check(limits: Option<Self>) -> Result<Option<RateLimit>, String> {
-        let rate = limits.map(|limits| RateLimit::new(limits.rate));
-        rate.transpose()
-            .map_err(|why| format!(".limits.rate.{} {why}", why.setting()))
+    pub(super) fn check(limits: Option<Self>) -> Result<Limits, String> {
+        let Some(Self { rate, requests_max }) = limits else {
+            return Ok(Limits::default());
+        };
+        if rate.is_none() && requests_max.is_none() {
+            return Err(".limits is empty; it needs rate or requests_max".into());
+        }
+        let rate = rate.map(RateLimit::new).transpose();
+        let requests_max = requests_max.map(|most| {
+            NonZeroU32::new(most).ok_or_else(|| ".limits.requests_max must be 1 or more".to_owned())
+        });
+        Ok(Limits {
+            rate: rate.map_err(|why| format!(".limits.rate.{} {why}", why.setting()))?,
+            requests_max: requests_max.transpose()?,
+        })
     }
 }
 

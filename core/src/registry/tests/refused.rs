@@ -214,6 +214,16 @@ const ROWS: &[(&str, &str, &str)] = &[
         "tenants[0].limits.rate: unknown field `per`",
     ),
     (
+        r#""issuer": "main""#,
+        r#""limits": {"requests_max": 0}"#,
+        "tenants[0] \"acme\".limits.requests_max must be 1 or more",
+    ),
+    (
+        r#""stateless": true"#,
+        r#""stateless": true, "limits": {}"#,
+        "placements[1] \"many\".limits is empty; it needs rate or requests_max",
+    ),
+    (
         r#""stateless": true"#,
         r#""stateless": true, "limits": {"rate": {"requests": 200000}}"#,
         "placements[1] \"many\".limits.rate.requests is more than 100000",

@@ -71,6 +71,7 @@ fn changed_terms_are_other_content() {
         r#","issuer":"main","allowed_roles":["admin"]"#,
         r#","issuer":"main","default_role":"viewer""#,
         r#","issuer":"main","limits":{"rate":{"requests":5}}"#,
+        r#","issuer":"main","limits":{"requests_max":5}"#,
     ] {
         let refused = refusal(&under(terms), Some(&before));
         let reason = refused.reason;
