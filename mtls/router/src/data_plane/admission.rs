@@ -133,6 +133,7 @@ pub(crate) fn refused<E: Env, S: Sink>(
         share,
         peer: Some(peer),
         cell: None,
+        placement: None,
         tenant: None,
         news: listener.connections.is_news(now.mono),
     };

@@ -104,6 +104,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
             () = upkeep(&state) => {}
             () = state.pools.yield_unused() => {}
             () = follow_reloads(&state), if index == 0 => {}
+            () = follow_limits(&state), if index == 0 => {}
             () = streams::follow(&state.streams, &state.views, &state.reporter) => {}
         }
     }
@@ -134,6 +135,20 @@ async fn follow_reloads<E: Env, S: Sink>(state: &WorkerState<E, S>) {
         let epoch = |view: &View| Some(view.config.epoch).filter(|epoch| Some(*epoch) != seen);
         seen = Some(state.views.until(epoch).await);
         state.drain.reloaded();
+    }
+}
+
+/// Sets the limits of tenants and placements to those of each new registry. Runs as long as it is polled.
+async fn follow_limits<E: Env, S: Sink>(state: &WorkerState<E, S>) {
+    let mut seen = None;
+    loop {
+        let version = |view: &View| view.snapshot.registry.as_ref().map(|it| it.version());
+        let is_new = |view: &View| version(view).filter(|version| Some(*version) != seen);
+        seen = Some(state.views.until(is_new).await);
+        let snapshot = state.views.snapshot();
+        if let Some(registry) = &snapshot.registry {
+            state.pools.caps().follow(registry);
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) use self::news::News;
 const LINES: usize = 256;
 const COUNTERS: usize = 16;
 
+/// Lines in the table of a limit of which there are many. Holders share counters more often.
+const LINES_FEW: usize = 16;
+
 /// A larger number of places is treated as this number.
 const COUNTED_MAX: usize = 1 << 40;
 
@@ -46,11 +49,19 @@ pub enum Share {
     Tenant,
     /// One client address.
     Address,
+    /// All tenants of one placement.
+    Placement,
 }
 
 impl Share {
     /// All values.
-    pub const ALL: &'static [Self] = &[Self::Connection, Self::Caller, Self::Tenant, Self::Address];
+    pub const ALL: &'static [Self] = &[
+        Self::Connection,
+        Self::Caller,
+        Self::Tenant,
+        Self::Address,
+        Self::Placement,
+    ];
 
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -59,6 +70,7 @@ impl Share {
             Self::Caller => "caller",
             Self::Tenant => "tenant",
             Self::Address => "address",
+            Self::Placement => "placement",
         }
     }
 }
@@ -74,6 +86,10 @@ pub enum Resource {
     ListenerConnections,
     /// Requests that wait for an issuer's keys.
     KeyWaiters,
+    /// Requests in flight of one tenant, at all cells.
+    TenantRequests,
+    /// Requests in flight of one placement, at all cells.
+    PlacementRequests,
 }
 
 impl Resource {
@@ -83,6 +99,8 @@ impl Resource {
         Self::CellConnections,
         Self::ListenerConnections,
         Self::KeyWaiters,
+        Self::TenantRequests,
+        Self::PlacementRequests,
     ];
 
     /// The name in metrics and logs.
@@ -92,6 +110,8 @@ impl Resource {
             Self::CellConnections => "cell_connections",
             Self::ListenerConnections => "listener_connections",
             Self::KeyWaiters => "key_waiters",
+            Self::TenantRequests => "tenant_requests",
+            Self::PlacementRequests => "placement_requests",
         }
     }
 }
@@ -105,6 +125,14 @@ pub(crate) enum LimitRefused {
     Share(Share),
     /// Nearly all places are taken by others. This holder has few or none.
     Nearly,
+}
+
+/// Why a request gets no place at a cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unadmitted {
+    pub(crate) full: LimitRefused,
+    /// The limit that is reached.
+    pub(crate) resource: Resource,
 }
 
 /// A holder's counters in a table.
@@ -230,15 +258,29 @@ struct Line([AtomicU32; COUNTERS]);
 
 impl Default for Bound {
     fn default() -> Self {
-        Self {
-            taken: AtomicUsize::new(0),
-            held: (0..LINES).map(|_| Line::default()).collect(),
-            news: News::default(),
-        }
+        Self::with_lines(LINES)
     }
 }
 
 impl Bound {
+    /// A limit with few holders, in a table of 1 KiB.
+    pub(crate) fn with_few_holders() -> Self {
+        Self::with_lines(LINES_FEW)
+    }
+
+    /// A limit that counts no holders.
+    pub(crate) fn without_holders() -> Self {
+        Self::with_lines(0)
+    }
+
+    fn with_lines(lines: usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            held: (0..lines).map(|_| Line::default()).collect(),
+            news: News::default(),
+        }
+    }
+
     /// Takes one of `most` places for all these holders.
     ///
     /// # Errors
@@ -326,10 +368,15 @@ impl Bound {
 
     fn counters(&self, holder: Holder) -> impl Iterator<Item = &AtomicU32> {
         let counted = (holder != Holder::NOBODY).then_some(holder);
-        counted.into_iter().flat_map(|holder| {
-            let line = &self.held[usize::from(holder.line)];
-            let [first, second] = holder.counters.map(usize::from);
-            [&line.0[first % COUNTERS], &line.0[second % COUNTERS]]
+        // The number of lines is a power of two, or 0.
+        let mask = self.held.len().wrapping_sub(1);
+        counted.into_iter().flat_map(move |holder| {
+            let line = self.held.get(usize::from(holder.line) & mask);
+            let counters = line.map(|line| {
+                let [first, second] = holder.counters.map(usize::from);
+                [&line.0[first % COUNTERS], &line.0[second % COUNTERS]]
+            });
+            counters.into_iter().flatten()
         })
     }
 }

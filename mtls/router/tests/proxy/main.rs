@@ -45,6 +45,7 @@ mod queue;
 mod rate_limits;
 mod raw;
 mod replay;
+mod request_limits;
 mod retry;
 mod retry_by_setting;
 mod revocation;

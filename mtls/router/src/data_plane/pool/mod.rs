@@ -7,6 +7,7 @@ mod adaptive;
 mod breaker;
 mod budget;
 mod bulkhead;
+mod caps;
 mod connect;
 mod counts;
 mod endpoint;
@@ -26,11 +27,13 @@ use tokio::time::{Instant, sleep};
 pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::budget::Retrying;
-pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit, Unadmitted};
+pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
+pub(crate) use self::caps::{Capped, Caps};
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::load::Sender;
+pub(crate) use self::queue::Claim;
 use crate::lock::lock_uncontended;
 
 /// How long after one look for unused connections that others wait for the next one comes.
@@ -67,6 +70,11 @@ impl Pools {
         let endpoints = cell.endpoints.iter();
         let mut pools = endpoints.map(|endpoint| self.endpoint(cell, endpoint));
         pools.any(|pool| pool.breaker.lets_pass())
+    }
+
+    /// The limits of tenants and placements.
+    pub(crate) fn caps(&self) -> &Arc<Caps> {
+        self.bulkheads.caps()
     }
 
     /// The bulkhead of a cell.

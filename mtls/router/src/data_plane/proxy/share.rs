@@ -1,6 +1,8 @@
-//! A request's place at its cell: the holders that it is counted for, and the answer if there is no
+//! A request's place at its cell: the holders and limits that count it, and the answer if there is no
 //! place, or a holder has used up its share.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::{Allow, Reason};
@@ -10,10 +12,10 @@ use tokio::time::Instant;
 use super::{Refused, Report};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::connection::Connection;
-use crate::data_plane::pool::{Bulkhead, RequestPermit, Unadmitted};
+use crate::data_plane::pool::{Bulkhead, Capped, Claim, RequestPermit};
 use crate::observe::event::{Event, Phase, Sink, Wait};
 use crate::settings::{CellShares, Priority};
-use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes};
+use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes, Unadmitted};
 
 /// The holders of an allowed request, each with its share.
 ///
@@ -42,23 +44,57 @@ fn stakes<E: Env, S: Sink>(
     ]
 }
 
-/// Waits for a place at the cell, up to the time limit of the whole exchange.
+/// Waits for a place at the cell, and under the limits of the request's tenant and placement, up to the
+/// time limit of the whole exchange.
 ///
 /// # Errors
 /// There is none in time.
-pub(super) async fn admit<E: Env, S: Sink>(
+pub(super) fn admit<'a, E: Env, S: Sink>(
+    report: &'a Report<E, S>,
+    allow: &'a Allow,
+    how: (&'a ActiveConfig, Priority),
+    total: Option<Instant>,
+) -> impl Future<Output = Result<RequestPermit, Refused>> + Send + 'a {
+    let shared_by = how.0.settings.rate_limits.shared_by;
+    let capped = report.connection.worker.pools.caps().of(allow, shared_by);
+    admit_capped(report, allow, how, total, capped)
+}
+
+/// Waits for a place at another cell. The request keeps its places under the limits of its tenant and
+/// placement.
+///
+/// # Errors
+/// There is none in time.
+pub(super) async fn admit_elsewhere<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    allow: &Allow,
+    how: (&ActiveConfig, Priority),
+    total: Option<Instant>,
+    permit: &mut RequestPermit,
+) -> Result<(), Refused> {
+    let mut other = admit_capped(report, allow, how, total, None).await?;
+    permit.moves_to(&mut other);
+    *permit = other;
+    Ok(())
+}
+
+async fn admit_capped<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
     (config, priority): (&ActiveConfig, Priority),
     total: Option<Instant>,
+    capped: Option<Arc<Capped>>,
 ) -> Result<RequestPermit, Refused> {
     let bulkhead = report.connection.worker.pools.bulkhead(&allow.cell);
     let limits = &config.settings.upstream.limits;
     let stakes = stakes(&report.connection, allow, &limits.shares);
+    let claim = Claim {
+        stakes: &stakes,
+        priority,
+        capped,
+    };
     let mut waited_us = 0;
-    let admitted = bulkhead
-        .admit(limits, (&stakes, priority), total, &mut waited_us)
-        .await;
+    let admitted = bulkhead.admit(limits, claim, total, &mut waited_us).await;
     if waited_us > 0 {
         let event = Event::Waited {
             request_id: report.request_id(),
@@ -95,8 +131,17 @@ pub(super) fn refused<E: Env, S: Sink>(
             share,
             peer: Some(report.connection.origin.address),
             cell: Some(&allow.cell.id),
+            placement: allow.placement.as_ref(),
             tenant: allow.proved_tenant(),
-            news: bulkhead.requests().is_news(now.mono),
+            news: match resource {
+                Resource::TenantRequests | Resource::PlacementRequests => {
+                    worker.pools.caps().is_news(resource, now.mono)
+                }
+                Resource::CellRequests
+                | Resource::CellConnections
+                | Resource::ListenerConnections
+                | Resource::KeyWaiters => bulkhead.requests().is_news(now.mono),
+            },
         };
         worker.reporter.emit_at(now, &event);
     }
@@ -104,36 +149,64 @@ pub(super) fn refused<E: Env, S: Sink>(
 }
 
 fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str {
-    let connections = resource == Resource::CellConnections;
-    match (full, connections) {
-        (LimitRefused::All, true) => "the cell has as many connections as connections_max allows",
-        (LimitRefused::All, false) => {
-            "the cell has as many requests in flight as requests_max or its adaptive limit allows"
+    match resource {
+        Resource::TenantRequests => {
+            "the tenant has as many requests in flight as requests_max of its limits in the registry allows"
         }
-        (LimitRefused::Nearly, true) => "nearly all places for connections to the cell are taken",
-        (LimitRefused::Nearly, false) => "nearly all places for requests to the cell are taken",
-        (LimitRefused::Share(Share::Connection), true) => {
+        Resource::PlacementRequests => match full {
+            LimitRefused::All | LimitRefused::Nearly | LimitRefused::Share(Share::Placement) => {
+                "the placement has as many requests in flight as requests_max of its limits in the registry allows"
+            }
+            LimitRefused::Share(_) => {
+                "this tenant has used up its share of the requests in flight of its placement"
+            }
+        },
+        Resource::CellConnections => connections_detail(allow, full),
+        Resource::CellRequests | Resource::ListenerConnections | Resource::KeyWaiters => {
+            requests_detail(allow, full)
+        }
+    }
+}
+
+fn connections_detail(allow: &Allow, full: LimitRefused) -> &'static str {
+    match full {
+        LimitRefused::All => "the cell has as many connections as connections_max allows",
+        LimitRefused::Nearly => "nearly all places for connections to the cell are taken",
+        LimitRefused::Share(Share::Connection) => {
             "this connection has used up its share of the connections to the cell"
         }
-        (LimitRefused::Share(Share::Connection), false) => {
-            "this connection has used up its share of the requests in flight to the cell"
-        }
-        (LimitRefused::Share(Share::Caller | Share::Address), true) => {
+        LimitRefused::Share(Share::Caller | Share::Address) => {
             "this caller has used up its share of the connections to the cell"
         }
-        (LimitRefused::Share(Share::Caller | Share::Address), false) => {
-            "this caller has used up its share of the requests in flight to the cell"
-        }
-        (LimitRefused::Share(Share::Tenant), true) if allow.proved_tenant().is_none() => {
+        LimitRefused::Share(Share::Tenant | Share::Placement)
+            if allow.proved_tenant().is_none() =>
+        {
             "requests without a verified tenant have used up their share of the connections to the cell"
         }
-        (LimitRefused::Share(Share::Tenant), false) if allow.proved_tenant().is_none() => {
-            "requests without a verified tenant have used up their share of the requests in flight to the cell"
-        }
-        (LimitRefused::Share(Share::Tenant), true) => {
+        LimitRefused::Share(Share::Tenant | Share::Placement) => {
             "this tenant has used up its share of the connections to the cell"
         }
-        (LimitRefused::Share(Share::Tenant), false) => {
+    }
+}
+
+fn requests_detail(allow: &Allow, full: LimitRefused) -> &'static str {
+    match full {
+        LimitRefused::All => {
+            "the cell has as many requests in flight as requests_max or its adaptive limit allows"
+        }
+        LimitRefused::Nearly => "nearly all places for requests to the cell are taken",
+        LimitRefused::Share(Share::Connection) => {
+            "this connection has used up its share of the requests in flight to the cell"
+        }
+        LimitRefused::Share(Share::Caller | Share::Address) => {
+            "this caller has used up its share of the requests in flight to the cell"
+        }
+        LimitRefused::Share(Share::Tenant | Share::Placement)
+            if allow.proved_tenant().is_none() =>
+        {
+            "requests without a verified tenant have used up their share of the requests in flight to the cell"
+        }
+        LimitRefused::Share(Share::Tenant | Share::Placement) => {
             "this tenant has used up its share of the requests in flight to the cell"
         }
     }

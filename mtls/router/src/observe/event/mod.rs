@@ -225,8 +225,10 @@ pub enum Event<'a> {
         resource: Resource,
         /// The share that is used up.
         share: Share,
-        /// The cell, if the limit belongs to one.
+        /// The cell that the request goes to, if it was decided.
         cell: Option<&'a Text>,
+        /// The placement, if one chose the cell.
+        placement: Option<&'a Text>,
         /// The tenant, if one was verified.
         tenant: Option<&'a Text>,
         /// Whether this is the first refusal at this limit in a minute.

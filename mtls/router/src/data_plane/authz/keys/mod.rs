@@ -85,6 +85,7 @@ fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
         share,
         peer: case.peer(),
         cell: None,
+        placement: None,
         tenant: None,
         news: bound.is_news(now.mono),
     };

@@ -6,8 +6,13 @@
 //! are atomics. The map that finds them is locked only when a worker uses a cell for the first
 //! time.
 //!
+//! The registry may limit what a tenant or a placement has at all cells together
+//! ([`caps`](super::caps)). A request takes its places under all limits at once, or none.
+//!
 //! If it is on, an adaptive limit lets fewer requests pass while the cell's answers take longer than
 //! usual ([`adaptive`](super::adaptive)).
+
+mod permits;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -20,16 +25,19 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 
-use super::adaptive::{Adaptive, Took};
+use super::adaptive::Adaptive;
 use super::breaker::Breaker;
 use super::budget::RetryBudget;
+use super::caps::{Caps, Dispatch, Waits};
 use super::counts::Counts;
-use super::queue::{Limits, Place, Queue, Taken};
+use super::queue::{Claim, Limits, Place, Places, Queue, Taken};
 use crate::lock::lock_uncontended;
 use crate::observe::debug::{BreakerState, EndpointUse};
 use crate::observe::metrics::CellLoad;
-use crate::settings::{CellLimits, CellShares, Priority};
-use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake, Stakes};
+use crate::settings::CellLimits;
+use crate::shares::{Bound, Resource, Unadmitted};
+
+pub(crate) use self::permits::{ConnectionPermit, RequestPermit};
 
 /// All cells' bulkheads.
 #[derive(Debug, Default)]
@@ -42,6 +50,8 @@ pub(crate) struct Bulkheads {
     counts: Mutex<BTreeMap<EndpointId, Vec<Weak<Counts>>>>,
     /// Notified when a request begins to wait for a connection to close, at any cell.
     wants: Arc<Notify>,
+    /// The limits of tenants and placements.
+    caps: Arc<Caps>,
 }
 
 impl Bulkheads {
@@ -59,6 +69,11 @@ impl Bulkheads {
     /// Completes when a request begins to wait for a connection to close, at any cell.
     pub(super) fn wants(&self) -> Notified<'_> {
         self.wants.notified()
+    }
+
+    /// The limits of tenants and placements.
+    pub(crate) fn caps(&self) -> &Arc<Caps> {
+        &self.caps
     }
 
     /// The breaker of an endpoint of this cell. It is created at the first call.
@@ -170,22 +185,18 @@ pub(crate) struct Bulkhead {
 }
 
 impl Bulkhead {
-    /// Admits a request if fewer than `most` are in flight and its holders have less than their
-    /// shares.
+    /// Admits a request if there is a place for it under each limit.
     ///
     /// # Errors
     /// Why the request is refused.
-    pub(crate) fn request(
+    fn request(
         self: &Arc<Self>,
-        most: usize,
-        stakes: &Stakes,
-    ) -> Result<RequestPermit, LimitRefused> {
-        let taken = self.limits().take(most, stakes)?;
-        Ok(RequestPermit {
-            bulkhead: self.clone(),
-            holders: stakes.map(|stake| stake.holder),
-            taken,
-        })
+        places: Places,
+        claim: &Claim<'_>,
+    ) -> Result<RequestPermit, Unadmitted> {
+        let capped = claim.capped.as_deref();
+        let taken = self.limits().take(places, claim.stakes, capped)?;
+        Ok(self.permit(claim, taken))
     }
 
     /// Admits a request as soon as there is a place for it, in turn with other tenants. Sets
@@ -197,15 +208,15 @@ impl Bulkhead {
     pub(crate) async fn admit(
         self: &Arc<Self>,
         limits: &CellLimits,
-        (stakes, priority): (&Stakes, Priority),
+        claim: Claim<'_>,
         total: Option<Instant>,
         waited_us: &mut u32,
     ) -> Result<RequestPermit, Unadmitted> {
-        let (most, resource) = self.places(limits);
+        let places = self.places(limits);
         self.adaptive.follow(limits.adaptive.as_ref());
-        let full = match self.request(most, stakes) {
+        let full = match self.request(places, &claim) {
             Ok(permit) => return Ok(permit),
-            Err(full) => Unadmitted { full, resource },
+            Err(full) => full,
         };
         if limits.queue_max == 0 {
             return Err(full);
@@ -215,9 +226,7 @@ impl Bulkhead {
         let until = total.map_or(until, |total| until.min(total));
         // Boxed, because few requests wait, and otherwise every request's future would be larger.
         let (permit, us) = Box::pin(async move {
-            let permit = self
-                .wait((limits.queue_max, most), stakes, priority, until)
-                .await;
+            let permit = self.wait((limits.queue_max, places), &claim, until).await;
             (permit, began.elapsed().as_micros())
         })
         .await;
@@ -226,31 +235,48 @@ impl Bulkhead {
     }
 
     /// How many places there are for requests, and which limit that is.
-    fn places(&self, limits: &CellLimits) -> (usize, Resource) {
+    fn places(&self, limits: &CellLimits) -> Places {
         let connections = limits.connections_max;
-        match self.http1.load(Ordering::Relaxed) && connections < limits.requests_max {
-            true => (connections, Resource::CellConnections),
-            false => (limits.requests_max, Resource::CellRequests),
-        }
+        let (most, resource) =
+            match self.http1.load(Ordering::Relaxed) && connections < limits.requests_max {
+                true => (connections, Resource::CellConnections),
+                false => (limits.requests_max, Resource::CellRequests),
+            };
+        Places { most, resource }
     }
 
     async fn wait(
         self: &Arc<Self>,
-        (queue_max, most): (usize, usize),
-        stakes: &Stakes,
-        priority: Priority,
+        (queue_max, places): (usize, Places),
+        claim: &Claim<'_>,
         until: Instant,
     ) -> Option<RequestPermit> {
+        // Dropped last, when the request has left the queue.
+        let _waits = claim.capped.as_ref().map(|capped| {
+            let cell: Arc<dyn Dispatch> = self.clone();
+            Waits::begin(capped.clone(), cell)
+        });
+        let place = self.queue.enter(queue_max, places, claim);
+        // Even if there is no room: for a moment, the first attempt may have kept a place from others.
+        self.dispatch();
         let mut granted = Granted {
             bulkhead: self,
-            place: self.queue.enter(queue_max, most, stakes, priority).ok()?,
-            holders: stakes.map(|stake| stake.holder),
+            claim,
+            place: place.ok()?,
         };
-        self.dispatch();
         match timeout_at(until, &mut granted.place.granted).await {
-            Ok(Ok(taken)) => Some(granted.permit(taken)),
+            Ok(Ok(taken)) => Some(self.permit(claim, taken)),
             // The place may have come at the last moment.
             Ok(Err(_)) | Err(_) => granted.take(),
+        }
+    }
+
+    fn permit(self: &Arc<Self>, claim: &Claim<'_>, taken: Taken) -> RequestPermit {
+        RequestPermit {
+            bulkhead: self.clone(),
+            holders: claim.stakes.map(|stake| stake.holder),
+            taken,
+            capped: claim.capped.clone(),
         }
     }
 
@@ -341,6 +367,12 @@ impl Bulkhead {
     }
 }
 
+impl Dispatch for Bulkhead {
+    fn dispatch(&self) {
+        Self::dispatch(self);
+    }
+}
+
 /// Counts a request that waits for a connection to close.
 struct Wanted<'a>(&'a Bulkhead);
 
@@ -358,35 +390,21 @@ impl Drop for Wanted<'_> {
     }
 }
 
-/// Why a request gets no place at a cell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Unadmitted {
-    pub(crate) full: LimitRefused,
-    /// The limit that is reached.
-    pub(crate) resource: Resource,
-}
-
 /// A request in the queue. If it is dropped after it got a place, the place goes to the next.
 struct Granted<'a> {
     bulkhead: &'a Arc<Bulkhead>,
+    claim: &'a Claim<'a>,
     place: Place<'a>,
-    holders: [Holder; 3],
 }
 
 impl Granted<'_> {
-    fn permit(&self, taken: Taken) -> RequestPermit {
-        RequestPermit {
-            bulkhead: self.bulkhead.clone(),
-            holders: self.holders,
-            taken,
-        }
-    }
-
     /// The place, if it has come. None comes after this.
     fn take(&mut self) -> Option<RequestPermit> {
         self.place.granted.close();
         let granted = self.place.granted.try_recv();
-        granted.ok().map(|taken| self.permit(taken))
+        granted
+            .ok()
+            .map(|taken| self.bulkhead.permit(self.claim, taken))
     }
 }
 
@@ -402,124 +420,6 @@ fn take(count: &AtomicUsize, most: usize) -> bool {
         count.fetch_sub(1, Ordering::SeqCst);
     }
     granted
-}
-
-/// A request in flight to a cell.
-#[derive(Debug)]
-pub(crate) struct RequestPermit {
-    bulkhead: Arc<Bulkhead>,
-    holders: [Holder; 3],
-    taken: Taken,
-}
-
-impl RequestPermit {
-    /// Notes how long the cell took to answer, or how long the router waited in vain, if the cell has
-    /// an adaptive limit. The request was sent at `began`.
-    pub(crate) fn took(&self, limits: &CellLimits, began: Instant) {
-        self.waited(limits, (began, false));
-    }
-
-    /// Notes that the time for the request was over, if the cell has an adaptive limit. The request was
-    /// sent at `began`.
-    pub(crate) fn gave_up(&self, limits: &CellLimits, began: Instant) {
-        self.waited(limits, (began, true));
-    }
-
-    fn waited(&self, limits: &CellLimits, (began, gave_up): (Instant, bool)) {
-        let Some(settings) = &limits.adaptive else {
-            return;
-        };
-        let (most, _) = self.bulkhead.places(limits);
-        let took = Took {
-            began,
-            most,
-            gave_up,
-        };
-        if self.bulkhead.adaptive.took(settings, took) {
-            self.bulkhead.dispatch();
-        }
-    }
-
-    /// Notes that the answer has begun. Other requests may use the place in the adaptive limit.
-    pub(crate) fn is_answered(&mut self) {
-        if self.leave_unanswered() {
-            self.bulkhead.dispatch();
-        }
-    }
-
-    /// Gives back the place in the adaptive limit. Returns whether there was one.
-    fn leave_unanswered(&mut self) -> bool {
-        let had = std::mem::take(&mut self.taken.unanswered);
-        if had {
-            (self.bulkhead.adaptive.unanswered()).give_back(self.holders);
-        }
-        had
-    }
-
-    /// The cell's bulkhead.
-    pub(crate) fn bulkhead(&self) -> &Arc<Bulkhead> {
-        &self.bulkhead
-    }
-
-    /// Why the request gets no connection to the cell, if one of its holders has more than its
-    /// share of the connections. Over HTTP/1.1 each request in flight needs its own connection.
-    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<LimitRefused> {
-        let requests = &self.bulkhead.requests;
-        requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
-    }
-
-    /// The request's holders, each with its share.
-    pub(crate) fn stakes(&self, shares: CellShares) -> Stakes {
-        let CellShares {
-            connection,
-            caller,
-            tenant,
-        } = shares;
-        let [a, b, c] = self.holders;
-        [
-            Stake::new(Share::Connection, a, connection),
-            Stake::new(Share::Caller, b, caller),
-            Stake::new(Share::Tenant, c, tenant),
-        ]
-    }
-}
-
-impl Drop for RequestPermit {
-    fn drop(&mut self) {
-        self.leave_unanswered();
-        self.bulkhead.requests.give_back(self.holders);
-        self.bulkhead.dispatch();
-    }
-}
-
-/// A connection to a cell.
-#[derive(Debug)]
-pub(crate) struct ConnectionPermit {
-    bulkhead: Arc<Bulkhead>,
-    counts: Option<Arc<Counts>>,
-}
-
-impl ConnectionPermit {
-    /// Counts the connection here too, as long as it lasts.
-    pub(super) fn counted(self, counts: &Arc<Counts>) -> Self {
-        debug_assert!(self.counts.is_none(), "a connection has one endpoint");
-        counts.opens();
-        let mut counted = self;
-        counted.counts = Some(Arc::clone(counts));
-        counted
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.bulkhead.connections.fetch_sub(1, Ordering::SeqCst);
-        if self.bulkhead.wants_connections() {
-            self.bulkhead.freed.notify_one();
-        }
-        if let Some(counts) = &self.counts {
-            counts.closes();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,22 +5,46 @@ use cellway_core::registry::{Parsed, RegistryFormat, RegistryLimits};
 
 use super::*;
 use crate::data_plane::pool::Pools;
-use crate::shares::Holders;
+use crate::data_plane::pool::caps::Capped;
+use crate::settings::Priority;
+use crate::shares::{Holder, Holders, LimitRefused, Share, Stake, Stakes};
+
+/// A request that no share limits.
+const ANYBODY: Stakes = [Stake {
+    share: Share::Tenant,
+    holder: Holder::NOBODY,
+    percent: 1,
+}; 3];
+
+fn places(most: usize) -> Places {
+    Places {
+        most,
+        resource: Resource::CellRequests,
+    }
+}
+
+fn claim(stakes: &Stakes, capped: Option<Arc<Capped>>) -> Claim<'_> {
+    Claim {
+        stakes,
+        priority: Priority::Normal,
+        capped,
+    }
+}
 
 #[test]
 fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
     let bulkhead = Arc::new(Bulkhead::default());
-    let nobody = [Stake {
-        share: Share::Tenant,
-        holder: Holder::NOBODY,
-        percent: 1,
-    }; 3];
-    let first = bulkhead.request(2, &nobody).unwrap();
-    let _second = bulkhead.request(2, &nobody).unwrap();
-    assert_eq!(bulkhead.request(2, &nobody).err(), Some(LimitRefused::All));
-    assert_eq!(bulkhead.request(2, &nobody).err(), Some(LimitRefused::All));
+    let request = || bulkhead.request(places(2), &claim(&ANYBODY, None));
+    let first = request().unwrap();
+    let _second = request().unwrap();
+    let full = Some(Unadmitted {
+        full: LimitRefused::All,
+        resource: Resource::CellRequests,
+    });
+    assert_eq!(request().err(), full);
+    assert_eq!(request().err(), full);
     drop(first);
-    assert!(bulkhead.request(2, &nobody).is_ok());
+    assert!(request().is_ok());
 }
 
 /// What one tenant's requests ask for, and limits that don't let them wait.
@@ -44,8 +68,8 @@ async fn admitted(
     bulkhead: &Arc<Bulkhead>,
     (stakes, limits): &(Stakes, CellLimits),
 ) -> Result<RequestPermit, Unadmitted> {
-    let who = (stakes, Priority::Normal);
-    bulkhead.admit(limits, who, None, &mut 0).await
+    let claim = claim(stakes, None);
+    bulkhead.admit(limits, claim, None, &mut 0).await
 }
 
 /// Catches: streams that count for their holders' shares of the adaptive limit.
@@ -133,4 +157,30 @@ fn a_cell_that_returns_has_one_bulkhead() {
     // When nobody uses it any more, it is forgotten.
     workers.iter().for_each(expire);
     assert_eq!(bulkheads.loads().len(), 0);
+}
+
+/// Catches: a place under a placement's limit that is free and that a request at another cell waits for.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_one_cell_gives_back_goes_to_a_request_at_another() {
+    let (caps, limits) = (Arc::<Caps>::default(), CellLimits::default());
+    let [here, there] = [0, 1].map(|_| Arc::<Bulkhead>::default());
+    let admit = async |cell: &Arc<Bulkhead>| {
+        let claim = claim(&ANYBODY, Some(Capped::of_placement(&caps, 1)));
+        cell.admit(&limits, claim, None, &mut 0).await
+    };
+    let first = admit(&here).await.unwrap();
+    let began = Instant::now();
+    let ends = async {
+        assert_eq!((here.queue.waiting(), there.queue.waiting()), (0, 1));
+        drop(first);
+    };
+    let (second, ()) = tokio::join!(admit(&there), ends);
+    let second = second.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let refused = admit(&here).await.unwrap_err();
+    assert_eq!(refused.resource, Resource::PlacementRequests);
+    assert_eq!(began.elapsed(), limits.queue_timeout);
+    drop(second);
+    assert!(admit(&here).await.is_ok());
+    assert_eq!((here.requests.taken(), here.queue.waiting()), (0, 0));
 }

@@ -2,24 +2,26 @@
 //!
 //! A request that gets no place waits until one is free, up to a deadline. Tenants take turns: each
 //! place goes to the next tenant whose oldest request may have it. So a tenant with a thousand
-//! waiting requests delays another tenant by one place, not by a thousand. The queue is bounded, and
+//! waiting requests delays another tenant by one place, not by a thousand. A tenant that may have no more,
+//! by its share or by a limit of its own ([`caps`](super::caps)), misses its turns. The queue is bounded, and
 //! its places have the same shares as the cell's, so no tenant can fill it.
 //!
 //! Requests of high [`Priority`] wait in a queue of their own, which has room when the other one is full
 //! ([`HIGH_ROOM_PERCENT`]). They come first, but of [`HIGH_IN_A_ROW`] and one free places in a row, at
 //! least one goes to another request that waits.
 //!
-//! The queue has a lock that all workers share. It is taken only while the cell is at its limit, and
-//! never held over a wait.
+//! The queue has a lock that all workers share. It is taken only while requests wait, because the cell or
+//! their tenants are at their limits, and never held over a wait.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::caps::Capped;
 use crate::settings::Priority;
-use crate::shares::{Bound, Holder, LimitRefused, Stakes};
+use crate::shares::{Bound, Holder, LimitRefused, Resource, Stakes, Unadmitted};
 
 /// How many free places in a row may go to requests of high priority while others wait.
 const HIGH_IN_A_ROW: u8 = 3;
@@ -37,6 +39,22 @@ pub(super) struct Limits<'a> {
     pub(super) unanswered: Option<(&'a Bound, usize)>,
 }
 
+/// How many places a cell has, and which limit says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Places {
+    pub(super) most: usize,
+    pub(super) resource: Resource,
+}
+
+/// A request that asks for a place.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) stakes: &'a Stakes,
+    pub(crate) priority: Priority,
+    /// The limits of its tenant and its placement.
+    pub(crate) capped: Option<Arc<Capped>>,
+}
+
 /// What a request has taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Taken {
@@ -45,11 +63,29 @@ pub(super) struct Taken {
 }
 
 impl Limits<'_> {
-    /// Takes a place under each limit, of `most` in flight.
+    /// Takes a place under each limit, the cell's and the request's own.
     ///
     /// # Errors
     /// Why there is none. Then nothing is taken.
-    pub(super) fn take(&self, most: usize, stakes: &Stakes) -> Result<Taken, LimitRefused> {
+    pub(super) fn take(
+        &self,
+        places: Places,
+        stakes: &Stakes,
+        capped: Option<&Capped>,
+    ) -> Result<Taken, Unadmitted> {
+        // Most refusals of these end here, and cost the cell's other requests nothing.
+        capped.map_or(Ok(()), Capped::look)?;
+        let Places { most, resource } = places;
+        let taken = self.take_at_cell(most, stakes);
+        let taken = taken.map_err(|full| Unadmitted { full, resource })?;
+        if let Some(Err(refused)) = capped.map(|capped| capped.take(stakes)) {
+            self.give_back(taken, stakes.map(|stake| stake.holder));
+            return Err(refused);
+        }
+        Ok(taken)
+    }
+
+    fn take_at_cell(&self, most: usize, stakes: &Stakes) -> Result<Taken, LimitRefused> {
         self.requests.take(most, stakes)?;
         let Some((unanswered, limit)) = self.unanswered else {
             return Ok(Taken { unanswered: false });
@@ -98,8 +134,9 @@ type Lane = VecDeque<(Holder, VecDeque<Waiting>)>;
 struct Waiting {
     id: u64,
     /// How many places the cell has under the request's configuration.
-    most: usize,
+    places: Places,
     stakes: Stakes,
+    capped: Option<Arc<Capped>>,
     granted: oneshot::Sender<Taken>,
 }
 
@@ -119,7 +156,7 @@ impl Queue {
         self.waiting.load(SeqCst)
     }
 
-    /// Adds a request that found none of the cell's `most` places free. The caller must
+    /// Adds a request that found none of the cell's places free. The caller must
     /// [`dispatch`](Self::dispatch) afterwards, because one may be free by now.
     ///
     /// # Errors
@@ -127,10 +164,10 @@ impl Queue {
     pub(super) fn enter(
         &self,
         queue_max: usize,
-        most: usize,
-        stakes: &Stakes,
-        priority: Priority,
+        places: Places,
+        claim: &Claim<'_>,
     ) -> Result<Place<'_>, LimitRefused> {
+        let (stakes, priority) = (claim.stakes, claim.priority);
         let room = match priority {
             Priority::Normal => queue_max,
             Priority::High => (queue_max.saturating_mul(HIGH_ROOM_PERCENT) / 100).max(1),
@@ -142,8 +179,9 @@ impl Queue {
         state.next_id += 1;
         let waiting = Waiting {
             id,
-            most,
+            places,
             stakes: *stakes,
+            capped: claim.capped.clone(),
             granted: sender,
         };
         let tenant = tenant(stakes);
@@ -195,7 +233,10 @@ impl Queue {
                 let turn = (tenant, requests);
                 match granted {
                     // There is none for anybody, and the turn stays with this tenant.
-                    Err(LimitRefused::All) => {
+                    Err(Unadmitted {
+                        full: LimitRefused::All,
+                        ..
+                    }) => {
                         lane.push_front(turn);
                         return false;
                     }
@@ -217,17 +258,21 @@ impl Queue {
         &self,
         requests: &mut VecDeque<Waiting>,
         cell: Limits<'_>,
-    ) -> Result<bool, LimitRefused> {
-        while let Some(Waiting { most, stakes, .. }) = requests.front() {
-            let (most, stakes) = (*most, *stakes);
-            let taken = cell.take(most, &stakes)?;
+    ) -> Result<bool, Unadmitted> {
+        while let Some(first) = requests.front() {
+            let (stakes, capped) = (first.stakes, first.capped.clone());
+            let taken = cell.take(first.places, &stakes, capped.as_deref())?;
             let granted = requests.pop_front().map(|it| it.granted.send(taken));
             self.waiting.fetch_sub(1, SeqCst);
             if granted == Some(Ok(())) {
                 return Ok(true);
             }
             // Its client has gone away.
-            cell.give_back(taken, stakes.map(|stake| stake.holder));
+            let holders = stakes.map(|stake| stake.holder);
+            cell.give_back(taken, holders);
+            if let Some(capped) = capped {
+                capped.give_back(holders);
+            }
         }
         Ok(false)
     }

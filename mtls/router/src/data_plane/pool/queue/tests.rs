@@ -23,6 +23,22 @@ fn all(requests: &Bound) -> Limits<'_> {
     }
 }
 
+/// What a request of this priority asks for.
+fn claim(stakes: &Stakes, priority: Priority) -> Claim<'_> {
+    Claim {
+        stakes,
+        priority,
+        capped: None,
+    }
+}
+
+fn places(most: usize) -> Places {
+    Places {
+        most,
+        resource: Resource::CellRequests,
+    }
+}
+
 fn give_back(cell: &Bound, stakes: Stakes) {
     cell.give_back(stakes.map(|stake| stake.holder));
 }
@@ -32,7 +48,11 @@ fn tenants_take_turns_and_a_tenants_requests_keep_their_order() {
     let (queue, cell, holders) = (Queue::default(), Bound::default(), Holders::default());
     let [flood, quiet] = ["flood", "quiet"].map(|name| of(&holders, name));
     cell.take(1, &flood).unwrap();
-    let enter = |stakes| queue.enter(100, 1, stakes, Priority::Normal).unwrap();
+    let enter = |stakes| {
+        queue
+            .enter(100, places(1), &claim(stakes, Priority::Normal))
+            .unwrap()
+    };
     let mut waiting = [&flood, &flood, &flood, &quiet, &flood, &quiet].map(enter);
     let mut order = Vec::new();
     let mut last = flood;
@@ -59,7 +79,11 @@ fn a_place_goes_to_the_next_if_a_client_has_gone_away() {
     let (queue, cell, holders) = (Queue::default(), Bound::default(), Holders::default());
     let stakes = of(&holders, "acme");
     cell.take(1, &stakes).unwrap();
-    let enter = || queue.enter(100, 1, &stakes, Priority::Normal).unwrap();
+    let enter = || {
+        queue
+            .enter(100, places(1), &claim(&stakes, Priority::Normal))
+            .unwrap()
+    };
     let (mut gone, mut next) = (enter(), enter());
     gone.granted.close();
     give_back(&cell, stakes);
@@ -83,9 +107,13 @@ fn a_tenant_that_may_have_no_more_does_not_block_the_others() {
     flood[2].percent = 10;
     let quiet = of(&holders, "quiet");
     cell.take(10, &flood).unwrap();
-    let mut blocked = queue.enter(100, 10, &flood, Priority::Normal).unwrap();
+    let mut blocked = queue
+        .enter(100, places(10), &claim(&flood, Priority::Normal))
+        .unwrap();
     while cell.take(10, &flood).is_ok() {}
-    let mut served = queue.enter(100, 10, &quiet, Priority::Normal).unwrap();
+    let mut served = queue
+        .enter(100, places(10), &claim(&quiet, Priority::Normal))
+        .unwrap();
     queue.dispatch(all(&cell));
     assert!(!is_granted(&mut blocked));
     assert!(is_granted(&mut served));
@@ -100,7 +128,7 @@ fn the_queue_is_bounded_and_no_tenant_fills_it() {
     });
     let mut waiting = Vec::new();
     let refused = loop {
-        match queue.enter(16, 0, &flood, Priority::Normal) {
+        match queue.enter(16, places(0), &claim(&flood, Priority::Normal)) {
             Ok(place) => waiting.push(place),
             Err(refused) => break refused,
         }
@@ -109,7 +137,11 @@ fn the_queue_is_bounded_and_no_tenant_fills_it() {
     assert!(waiting.len() < 16);
     assert!(
         queue
-            .enter(16, 0, &of(&holders, "quiet"), Priority::Normal)
+            .enter(
+                16,
+                places(0),
+                &claim(&of(&holders, "quiet"), Priority::Normal)
+            )
             .is_ok()
     );
 }
@@ -120,7 +152,11 @@ fn high_priority_comes_first_but_not_always() {
     let (queue, cell, holders) = (Queue::default(), Bound::default(), Holders::default());
     let stakes = of(&holders, "acme");
     cell.take(1, &stakes).unwrap();
-    let enter = |priority| queue.enter(100, 1, &stakes, priority).unwrap();
+    let enter = |priority| {
+        queue
+            .enter(100, places(1), &claim(&stakes, priority))
+            .unwrap()
+    };
     let normal = [Priority::Normal; 3].map(enter);
     let high = [Priority::High; 7].map(enter);
     let mut waiting: Vec<_> = normal.into_iter().chain(high).collect();
@@ -143,7 +179,7 @@ fn high_priority_has_room_of_its_own() {
     let stakes = of(&holders, "acme");
     let fill = |priority| {
         let mut waiting = Vec::new();
-        while let Ok(place) = queue.enter(16, 0, &stakes, priority) {
+        while let Ok(place) = queue.enter(16, places(0), &claim(&stakes, priority)) {
             waiting.push(place);
         }
         waiting
@@ -160,12 +196,20 @@ fn high_priority_has_room_of_its_own() {
         ..stake
     });
     let waiting: Vec<_> = (0..64)
-        .map_while(|_| queue.enter(64, 0, &flood, Priority::High).ok())
+        .map_while(|_| {
+            queue
+                .enter(64, places(0), &claim(&flood, Priority::High))
+                .ok()
+        })
         .collect();
     assert!(waiting.len() < 16, "{}", waiting.len());
     assert!(
         queue
-            .enter(64, 0, &of(&holders, "quiet"), Priority::High)
+            .enter(
+                64,
+                places(0),
+                &claim(&of(&holders, "quiet"), Priority::High)
+            )
             .is_ok()
     );
 }

@@ -45,9 +45,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return Ok(None);
         };
         let how = (self.config, self.traffic.priority);
-        let Ok(permit) = share::admit(report, &next, how, self.total).await else {
+        let admitted = share::admit_elsewhere(report, &next, how, self.total, &mut self.permit);
+        if admitted.await.is_err() {
             return Ok(None);
-        };
+        }
         let Some(request) = slot.take() else {
             return Ok(None);
         };
@@ -62,7 +63,6 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         stamped?;
         fails_over_to(&case, &next);
         report.moves(&next);
-        self.permit = permit;
         // A retry counts in the budget of the cell that it was sent to.
         self.retrying = None;
         self.failover = None;

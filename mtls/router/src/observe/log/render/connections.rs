@@ -37,6 +37,7 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             resource,
             share,
             cell,
+            placement,
             tenant,
             news: _,
         } => line
@@ -45,6 +46,7 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("resource", resource.as_str())
             .str("share", share.as_str())
             .opt("cell", *cell, Line::show)
+            .opt("placement", *placement, Line::show)
             .opt("tenant", *tenant, Line::show),
         Event::AdminDenied { peer } => line.addr("peer", *peer),
         Event::RateLimited {
