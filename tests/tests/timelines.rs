@@ -73,6 +73,11 @@ fn retries_by_setting() {
 }
 
 #[test]
+fn request_limits() {
+    matches_snapshot("request_limits");
+}
+
+#[test]
 fn rate_limits() {
     matches_snapshot("rate_limits");
 }

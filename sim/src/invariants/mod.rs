@@ -32,6 +32,7 @@ mod journal;
 mod key_age;
 mod keys;
 mod keys_taken;
+mod limits;
 mod listed;
 mod on_the_way;
 mod opening;
@@ -88,6 +89,7 @@ pub use issuers::IssuerSpeaks;
 pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
 pub use keys_taken::{KeysTaken, KnownKey};
+pub use limits::LimitsKept;
 pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
 pub use quiet::QuietServed;
@@ -170,6 +172,8 @@ pub struct Bounds {
     pub room_for_quiet: bool,
     /// The rate limits that the registry sets for tenants.
     pub tenant_rates: BTreeMap<String, RateLimit>,
+    /// How many requests in flight the registry allows to tenants.
+    pub tenant_requests: BTreeMap<String, u32>,
     /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
     /// When a fault may keep one router, or all of them, from the control plane.
@@ -244,6 +248,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(TrueExchange::default()),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(RatesKept::new(bounds)),
+        Box::new(LimitsKept::new(bounds)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(EjectedRest::new(bounds)),

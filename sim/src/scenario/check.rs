@@ -281,6 +281,7 @@ fn tenant(spec: &file::Tenant, names: &KnownNames, errors: &mut Errors<'_>) -> T
         allowed_roles: spec.allowed_roles.clone(),
         default_role: spec.default_role.clone(),
         rate: spec.rate_limit,
+        requests_max: spec.requests_max,
     }
 }
 

@@ -161,6 +161,8 @@ pub(super) struct Tenant {
     pub default_role: Option<String>,
     /// How many requests it may send.
     pub rate_limit: Option<RateLimitSpec>,
+    /// How many of its requests may be at cells at once.
+    pub requests_max: Option<u32>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -192,6 +192,8 @@ pub struct Tenant {
     pub default_role: Option<String>,
     /// How many requests it may send.
     pub rate: Option<RateLimitSpec>,
+    /// How many of its requests may be at cells at once.
+    pub requests_max: Option<u32>,
 }
 
 /// Where a tenant goes.

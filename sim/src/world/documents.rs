@@ -394,7 +394,10 @@ fn render_tenant(tenant: &Tenant) -> Value {
                 limit[name] = number.into();
             }
         }
-        rendered["limits"] = json!({ "rate": limit });
+        rendered["limits"]["rate"] = limit;
+    }
+    if let Some(requests_max) = tenant.requests_max {
+        rendered["limits"]["requests_max"] = requests_max.into();
     }
     rendered
 }

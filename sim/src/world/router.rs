@@ -339,12 +339,20 @@ fn describe(event: &Event<'_>) -> Option<String> {
             resource,
             share,
             cell,
+            placement,
+            tenant,
             ..
         } => {
-            let (resource, share) = (resource.as_str(), share.as_str());
-            let cell = cell.map_or("its own", |cell| cell.as_str());
+            let whose = match resource.as_str() {
+                "tenant_requests" => *tenant,
+                "placement_requests" => *placement,
+                _ => *cell,
+            };
+            let whose = whose.map_or("its own", |it| it.as_str());
             Some(format!(
-                "refuses a {share} that has used up its share of {resource} of {cell}"
+                "refuses a {} that has used up its share of {} of {whose}",
+                share.as_str(),
+                resource.as_str()
             ))
         }
         Event::RateLimited {

@@ -54,6 +54,8 @@ pub struct RouterSettings {
     pub retries_processed: bool,
     /// How long services may keep the published keys of envelopes.
     pub envelope_keys_max_age: Duration,
+    /// How many requests may be in flight to a cell.
+    pub requests_max: usize,
     /// How many requests may be in flight to one endpoint of a cell.
     pub places: usize,
     /// The percentage of these that one tenant may have if all are free.

@@ -64,6 +64,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         reloads_stuck: reloads_stuck(scenario),
         short_requests: short_requests(scenario),
         tenant_rates: tenant_rates(scenario),
+        tenant_requests: tenant_requests(scenario),
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
         troubles: troubles(scenario),
@@ -94,6 +95,12 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
 /// The rate limits that the registry sets for tenants.
 fn tenant_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
     let limit = |tenant: &Tenant| Some((tenant.id.clone(), RateLimit::new(tenant.rate?).ok()?));
+    scenario.tenants.iter().filter_map(limit).collect()
+}
+
+/// How many requests in flight the registry allows to tenants.
+fn tenant_requests(scenario: &Scenario) -> BTreeMap<String, u32> {
+    let limit = |tenant: &Tenant| Some((tenant.id.clone(), tenant.requests_max?));
     scenario.tenants.iter().filter_map(limit).collect()
 }
 

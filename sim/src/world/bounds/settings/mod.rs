@@ -114,6 +114,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .envelope
             .as_ref()
             .map_or(Duration::ZERO, |envelope| envelope.jwks_max_age),
+        requests_max: upstream.limits.requests_max,
         places: places(&upstream.limits),
         tenant_share: usize::from(upstream.limits.shares.tenant),
         upgrades_end_with_token: router

@@ -1,0 +1,83 @@
+use super::super::testing::*;
+use super::*;
+use crate::fact::Answer;
+
+/// So many routers share the limit of `acme`, of two requests. A cell may have three. The end of an answer is
+/// on its way for at most `delivery_max`.
+fn fed_late(delivery_max: Duration, shared_by: u32, facts: &[Fact]) -> Result<(), String> {
+    let bounds = Bounds {
+        tenant_requests: [("acme".to_owned(), 2)].into(),
+        delivery_max,
+        short_requests: ["client".to_owned()].into(),
+        ..with_settings(RouterSettings {
+            rates_shared_by: shared_by,
+            requests_max: 3,
+            ..RouterSettings::default()
+        })
+    };
+    let facts = [&[Fact::Started(life(0))], facts].concat();
+    feed(&mut LimitsKept::new(&bounds), &facts)
+}
+
+fn fed(shared_by: u32, facts: &[Fact]) -> Result<(), String> {
+    fed_late(Duration::ZERO, shared_by, facts)
+}
+
+/// Requests of this tenant that are sent, and arrive.
+fn arrivals(tenant: &str, tags: &[&str]) -> Vec<Fact> {
+    let sent = tags.iter().map(|tag| sent(tag, tenant));
+    let arrived = tags
+        .iter()
+        .map(|tag| with_header(arrived("gold", tag, tag), "x-cellway-tenant", tenant));
+    sent.chain(arrived).collect()
+}
+
+fn answers(tags: &[&str]) -> Vec<Fact> {
+    let ok = |tag: &&str| answered(tag, Answer::Ok);
+    tags.iter().map(ok).collect()
+}
+
+#[test]
+fn notices_a_tenant_with_more_requests_than_its_limit() {
+    let two = [arrivals("acme", &["1", "2"]), answers(&["1", "2"])].concat();
+    assert_eq!(fed(1, &[two.clone(), two].concat()), Ok(()));
+    let three = ["1", "2", "3"];
+    let three = [arrivals("acme", &three), answers(&three)].concat();
+    let broken = fed(1, &three).unwrap_err();
+    assert!(broken.contains("of tenant acme"), "{broken}");
+}
+
+#[test]
+fn notices_that_a_router_grants_more_than_its_part() {
+    let two = [arrivals("acme", &["1", "2"]), answers(&["1", "2"])].concat();
+    assert!(fed(2, &two).is_err());
+    let other = [vec![Fact::Started(life(1))], two].concat();
+    assert_eq!(fed(2, &other), Ok(()));
+}
+
+#[test]
+fn notices_a_cell_with_more_requests_than_requests_max() {
+    let three = ["1", "2", "3"];
+    let three = [arrivals("globex", &three), answers(&three)].concat();
+    assert_eq!(fed(1, &three), Ok(()));
+    let four = ["1", "2", "3", "4"];
+    let four = [arrivals("globex", &four), answers(&four)].concat();
+    let broken = fed(1, &four).unwrap_err();
+    assert!(broken.contains("at cell gold"), "{broken}");
+}
+
+/// Catches: a false alarm about answers that are on their way, and about a router that has crashed.
+#[test]
+fn requests_that_may_have_ended_dont_count() {
+    let three = ["1", "2", "3"];
+    let three = [arrivals("acme", &three), answers(&three)].concat();
+    assert!(fed_late(Duration::ZERO, 1, &three).is_err());
+    assert_eq!(fed_late(SECOND, 1, &three), Ok(()));
+    let crashed = [
+        arrivals("acme", &["1", "2"]),
+        vec![Fact::Crashed(life(0)), Fact::Started(life(0))],
+        arrivals("acme", &["3", "4"]),
+        answers(&["1", "2", "3", "4"]),
+    ];
+    assert_eq!(fed(1, &crashed.concat()), Ok(()));
+}
