@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cellway_core::health::{CheckKind, CheckSettings};
-use cellway_router::settings::{RegistryLocation, RouterSettings, Sources};
+use cellway_core::rate_limit::{RateLimit, RateLimitSpec};
+use cellway_router::settings::{
+    RateRule, RateScope, RegistryLocation, RouterSettings, Sources, TrafficSettings,
+};
 use cellway_testbed::{CellFault, EchoCell, Folder, Report, Request, ServerTls};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -209,9 +212,9 @@ async fn a_check_wants_the_san_of_the_endpoint() {
     }
 }
 
-/// Catches: checks that stop while a large registry is parsed.
+/// Catches: checks, rate limits or requests that stop while a large registry is parsed.
 #[tokio::test(start_paused = true)]
-async fn checks_go_on_while_a_registry_loads() {
+async fn checks_and_limits_go_on_while_a_registry_loads() {
     let env = Memory::new();
     let (_, port, came) = cell(&env).await;
     let folder = Folder::generate();
@@ -219,6 +222,10 @@ async fn checks_go_on_while_a_registry_loads() {
     let path = folder.path("registry.json");
     let mut settings = checking(urls(&[port]), http("/healthz"));
     settings.sources = Sources::new(RegistryLocation::File(path));
+    settings.listeners[0].traffic = Arc::new(TrafficSettings {
+        rates: vec![a_minute(2)],
+        ..TrafficSettings::default()
+    });
     let world = memory::start(&env, settings).await;
     world.events.line("registry 1").await;
     env.hold_heavy_work();
@@ -230,5 +237,47 @@ async fn checks_go_on_while_a_registry_loads() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let checks = count(&came, "/healthz") - before;
     assert!((50..=70).contains(&checks), "{checks} in a minute");
+    let client = world.client(LONG);
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(client.send(Request::get("/")).await.unwrap().status);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let [ok, limited] = [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS];
+    assert_eq!(answers, [ok, ok, limited]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let again = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(again.status, ok, "the requests have come back");
     assert!(!world.events.lines().contains(&"registry 2".to_owned()));
+}
+
+fn a_minute(requests: u32) -> RateRule {
+    let spec = RateLimitSpec {
+        requests,
+        window_secs: Some(60),
+        burst: None,
+    };
+    RateRule {
+        per: RateScope::Tenant,
+        limit: RateLimit::new(spec).unwrap(),
+        always: false,
+    }
+}
+
+/// Catches: a router whose workers all check each endpoint.
+#[tokio::test(start_paused = true)]
+async fn a_router_with_many_workers_checks_once() {
+    let mut checks = Vec::new();
+    for workers in [1, 4] {
+        let env = Memory::new();
+        let (_, port, came) = cell(&env).await;
+        let settings = checking(urls(&[port]), http("/healthz"));
+        let world = memory::start_with(&env, settings, workers).await;
+        world.events.line("checked").await;
+        let before = count(&came, "/healthz");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        checks.push(count(&came, "/healthz") - before);
+    }
+    let once = |checks: &usize| (50..=70).contains(checks);
+    assert!(checks.iter().all(once), "{checks:?} in a minute");
 }

@@ -167,10 +167,15 @@ impl World {
 }
 
 pub(crate) async fn start(env: &Memory, settings: RouterSettings) -> World {
+    start_with(env, settings, 1).await
+}
+
+/// A router with this many workers. All connections go to the last one.
+pub(crate) async fn start_with(env: &Memory, settings: RouterSettings, workers: usize) -> World {
     let TlsProvider { crypto, time } = provider();
     let events = EventLog::default();
     let router = Router::builder(env.clone(), settings, crypto, time, events.clone());
-    let handle = router.start().await.unwrap();
+    let handle = router.workers(workers).start().await.unwrap();
     handle.ready().await;
     let target = Target {
         host: "localhost".to_owned(),
