@@ -3,8 +3,8 @@
 //! A tenant with a cell of its own, or with a placement of one cell, is always served there,
 //! whatever the cell's state. Only tenants of a `stateless` placement, and unknown tenants under
 //! `by_tier`, are spread over several cells, by weighted rendezvous hashing of the tenant's id. The
-//! cell depends on the registry and the identity, unless the placement allows failover. An earlier check has decided whether the caller may
-//! act for the tenant.
+//! cell depends on the registry and the identity, unless the placement allows failover. An earlier check
+//! has decided whether the caller may act for the tenant.
 //!
 //! Two settings of a placement let another cell stand in ([`Standby`]). If no cell of the placement
 //! takes traffic, its `fallback` serves. With `failover`, health counts too: if the cell has no usable

@@ -10,8 +10,8 @@ use crate::fact::{Arrived, CircuitChange, Fact};
 
 /// A request that was sent to a router after it had ejected an endpoint, or after its checks had failed,
 /// doesn't arrive at that endpoint, if another endpoint of the cell had no fault all the time, and the
-/// router neither ejected it nor opened its breaker, and its checks succeed. If so few endpoints are usable that the router uses all of them,
-/// it may arrive.
+/// router neither ejected it nor opened its breaker, and its checks succeed. If so few endpoints are usable
+/// that the router uses all of them, it may arrive.
 #[derive(Debug)]
 pub struct EjectedRest {
     endpoints: Endpoints,
