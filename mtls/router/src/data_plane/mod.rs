@@ -14,6 +14,7 @@ mod explained;
 mod ext_authz;
 mod http1;
 mod http2;
+mod incoming;
 mod interims;
 mod listen;
 pub(crate) mod opening;

@@ -6,7 +6,6 @@ mod progress;
 mod request;
 mod source;
 
-use std::error::Error;
 use std::fmt;
 
 use cellway_core::Reason;
@@ -29,15 +28,3 @@ impl fmt::Display for BodyError {
 }
 
 impl std::error::Error for BodyError {}
-
-/// The error with all its sources, for logs.
-pub(crate) fn words(error: &hyper::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    words
-}

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use cellway_core::policy::Policy;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::framing::was_cut;
 use super::kept::{Next, Places};
 use super::progress::{Progress, Turn};
 use super::source::{RequestBodyError, SendBodyError, Source};
 use crate::data_plane::activity::Activity;
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::streams::Stream;
 
 /// The most bytes of an unneeded body that are read so that the connection can be used again.
@@ -86,7 +86,7 @@ impl RequestBody {
         self.watched.as_ref().is_some_and(|watched| watched.http2)
     }
 
-    /// The body as hyper reads it.
+    /// The body as it comes from the client.
     pub(crate) fn into_incoming(mut self) -> Option<Incoming> {
         self.source.take().map(Source::into_incoming)
     }

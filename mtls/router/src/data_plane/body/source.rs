@@ -8,11 +8,11 @@ use bytes::Bytes;
 use cellway_core::headers;
 use cellway_core::policy::Policy;
 use http_body::Frame;
-use hyper::body::Incoming;
 
+use super::BodyError;
 use super::framing::trailers_fit;
-use super::{BodyError, words};
 use crate::data_plane::activity::Activity;
+use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::streams::{Side, Stream};
 
 /// The client's side of a body.
@@ -76,7 +76,7 @@ impl std::error::Error for SendBodyError {
 #[derive(Debug)]
 pub(crate) enum RequestBodyError {
     /// Reading from the client failed.
-    Client(hyper::Error),
+    Client(HttpError),
     /// The client ended the HTTP/2 stream without END_STREAM.
     Cut,
     /// The trailers are over the limits.
@@ -94,7 +94,7 @@ pub(crate) enum RequestBodyError {
 impl fmt::Display for RequestBodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Client(error) => f.write_str(&words(error)),
+            Self::Client(error) => error.fmt(f),
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
             Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
             Self::TooLong => f.write_str("the request's body is longer than body_bytes_max"),
@@ -143,7 +143,7 @@ impl Source {
         rest.is_some()
     }
 
-    /// The body as hyper reads it.
+    /// The body as it comes from the client.
     pub(crate) fn into_incoming(self) -> Incoming {
         self.incoming
     }

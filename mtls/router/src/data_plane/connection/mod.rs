@@ -24,7 +24,6 @@ use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use cellway_env::Env;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -49,6 +48,7 @@ use crate::data_plane::http1::{Faults, Guarded, HYPER_FIELDS_MAX, Requests};
 use crate::data_plane::http2::{
     Blocks, CONNECTION_WINDOW, Listening, REQUEST_LIST_MAX, STREAM_WINDOW,
 };
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::switch::Switch;
 use crate::data_plane::turns::Turns;
@@ -329,7 +329,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
             let (connection, turns) = (connection.clone(), turns.clone());
             let switch = switch.clone();
             let drain = (!http2).then(|| connection.worker.drain.clone());
-            move |mut request: Request<Incoming>| {
+            move |mut request: Request<hyper::body::Incoming>| {
                 if !http2 && request.extensions().get::<OnUpgrade>().is_some() {
                     switch.asks();
                     request.extensions_mut().insert(switch.clone());
@@ -341,7 +341,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
                     true => turns.begin(),
                     false => Turns::unwatched(),
                 };
-                let answering = serve(connection.clone(), request, turns);
+                let answering = serve(connection.clone(), request.map(Incoming::from), turns);
                 Announcing::new(answering, drain.clone())
             }
         });

@@ -24,8 +24,8 @@ use cellway_envoy::{CheckRequest, grpc};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Request, Uri, Version};
+use http_body::Body;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use self::answer::Mutations;
@@ -33,6 +33,7 @@ use self::describe::{Described, described, described_in_part};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Case, Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::origin::Origin;
 use crate::data_plane::proxy::answer::{Wants, closing, envelope_keys, from_router};
 use crate::data_plane::proxy::{Announced, Answer, Report, settle_rest};

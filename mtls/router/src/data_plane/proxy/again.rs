@@ -1,13 +1,12 @@
 //! Decides which requests may be sent again: those that were sent and got no byte of an answer.
 
-use std::error::Error;
-
 use cellway_core::Reason;
 use http::{Method, Request};
 
 use super::health_report;
 use super::spare::Spare;
 use crate::data_plane::body::{Places, RequestBody};
+use crate::data_plane::incoming::HttpError;
 use crate::data_plane::pool::{Lease, Sender};
 use crate::observe::event::Unserved;
 
@@ -110,17 +109,17 @@ impl Resends {
 /// Whether the cell closed the connection in order, after it had served requests on it and just
 /// before this request came (RFC 9113, section 6.8). Servers do that after some time or some number
 /// of requests.
-pub(super) fn closed_in_order(error: &hyper::Error, lease: &Lease) -> bool {
+pub(super) fn closed_in_order(error: &HttpError, lease: &Lease) -> bool {
     let in_order = |error: &h2::Error| error.reason() == Some(h2::Reason::NO_ERROR);
     lease.has_served()
         && unserved(error, lease) == Some(Unserved::GoneAway)
-        && h2_error(error).is_some_and(in_order)
+        && error.http2().is_some_and(in_order)
 }
 
 /// Why the cell can't have served the request, or why it at least sent no answer to it. `None`
 /// otherwise.
-pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> {
-    match h2_error(error) {
+pub(super) fn unserved(error: &HttpError, lease: &Lease) -> Option<Unserved> {
+    match error.http2() {
         // RFC 9113, section 8.7. h2 reports the peer's GOAWAY only on streams after its last stream
         // id. The others continue, and get an IO error if the connection ends.
         Some(error) if error.is_remote() && error.is_go_away() => Some(Unserved::GoneAway),
@@ -146,15 +145,11 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
 }
 
 /// The reason in the answer to a request that isn't sent again.
-pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
+pub(super) fn reason(error: &HttpError, why: Option<Unserved>) -> Reason {
     match why {
         Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,
         Some(Unserved::Died | Unserved::TimedOut | Unserved::Status) | None => {
             health_report::reason(error)
         }
     }
-}
-
-fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
-    error.source()?.downcast_ref()
 }

@@ -29,7 +29,6 @@ use cellway_env::Env;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 
 pub use self::again::RESENDS_MAX;
 use self::answer::Wants;
@@ -42,6 +41,7 @@ pub(crate) use self::unread::{Announced, settle_rest};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::rates::{self, Limits};
 use crate::data_plane::streams::{Side, Stream};
 use crate::data_plane::target;

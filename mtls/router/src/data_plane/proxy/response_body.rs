@@ -11,7 +11,6 @@ use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::report::Report;
@@ -20,6 +19,7 @@ use super::{grpc, health_report, unread};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::streams::Side;
 use crate::health_service;

@@ -13,10 +13,10 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::data_plane::body::{Framing, RequestBody};
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, RequestPermit};
 
 /// How long an HTTP/2 cell may take to end a stream after the last byte that its client gets.

@@ -16,12 +16,12 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::data_plane::activity::Activity;
 use crate::data_plane::body::{DRAINED_MAX, Progress, RequestBody, Source, Turn};
 use crate::data_plane::connection::Connection;
+use crate::data_plane::incoming::Incoming;
 use crate::observe::event::Sink;
 
 /// How long an answer waits for the end of a body of unknown length.

@@ -11,19 +11,22 @@ use std::task::{Context, Poll};
 use cellway_core::headers;
 use cellway_core::http1::Interim;
 use cellway_env::Env;
+use http::Response;
+use hyper::body::Incoming as Http1Body;
 
 use super::Forwarding;
 use crate::data_plane::http1::Heads;
+use crate::data_plane::incoming::Incoming;
 use crate::observe::event::Sink;
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Polls for the final answer. Passes on the interim answers that came before it.
-    pub(super) fn poll_answer<F: Future>(
+    pub(super) fn poll_answer<F>(
         &self,
         heads: &Heads,
-        answer: Pin<&mut F>,
+        answer: Pin<&mut impl Future<Output = Result<Response<Http1Body>, F>>>,
         cx: &mut Context<'_>,
-    ) -> Poll<F::Output> {
+    ) -> Poll<Result<Response<Incoming>, F>> {
         let polled = answer.poll(cx);
         if self.hears_interims {
             match polled.is_pending() {
@@ -34,7 +37,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 self.pass_on(&head);
             }
         }
-        polled
+        polled.map_ok(|response| response.map(Incoming::from))
     }
 
     /// The client's connection writes it as soon as this task is pending, or before the final answer.

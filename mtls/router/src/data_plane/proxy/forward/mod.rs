@@ -18,7 +18,6 @@ use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
 
@@ -31,7 +30,8 @@ use super::report::Report;
 use super::upgrade::{Switched, Upgrade};
 use super::{Refused, health_report, share};
 use crate::active_config::ActiveConfig;
-use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody, words};
+use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody};
+use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Retrying, Sender};
 use crate::data_plane::target;
 use crate::observe::event::{Event, Phase, Sink};
@@ -422,7 +422,14 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 let answer = poll_fn(|cx| self.poll_answer(heads, answer.as_mut(), cx));
                 self.in_time(pin!(answer)).await
             }
-            Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
+            Sender::H2(sender) => {
+                let mut answer = pin!(sender.try_send_request(request));
+                let answer = poll_fn(|cx| {
+                    let polled = answer.as_mut().poll(cx);
+                    polled.map_ok(|response| response.map(Incoming::from))
+                });
+                self.in_time(pin!(answer)).await
+            }
         };
         self.report.ends(Phase::Cell);
         match sent {
@@ -435,12 +442,12 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
             }
             Ok(Err(mut error)) => {
                 *slot = error.take_message();
+                let error = HttpError::from(error.into_error());
                 if slot.is_some() {
                     lease.retire();
-                    let words = words(error.error());
-                    return Attempt::Unsent(ConnectError::new(Reason::CellReset, words));
+                    return Attempt::Unsent(ConnectError::new(Reason::CellReset, error));
                 }
-                let (attempt, again) = self.broken(&lease, error.error(), spare);
+                let (attempt, again) = self.broken(&lease, &error, spare);
                 *slot = again;
                 attempt
             }

@@ -4,10 +4,10 @@ use cellway_core::Reason;
 use cellway_env::Env;
 use http::header::RETRY_AFTER;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 use super::{Attempt, Forwarding};
-use crate::data_plane::body::{RequestBody, Turn, words};
+use crate::data_plane::body::{RequestBody, Turn};
+use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::pool::Lease;
 use crate::data_plane::proxy::again;
 use crate::data_plane::proxy::spare::Spare;
@@ -19,7 +19,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     pub(super) fn broken(
         &mut self,
         lease: &Lease,
-        error: &hyper::Error,
+        error: &HttpError,
         spare: Option<Spare>,
     ) -> (Attempt, Option<Request<RequestBody>>) {
         if self.is_too_long() {
@@ -45,7 +45,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // A connection that was closed in order, or that died after it was kept, says nothing
             // about the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
-            _ => self.failed(&lease.pool, reason, &words(error)),
+            _ => self.failed(&lease.pool, reason, &error.to_string()),
         }
         match again {
             Some(_) => (Attempt::Again, again),

@@ -3,11 +3,11 @@
 use cellway_core::Reason;
 use cellway_env::Env;
 use http::Response;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::{Answered, Forwarding, Outgoing};
 use crate::data_plane::body::Framing;
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, Sender};
 use crate::data_plane::proxy::upgrade::{NotSwitched, Switched};
 use crate::data_plane::well_formed::RequestRefused;

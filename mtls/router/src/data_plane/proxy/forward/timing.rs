@@ -11,12 +11,12 @@ use cellway_env::Env;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Response, Version};
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Progress, Turn};
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::ConnectError;
 use crate::data_plane::proxy::health_report;
 use crate::data_plane::proxy::report::Report;

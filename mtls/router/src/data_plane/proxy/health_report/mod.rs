@@ -1,16 +1,16 @@
 //! Reports how an exchange with an endpoint went, as an event and to control.
 
-use std::error::Error;
 use std::io::ErrorKind;
 
 use cellway_core::Reason;
 use cellway_core::health::{Cause, FailingAnswers, Outcome};
 use cellway_env::Env;
 use http::Response;
-use hyper::body::Body;
+use http_body::Body;
 
 use super::report::Report;
 use crate::data_plane::http1;
+use crate::data_plane::incoming::HttpError;
 use crate::data_plane::pool::{Change, EndpointPool};
 use crate::observe::event::{CircuitChange, Event, Sink};
 use crate::view::ToControl;
@@ -130,10 +130,15 @@ fn outcome_of(reason: Reason) -> Option<Outcome> {
     }
 }
 
-/// Maps hyper's error to a reason.
-pub(super) fn reason(error: &hyper::Error) -> Reason {
-    let parse = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
-    if parse || breaks_http2(error) || http1::fault(error).is_some() {
+/// Maps an error to a reason.
+pub(super) fn reason(error: &HttpError) -> Reason {
+    let unread = |error: &hyper::Error| {
+        error.is_parse()
+            || error.is_parse_status()
+            || error.is_parse_too_large()
+            || http1::fault(error).is_some()
+    };
+    if error.http1().is_some_and(unread) || breaks_http2(error) {
         Reason::CellProtocolError
     } else {
         Reason::CellReset
@@ -142,14 +147,9 @@ pub(super) fn reason(error: &hyper::Error) -> Reason {
 
 /// Whether the router ended the stream or the connection because of what the cell sent: either h2
 /// did, or the code in front of it that counts header blocks.
-fn breaks_http2(error: &hyper::Error) -> bool {
-    let source = error.source();
-    let io = match source.and_then(|source| source.downcast_ref::<h2::Error>()) {
-        Some(error) if error.is_library() => return true,
-        Some(error) => error.get_io(),
-        None => source.and_then(|source| source.downcast_ref()),
-    };
-    io.is_some_and(|error| error.kind() == ErrorKind::InvalidData)
+fn breaks_http2(error: &HttpError) -> bool {
+    error.http2().is_some_and(h2::Error::is_library)
+        || (error.io()).is_some_and(|error| error.kind() == ErrorKind::InvalidData)
 }
 
 #[cfg(test)]

@@ -24,13 +24,13 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
 use self::tunnel::{Ends, Tunnel};
 use super::report::Report;
 use crate::data_plane::body::RequestBody;
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::switch::Switch;
 use crate::observe::event::Sink;

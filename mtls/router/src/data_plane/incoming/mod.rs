@@ -1,0 +1,69 @@
+//! Bodies as they are received: of clients' requests, and of cells' answers.
+//!
+//! hyper reads HTTP/1.1, and h2 HTTP/2. The rest of the data plane sees one body and one error.
+
+mod error;
+mod received;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming as Http1Body;
+
+pub(crate) use self::error::HttpError;
+pub(crate) use self::received::Received;
+
+/// A body that comes from the other end of a connection.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// Read by hyper.
+    Http1(Http1Body),
+    #[cfg_attr(not(test), expect(dead_code, reason = "hyper still reads HTTP/2 too"))]
+    Http2(Received),
+}
+
+impl From<Http1Body> for Incoming {
+    fn from(body: Http1Body) -> Self {
+        Self::Http1(body)
+    }
+}
+
+impl From<Received> for Incoming {
+    fn from(body: Received) -> Self {
+        Self::Http2(body)
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(HttpError::Http1),
+            Self::Http2(body) => body.poll_frame(cx).map_err(HttpError::Http2),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
