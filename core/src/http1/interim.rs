@@ -23,15 +23,20 @@ impl Interim {
         let mut line = || Some(lines.next()?.strip_suffix(b"\r").unwrap_or_default());
         let status = line()?.get(b"HTTP/1.1 ".len()..)?.get(..3)?;
         let status = StatusCode::from_bytes(status).ok()?;
-        if !matches!(status.as_u16(), 102..200) {
-            return None;
-        }
         let mut headers = HeaderMap::new();
         while let Some(line) = line().filter(|line| !line.is_empty()) {
             let (name, value) = line.split_at_checked(token(line))?;
             let name = HeaderName::from_bytes(name).ok()?;
             let value = value.strip_prefix(b":")?.trim_ascii();
             headers.append(name, HeaderValue::from_bytes(value).ok()?);
+        }
+        Self::new(status, headers)
+    }
+
+    /// One with this status and these fields. `None` if a proxy doesn't pass it on.
+    pub fn new(status: StatusCode, mut headers: HeaderMap) -> Option<Self> {
+        if !matches!(status.as_u16(), 102..200) {
+            return None;
         }
         // It has no body (RFC 9110, section 8.6; RFC 9112, section 6.1).
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE] {

@@ -43,10 +43,9 @@ impl Drop for Passed {
 
 /// The error that tells the connection to the cell that a request's body is cut.
 ///
-/// hyper resets the stream of an HTTP/2 cell with the first error code that it finds among the
-/// error's sources, or with INTERNAL_ERROR if there is none. The cell always gets CANCEL: neither
-/// the cell nor the router has failed, and the client's code doesn't concern the cell (RFC 9113,
-/// section 7).
+/// The stream of an HTTP/2 cell is reset with the first error code among the error's sources. The
+/// cell always gets CANCEL: neither the cell nor the router has failed, and the client's code doesn't
+/// concern the cell (RFC 9113, section 7).
 #[derive(Debug)]
 pub(crate) struct SendBodyError {
     why: RequestBodyError,

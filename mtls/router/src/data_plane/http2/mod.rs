@@ -1,12 +1,20 @@
-//! Code that HTTP/2 connections to clients and to cells share.
+//! HTTP/2 to cells ([`Http2Sender`]), driven with h2 itself, and code that connections to clients share
+//! with it.
 
 mod blocks;
-mod greeting;
+mod exchange;
+mod keep_alive;
+mod link;
 mod listening;
+mod sender;
+mod sending;
+mod stream_bytes;
 
-pub(crate) use self::blocks::{Blocks, HEADER_LIST_MAX, REQUEST_LIST_MAX};
-pub(crate) use self::greeting::Greeting;
+pub(crate) use self::blocks::{Blocks, REQUEST_LIST_MAX};
+pub(crate) use self::exchange::Rest;
 pub(crate) use self::listening::Listening;
+pub(crate) use self::sender::Http2Sender;
+pub(crate) use self::stream_bytes::StreamBytes;
 
 /// How many bytes of a body the other end of a stream may send before the router has passed them on.
 /// A stream gets this much in each round trip: 12 MB/s over 20 ms. A request whose client or cell

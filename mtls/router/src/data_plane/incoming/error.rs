@@ -9,37 +9,33 @@ use std::io;
 pub(crate) enum HttpError {
     Http1(hyper::Error),
     Http2(h2::Error),
+    /// The other end sent this, which the library accepts and a proxy must not.
+    Malformed(&'static str),
 }
 
 impl HttpError {
     /// The error of HTTP/2. `None` if the connection broke below that.
     pub(crate) fn http2(&self) -> Option<&h2::Error> {
-        let error: &h2::Error = match self {
-            Self::Http1(error) => error.source()?.downcast_ref()?,
-            Self::Http2(error) => error,
-        };
-        (!error.is_io()).then_some(error)
+        match self {
+            Self::Http2(error) => (!error.is_io()).then_some(error),
+            Self::Http1(_) | Self::Malformed(_) => None,
+        }
     }
 
     /// The error of an HTTP/1.1 connection.
     pub(crate) fn http1(&self) -> Option<&hyper::Error> {
         match self {
             Self::Http1(error) => Some(error),
-            Self::Http2(_) => None,
+            Self::Http2(_) | Self::Malformed(_) => None,
         }
     }
 
     /// The error of the bytes below HTTP.
     pub(crate) fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Http1(error) => {
-                let source = error.source()?;
-                match source.downcast_ref::<h2::Error>() {
-                    Some(error) => error.get_io(),
-                    None => source.downcast_ref(),
-                }
-            }
+            Self::Http1(error) => error.source()?.downcast_ref(),
             Self::Http2(error) => error.get_io(),
+            Self::Malformed(_) => None,
         }
     }
 
@@ -48,6 +44,7 @@ impl HttpError {
         match self {
             Self::Http1(error) => error.is_user(),
             Self::Http2(error) => error.reason().is_none() && !error.is_io(),
+            Self::Malformed(_) => false,
         }
     }
 }
@@ -69,6 +66,7 @@ impl fmt::Display for HttpError {
         let error = match self {
             Self::Http1(error) => error,
             Self::Http2(error) => return error.fmt(f),
+            Self::Malformed(what) => return f.write_str(what),
         };
         error.fmt(f)?;
         let mut source = error.source();

@@ -20,8 +20,9 @@ pub(crate) use self::received::Received;
 pub(crate) enum Incoming {
     /// Read by hyper.
     Http1(Http1Body),
-    #[cfg_attr(not(test), expect(dead_code, reason = "hyper still reads HTTP/2 too"))]
     Http2(Received),
+    /// There is none.
+    Empty,
 }
 
 impl From<Http1Body> for Incoming {
@@ -47,6 +48,7 @@ impl Body for Incoming {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(HttpError::Http1),
             Self::Http2(body) => body.poll_frame(cx).map_err(HttpError::Http2),
+            Self::Empty => Poll::Ready(None),
         }
     }
 
@@ -54,6 +56,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
+            Self::Empty => true,
         }
     }
 
@@ -61,6 +64,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
+            Self::Empty => SizeHint::with_exact(0),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Interim answers (RFC 9110, section 15.2), such as `103 Early Hints`, on their way from an HTTP/1.1
-//! cell to an HTTP/1.1 client. hyper skips a cell's, and can't send any to a client.
+//! Interim answers (RFC 9110, section 15.2), such as `103 Early Hints`, on their way from a cell to an
+//! HTTP/1.1 client. hyper skips a cell's, and can't send any to a client.
 //!
-//! The guard of the cell's connection copies the head of each. The request's task takes them, sanitizes
-//! them and puts them into the client's [`Interims`]. The client's connection writes them between two
-//! messages of hyper's. Each of these steps may leave an interim answer out, because a client must get
-//! along without.
+//! The guard of a cell's HTTP/1.1 connection copies the head of each, and h2 keeps those that come over
+//! HTTP/2. The request's task takes them, sanitizes them and puts them into the client's [`Interims`].
+//! The client's connection writes them between two messages of hyper's. Each of these steps may leave
+//! an interim answer out, because a client must get along without.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,9 +13,28 @@ use bytes::Buf;
 
 use crate::lock::lock_uncontended;
 
+/// The most interim answers to a request that are passed on.
+pub(crate) const ANSWERS_MAX: usize = 32;
+
 /// The most bytes of a request's interim answers that are passed on, and the most that wait for a
 /// client.
 pub(crate) const BYTES_MAX: usize = 32 * 1024;
+
+/// Counts the interim answers to a request.
+#[derive(Debug, Default)]
+pub(crate) struct Allowance {
+    answers: usize,
+    bytes: usize,
+}
+
+impl Allowance {
+    /// Counts one of this size. Returns whether it may be passed on.
+    pub(crate) fn takes(&mut self, bytes: usize) -> bool {
+        self.answers += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.answers <= ANSWERS_MAX && self.bytes <= BYTES_MAX
+    }
+}
 
 /// The interim answers that wait for the client of an HTTP/1.1 connection. One task writes and reads
 /// them.

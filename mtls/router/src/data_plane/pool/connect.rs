@@ -1,32 +1,25 @@
 //! Opens one connection to an endpoint.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Reason;
 use cellway_core::registry::Endpoint;
 use cellway_env::Env;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
 
 use super::bulkhead::ConnectionPermit;
-use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::{Answers, Guarded, HYPER_FIELDS_MAX, Http1Sender};
-use crate::data_plane::http2::{
-    Blocks, CONNECTION_WINDOW, Greeting, HEADER_LIST_MAX, Listening, STREAM_WINDOW,
-};
+use crate::data_plane::http2::Http2Sender;
+use crate::data_plane::incoming::HttpError;
 use crate::settings::{AnswerLimits, UpstreamSettings};
 use crate::shares::LimitRefused;
 use crate::tls::CellTls;
 pub(super) use crate::to_cell::Versions;
-use crate::to_cell::{NotReached, Spawner, reach, speaks_http2};
+use crate::to_cell::{NotReached, reach, speaks_http2};
 use crate::wire::Wire;
-
-/// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long an HTTP/1.1 connection may take to close after its sender is dropped. hyper waits for the
 /// end of a request's body, and can't stop waiting while the cell reads nothing.
@@ -35,7 +28,7 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// A new connection, by its HTTP version.
 pub(super) enum Opened {
     H1(Box<Http1Sender>),
-    H2(http2::SendRequest<RequestBody>, Arc<Greeting>),
+    H2(Http2Sender),
 }
 
 /// Why a connection could not be made. Nothing of a request was sent.
@@ -123,7 +116,7 @@ async fn speak_http1<E: Env>(
     answers: AnswerLimits,
     until: Instant,
     permit: ConnectionPermit,
-) -> hyper::Result<Opened> {
+) -> Result<Opened, HttpError> {
     // The permit is held with the bytes, because a tunnel lasts longer than hyper's connection.
     let side = Answers::new(answers, permit);
     let question = side.question();
@@ -155,43 +148,17 @@ async fn speak_http1<E: Env>(
 
 /// Unless `keepalive` is set, a quiet connection is not pinged: gRPC servers close connections that
 /// are pinged more often than they permit. TCP notices a dead cell (see [`Env::connect`]), and so
-/// does the first request that times out ([`Lease::unanswered`](super::Lease::unanswered)). There
-/// are no pings to measure bandwidth (`adaptive_window`) either, because gRPC servers count those
-/// too.
+/// does the first request that times out ([`Lease::unanswered`](super::Lease::unanswered)).
 async fn speak_http2<E: Env>(
     env: &E,
     wire: Wire<E::Stream>,
     keepalive: Option<Duration>,
     permit: ConnectionPermit,
-) -> hyper::Result<Opened> {
-    let greeting = Arc::new(Greeting::default());
-    let blocks = Blocks::of_answers(greeting.clone());
-    let io = TokioIo::new(Listening::new(wire, blocks));
-    let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(keepalive)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .max_header_list_size(HEADER_LIST_MAX)
-        .handshake(io)
-        .await?;
-    env.spawn({
-        let greeting = greeting.clone();
-        async move {
-            let (mut connection, mut greeted) = (pin!(connection), pin!(greeting.came()));
-            let mut waits = true;
-            poll_fn(|cx| {
-                let ended = connection.as_mut().poll(cx);
-                if waits && ended.is_pending() && greeted.as_mut().poll(cx).is_ready() {
-                    waits = false;
-                    greeting.says(connection.is_extended_connect_protocol_enabled());
-                }
-                ended.map(drop)
-            })
-            .await;
-            drop(permit);
-        }
+) -> Result<Opened, HttpError> {
+    let (sender, running) = Http2Sender::connect(wire, keepalive).await?;
+    env.spawn(async move {
+        running.await;
+        drop(permit);
     });
-    Ok(Opened::H2(sender, greeting))
+    Ok(Opened::H2(sender))
 }

@@ -6,13 +6,11 @@
 //! made, one request connects and the others wait for it. If that fails, it fails for all that
 //! waited.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cellway_core::Text;
 use cellway_core::registry::{Endpoint, Scheme};
-use hyper::client::conn::http2;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -22,9 +20,8 @@ use super::bulkhead::{Bulkhead, Bulkheads};
 use super::connect::ConnectError;
 use super::counts::Counts;
 use super::load::{Load, Sender, Stream};
-use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
-use crate::data_plane::http2::Greeting;
+use crate::data_plane::http2::Http2Sender;
 use crate::lock::lock_uncontended;
 use crate::shares::LimitRefused;
 
@@ -96,7 +93,6 @@ struct Idle {
 
 #[derive(Debug)]
 struct Http2Connection {
-    sender: http2::SendRequest<RequestBody>,
     load: Arc<Load>,
     until: Instant,
     /// Whether it has reached its age and should be replaced.
@@ -105,7 +101,7 @@ struct Http2Connection {
 
 /// How a request gets a connection.
 pub(super) enum Next {
-    Shared(http2::SendRequest<RequestBody>, Stream),
+    Shared(Stream),
     Idle(Box<Http1Sender>),
     /// Another request connects. This is the number of attempts before that one.
     Wait(u64),
@@ -120,7 +116,7 @@ pub(super) enum Next {
 }
 
 /// A connection that has reached its age. Boxed, because it is rare.
-pub(super) type Aged = Box<(Sender, Option<Stream>)>;
+pub(super) type Aged = Box<Sender>;
 
 impl Next {
     /// Connects for one HTTP/1.1 request.
@@ -181,7 +177,7 @@ impl EndpointPool {
                 Ok(Some(idle)) if idle.aged && !idle.http1.is_closed() && !state.renewal_failed => {
                     Next::Connect {
                         for_all: false,
-                        aged: Some(Box::new((Sender::H1(idle.http1), None))),
+                        aged: Some(Box::new(Sender::H1(idle.http1))),
                     }
                 }
                 Ok(Some(idle)) => Next::Idle(idle.http1),
@@ -201,13 +197,8 @@ impl EndpointPool {
             .flatten()
     }
 
-    pub(super) fn share(
-        &self,
-        (sender, greeting): (http2::SendRequest<RequestBody>, Arc<Greeting>),
-        until: Instant,
-        epoch: u64,
-    ) -> Stream {
-        let load = Arc::new(Load::new(greeting, Arc::clone(&self.counts)));
+    pub(super) fn share(&self, http2: Http2Sender, until: Instant, epoch: u64) -> Stream {
+        let load = Arc::new(Load::new(http2, Arc::clone(&self.counts)));
         let stream = Stream::on(&load);
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch {
@@ -215,7 +206,6 @@ impl EndpointPool {
             // The new connection replaces those that have reached their age.
             state.shared.retain(|shared| !shared.aged);
             state.shared.push(Http2Connection {
-                sender,
                 load,
                 until,
                 aged: false,
@@ -278,7 +268,7 @@ impl EndpointPool {
         self.counts.keeps(state.idle.len());
         state
             .shared
-            .retain(|shared| !shared.sender.is_closed() && !shared.load.unused(now, keep));
+            .retain(|shared| !shared.load.http2.has_ended() && !shared.load.unused(now, keep));
         for idle in &mut state.idle {
             idle.aged |= idle.http1.until() <= now;
         }
@@ -291,21 +281,18 @@ impl EndpointPool {
 
 impl State {
     fn next_shared(&mut self) -> Next {
-        self.shared.retain(|shared| !shared.sender.is_closed());
+        self.shared.retain(|shared| !shared.load.http2.has_ended());
         let least = self
             .shared
             .iter()
-            .min_by_key(|shared| (shared.aged, shared.load.streams.load(Ordering::Relaxed)));
-        let lend = |shared: &Http2Connection| {
-            Next::Shared(shared.sender.clone(), Stream::on(&shared.load))
-        };
+            .min_by_key(|shared| (shared.aged, shared.load.http2.requests()));
+        let lend = |shared: &Http2Connection| Next::Shared(Stream::on(&shared.load));
         match least {
             Some(shared) if shared.aged && !self.connecting && !self.renewal_failed => {
                 self.connecting = true;
-                let sender = Sender::H2(shared.sender.clone());
                 Next::Connect {
                     for_all: true,
-                    aged: Some(Box::new((sender, Some(Stream::on(&shared.load))))),
+                    aged: Some(Box::new(Sender::H2(Stream::on(&shared.load)))),
                 }
             }
             Some(shared)
@@ -329,6 +316,6 @@ impl State {
 
 impl Http2Connection {
     fn has_room(&self) -> bool {
-        self.load.streams.load(Ordering::Relaxed) < SHARED_STREAMS
+        self.load.http2.requests() < SHARED_STREAMS
     }
 }

@@ -37,8 +37,6 @@ pub(crate) struct Lease {
     /// The value of [`Load::answers`](super::load::Load::answers) when the request started.
     pub(super) answers: u32,
     pub(super) epoch: u64,
-    /// Counts the request on its connection while the lease lasts. `None` on HTTP/1.1.
-    pub(super) stream: Option<Stream>,
 }
 
 /// The pool of a connection that is lent to a request. Counts the request.
@@ -81,9 +79,17 @@ impl Lease {
         (self.opened_us > 0).then(|| Duration::from_micros(self.opened_us.into()))
     }
 
+    /// The request's share of an HTTP/2 connection.
+    fn stream(&self) -> Option<&Stream> {
+        match &self.sender {
+            Sender::H1(_) => None,
+            Sender::H2(stream) => Some(stream),
+        }
+    }
+
     /// Notes that the cell answered.
     pub(crate) fn answered(&self) {
-        if let Some(stream) = &self.stream {
+        if let Some(stream) = self.stream() {
             stream.0.answers.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -92,7 +98,7 @@ impl Lease {
     /// meanwhile, the connection may be dead and gets no more requests. Open requests on it
     /// continue.
     pub(crate) fn unanswered(&self) {
-        if let Some(Stream(load)) = &self.stream
+        if let Some(Stream(load)) = self.stream()
             && load.answers.load(Ordering::Relaxed) == self.answers
         {
             self.pool.retire(load);
@@ -107,7 +113,7 @@ impl Lease {
     /// Stops lending the connection, because it takes no more requests or has ended. Open requests
     /// on it may continue.
     pub(crate) fn retire(&self) {
-        if let Some(stream) = &self.stream {
+        if let Some(stream) = self.stream() {
             self.pool.retire(&stream.0);
         }
     }
@@ -131,13 +137,13 @@ impl EndpointPool {
             let settled = self.settled.notified();
             match self.next(active.epoch, fresh, exceeds) {
                 Next::Refused(full) => return Err(ConnectError::full(full)),
-                Next::Shared(sender, stream) => {
-                    return Ok(self.lend(Sender::H2(sender), active.epoch, Some(stream)));
+                Next::Shared(stream) => {
+                    return Ok(self.lend(Sender::H2(stream), active.epoch));
                 }
                 Next::Idle(mut http1) => {
                     // The connection's task may not have seen the end of the last answer yet.
                     if http1.ready().await.is_ok() {
-                        return Ok(self.lend(Sender::H1(http1), active.epoch, None));
+                        return Ok(self.lend(Sender::H1(http1), active.epoch));
                     }
                 }
                 Next::Wait(attempt) => {
@@ -166,12 +172,12 @@ impl EndpointPool {
         permit: &RequestPermit,
         lease: Lease,
     ) -> Result<Lease, ConnectError> {
-        let Some(Stream(load)) = &lease.stream else {
+        let Some(stream) = lease.stream() else {
             return Ok(lease);
         };
         let upstream = &active.settings.upstream;
         // The endpoint's settings may not have come yet.
-        let takes_connect = load.greeting.takes_connect();
+        let takes_connect = stream.http2().takes_connect();
         if timeout(upstream.timeouts.connect, takes_connect).await == Ok(true) {
             return Ok(lease);
         }
@@ -202,7 +208,7 @@ impl EndpointPool {
         match (opened, aged) {
             (Err(error), Some(aged)) => {
                 lock_uncontended(&self.state).renewal_failed = true;
-                let (mut sender, stream) = *aged;
+                let mut sender = *aged;
                 // As in `lease`, the connection's task may not have seen the end of the last answer
                 // yet.
                 if let Sender::H1(http1) = &mut sender
@@ -210,7 +216,7 @@ impl EndpointPool {
                 {
                     return Err(error);
                 }
-                Ok(self.lend(sender, active.epoch, stream))
+                Ok(self.lend(sender, active.epoch))
             }
             (opened, _) => opened,
         }
@@ -256,15 +262,15 @@ impl EndpointPool {
         let opened = connect(env, &self.endpoint, tls, upstream, how, permit).await?;
         let lease = match opened {
             Opened::H1(http1) if versions == Versions::Http1 => {
-                self.lend(Sender::H1(http1), NEVER_KEPT, None)
+                self.lend(Sender::H1(http1), NEVER_KEPT)
             }
             Opened::H1(http1) => {
                 lock_uncontended(&self.state).protocol = Protocol::Http1;
-                self.lend(Sender::H1(http1), active.epoch, None)
+                self.lend(Sender::H1(http1), active.epoch)
             }
-            Opened::H2(sender, greeting) => {
-                let stream = self.share((sender.clone(), greeting), until, active.epoch);
-                self.lend(Sender::H2(sender), active.epoch, Some(stream))
+            Opened::H2(http2) => {
+                let stream = self.share(http2, until, active.epoch);
+                self.lend(Sender::H2(stream), active.epoch)
             }
         };
         Ok(Lease {
@@ -275,15 +281,17 @@ impl EndpointPool {
         })
     }
 
-    fn lend(self: &Arc<Self>, sender: Sender, epoch: u64, stream: Option<Stream>) -> Lease {
+    fn lend(self: &Arc<Self>, sender: Sender, epoch: u64) -> Lease {
+        let answers = match &sender {
+            Sender::H1(_) => 0,
+            Sender::H2(Stream(load)) => load.answers.load(Ordering::Relaxed),
+        };
         Lease {
             pool: Lent::of(self),
             sender,
             opened_us: 0,
-            answers: (stream.as_ref())
-                .map_or(0, |Stream(load)| load.answers.load(Ordering::Relaxed)),
+            answers,
             epoch,
-            stream,
         }
     }
 }

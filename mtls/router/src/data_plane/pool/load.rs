@@ -1,16 +1,14 @@
 //! How much an HTTP/2 connection carries, and what requests are written to.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::counts::Counts;
-use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
-use crate::data_plane::http2::Greeting;
+use crate::data_plane::http2::Http2Sender;
 use crate::lock::lock_uncontended;
 
 /// A connection that a request can be written to.
@@ -19,7 +17,7 @@ pub(crate) enum Sender {
     /// HTTP/1.1, lent to one request at a time.
     H1(Box<Http1Sender>),
     /// HTTP/2, shared.
-    H2(http2::SendRequest<RequestBody>),
+    H2(Stream),
 }
 
 /// One request's share of an HTTP/2 connection.
@@ -28,48 +26,50 @@ pub(crate) struct Stream(pub(super) Arc<Load>);
 
 impl Stream {
     pub(super) fn on(load: &Arc<Load>) -> Self {
-        if load.streams.fetch_add(1, Ordering::Relaxed) == 0 {
+        if load.http2.begins() == 0 {
             load.counts.was_quiet();
         }
         Self(load.clone())
+    }
+
+    /// The connection.
+    pub(crate) fn http2(&self) -> &Http2Sender {
+        &self.0.http2
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.0.http2.ends() == 1 {
             *lock_uncontended(&self.0.idle_since) = Instant::now();
             self.0.counts.falls_quiet();
         }
     }
 }
 
-/// Requests on one HTTP/2 connection, and when the last one ended.
+/// One HTTP/2 connection with its requests, and when the last one ended.
 #[derive(Debug)]
 pub(super) struct Load {
-    pub(super) streams: AtomicUsize,
+    pub(super) http2: Http2Sender,
     /// The number of answers so far, as a sign of life. It may wrap.
     pub(super) answers: AtomicU32,
     idle_since: Mutex<Instant>,
-    pub(super) greeting: Arc<Greeting>,
     counts: Arc<Counts>,
 }
 
 impl Load {
-    pub(super) fn new(greeting: Arc<Greeting>, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(http2: Http2Sender, counts: Arc<Counts>) -> Self {
         counts.falls_quiet();
         Self {
-            greeting,
+            http2,
             counts,
-            streams: AtomicUsize::new(0),
             answers: AtomicU32::new(0),
             idle_since: Mutex::new(Instant::now()),
         }
     }
 
     pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0
-            && now >= *lock_uncontended(&self.idle_since) + keep
+        self.http2.requests() == 0 && now >= *lock_uncontended(&self.idle_since) + keep
     }
 }
 

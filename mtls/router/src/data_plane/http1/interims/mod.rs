@@ -5,11 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Waker};
 
-use crate::data_plane::interims::BYTES_MAX;
+use crate::data_plane::interims::Allowance;
 use crate::lock::lock_uncontended;
-
-/// The most interim answers to a request that are passed on.
-const ANSWERS_MAX: usize = 32;
 
 /// The heads of the interim answers to a cell's present request.
 #[derive(Debug, Default)]
@@ -23,9 +20,8 @@ pub(crate) struct Heads {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<Vec<u8>>,
-    /// How many have come, and how many bytes they had.
-    count: usize,
-    bytes: usize,
+    /// Counts those that have come.
+    allowance: Allowance,
     waker: Option<Waker>,
 }
 
@@ -33,10 +29,8 @@ impl Heads {
     /// Notes one, and wakes the request's task.
     pub(super) fn add(&self, head: &[u8]) {
         let mut state = lock_uncontended(&self.state);
-        state.count += 1;
-        state.bytes = state.bytes.saturating_add(head.len());
         self.any.store(true, Relaxed);
-        if state.count > ANSWERS_MAX || state.bytes > BYTES_MAX {
+        if !state.allowance.takes(head.len()) {
             return;
         }
         state.waiting.push(head.to_vec());
@@ -49,7 +43,7 @@ impl Heads {
     pub(super) fn forget(&self) {
         if self.any.load(Relaxed) {
             let mut state = lock_uncontended(&self.state);
-            (state.count, state.bytes) = (0, 0);
+            state.allowance = Allowance::default();
             state.waiting.clear();
             self.any.store(false, Relaxed);
         }

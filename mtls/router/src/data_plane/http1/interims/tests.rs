@@ -1,4 +1,5 @@
 use super::*;
+use crate::data_plane::interims::{ANSWERS_MAX, BYTES_MAX};
 
 const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\r\n";
 

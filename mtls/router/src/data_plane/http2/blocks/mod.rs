@@ -13,13 +13,13 @@ use cellway_core::http2::{
     CONTINUATION, FRAME_HEADER_LEN, FrameHeader, Frames, HEADERS, PREFACE_LEN, PUSH_PROMISE,
 };
 
-use super::greeting::Greeting;
+use super::link::Link;
 use super::listening::Listen;
 use crate::settings::AnswerLimits;
 
 /// The most bytes of a header or trailers that h2 accepts on a cell's stream, as it counts them
 /// (RFC 9113, section 6.5.2).
-pub(crate) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
+pub(super) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
 /// The same for a client's stream.
 pub(crate) const REQUEST_LIST_MAX: u32 = 4 * HEAD_BYTES_MAX as u32;
@@ -42,8 +42,8 @@ pub(crate) struct Blocks {
     frames: Frames,
     /// The size of the current block.
     block_bytes: u32,
-    /// Told when the first frame came.
-    greeting: Option<Arc<Greeting>>,
+    /// Told what came.
+    link: Option<Arc<Link>>,
     /// How many frames have begun. Counts to 255.
     begun: u8,
 }
@@ -54,7 +54,7 @@ impl Listen for Blocks {
             block_bytes_max,
             frames,
             block_bytes,
-            greeting,
+            link,
             begun,
         } = self;
         frames.take(bytes, |FrameHeader { length, kind, .. }| {
@@ -71,9 +71,8 @@ impl Listen for Blocks {
             }
             Ok(())
         })?;
-        let whole = *begun > 1 || *begun == 1 && frames.is_between();
-        if let Some(greeting) = greeting.take_if(|_| whole) {
-            greeting.comes();
+        if let Some(link) = link {
+            link.hears(*begun > 1 || *begun == 1 && frames.is_between());
         }
         Ok(())
     }
@@ -81,9 +80,9 @@ impl Listen for Blocks {
 
 impl Blocks {
     /// For frames from a cell.
-    pub(crate) fn of_answers(greeting: Arc<Greeting>) -> Self {
+    pub(super) fn of_answers(link: Arc<Link>) -> Self {
         Self {
-            greeting: Some(greeting),
+            link: Some(link),
             ..Self::new(HEADER_LIST_MAX, 0)
         }
     }
@@ -98,7 +97,7 @@ impl Blocks {
             block_bytes_max: block_bytes_max(list_max),
             frames: Frames::after(preface_len),
             block_bytes: 0,
-            greeting: None,
+            link: None,
             begun: 0,
         }
     }

@@ -4,11 +4,11 @@ mod failover;
 mod interim;
 mod resend;
 mod rewrite;
+mod send;
 mod switch;
 mod timing;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
 
-use self::rewrite::{for_any_cell, for_http1, for_http2};
+use self::rewrite::for_any_cell;
 use self::timing::{deadline, is_rpc_stream, set_pace, until};
 use super::again::Resends;
 use super::candidates::{Candidate, Candidates};
 use super::circuit::Probing;
 use super::report::Report;
-use super::upgrade::{Switched, Upgrade};
+use super::upgrade::{CellEnd, Switched, Upgrade};
 use super::{Refused, health_report, share};
 use crate::active_config::ActiveConfig;
-use crate::data_plane::body::{Exchange, Framing, Places, Progress, RequestBody};
-use crate::data_plane::incoming::{HttpError, Incoming};
+use crate::data_plane::body::{Exchange, Framing, Progress, RequestBody};
+use crate::data_plane::http2::StreamBytes;
+use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Retrying, Sender};
 use crate::data_plane::target;
 use crate::observe::event::{Event, Phase, Sink};
@@ -114,7 +114,7 @@ impl Outgoing {
 enum Attempt {
     Answered(Response<Incoming>, Framing, Lease),
     /// The cell agreed to switch the protocol.
-    Switched(Response<Incoming>, OnUpgrade, Lease),
+    Switched(Response<Incoming>, CellEnd, Lease),
     /// Nothing of the request was sent.
     Unsent(ConnectError),
     /// It was sent, was not served, and may be sent again.
@@ -392,90 +392,6 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         Ok(lease)
     }
 
-    async fn send(&mut self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
-        let url = &lease.pool.endpoint.url;
-        let prepared = slot.as_mut().and_then(|request| match &lease.sender {
-            Sender::H1(_) => for_http1(request, url, self.upgrade.as_deref()),
-            Sender::H2(_) => {
-                let forwarding = &self.report.connection.forwarding;
-                for_http2(request, url, forwarding, self.upgrade.as_deref())
-            }
-        });
-        if let (true, Some(total), Some(request)) = (self.has_deadline, self.total, slot.as_mut()) {
-            let left = total.saturating_duration_since(Instant::now());
-            let value = headers::grpc_timeout_value(left);
-            request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
-        }
-        // Borrowed from the slot, because a borrowed local would make the future larger.
-        let spare = (slot.as_mut())
-            .and_then(|request| self.resends.spare(&lease, request, || self.places()));
-        let (Some(()), Some(request)) = (prepared, slot.take()) else {
-            return Attempt::Failed(
-                Reason::BadRequest,
-                "the request's host and path don't make a URI that can be sent to the cell",
-            );
-        };
-        let sent = match &mut lease.sender {
-            Sender::H1(http1) => {
-                let mut answer = pin!(http1.try_send_request(request));
-                let heads = http1.question().interims();
-                let answer = poll_fn(|cx| self.poll_answer(heads, answer.as_mut(), cx));
-                self.in_time(pin!(answer)).await
-            }
-            Sender::H2(sender) => {
-                let mut answer = pin!(sender.try_send_request(request));
-                let answer = poll_fn(|cx| {
-                    let polled = answer.as_mut().poll(cx);
-                    polled.map_ok(|response| response.map(Incoming::from))
-                });
-                self.in_time(pin!(answer)).await
-            }
-        };
-        self.report.ends(Phase::Cell);
-        match sent {
-            Ok(Ok(response)) => {
-                *slot = spare.and_then(|spare| self.declined(&response, &lease, spare));
-                match slot {
-                    Some(_) => Attempt::Again,
-                    None => self.accept(response, lease),
-                }
-            }
-            Ok(Err(mut error)) => {
-                *slot = error.take_message();
-                let error = HttpError::from(error.into_error());
-                if slot.is_some() {
-                    lease.retire();
-                    return Attempt::Unsent(ConnectError::new(Reason::CellReset, error));
-                }
-                let (attempt, again) = self.broken(&lease, &error, spare);
-                *slot = again;
-                attempt
-            }
-            Err(Reason::ClientTimeout) => Attempt::Failed(
-                Reason::ClientTimeout,
-                "the request's body arrived more slowly than body_rate_min",
-            ),
-            Err(reason) => {
-                lease.unanswered();
-                self.failed(&lease.pool, reason, reason.describe());
-                *slot = spare.and_then(|spare| self.too_slow(reason, &lease, spare));
-                match slot {
-                    Some(_) => Attempt::Again,
-                    None => Attempt::Failed(reason, "the cell took too long"),
-                }
-            }
-        }
-    }
-
-    /// The places for kept bodies, and the holders that this request's place is counted for.
-    fn places(&self) -> Places {
-        let shares = self.config.settings.upstream.limits.shares;
-        Places {
-            bound: self.report.connection.worker.kept_bodies.clone(),
-            stakes: self.permit.stakes(shares),
-        }
-    }
-
     /// Reports what the answer says about its endpoint.
     fn heard(&mut self, response: &Response<Incoming>, lease: &Lease) {
         let failing = &self.config.settings.upstream.failing_answers;
@@ -486,12 +402,17 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         }
     }
 
-    fn accept(&mut self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
+    fn accept(
+        &mut self,
+        mut response: Response<Incoming>,
+        tunnel: Option<Box<StreamBytes>>,
+        lease: Lease,
+    ) -> Attempt {
         lease.answered();
         self.permit.is_answered();
         let percent = self.config.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
-        match self.agreed(&mut response, &lease) {
+        match self.agreed(&mut response, tunnel, &lease) {
             Ok(None) => {}
             Ok(Some(cell)) => {
                 self.heard(&response, &lease);

@@ -3,13 +3,13 @@
 use cellway_core::Reason;
 use cellway_env::Env;
 use http::Response;
-use hyper::upgrade::OnUpgrade;
 
 use super::{Answered, Forwarding, Outgoing};
 use crate::data_plane::body::Framing;
+use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, Sender};
-use crate::data_plane::proxy::upgrade::{NotSwitched, Switched};
+use crate::data_plane::proxy::upgrade::{CellEnd, NotSwitched, Switched};
 use crate::data_plane::well_formed::RequestRefused;
 use crate::envelope;
 use crate::observe::event::Sink;
@@ -36,7 +36,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     pub(super) fn switched(
         mut self,
         response: Response<Incoming>,
-        cell: OnUpgrade,
+        cell: CellEnd,
         lease: Lease,
     ) -> Answered {
         let http2 = matches!(lease.sender, Sender::H2(_));
@@ -47,16 +47,21 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Whether the cell agrees to switch the protocol, if it was asked to.
+    /// Whether the cell agrees to switch the protocol, if it was asked to. `tunnel` is its stream if
+    /// it does so over HTTP/2.
     pub(super) fn agreed(
         &self,
         response: &mut Response<Incoming>,
+        tunnel: Option<Box<StreamBytes>>,
         lease: &Lease,
-    ) -> Result<Option<OnUpgrade>, NotSwitched> {
+    ) -> Result<Option<CellEnd>, NotSwitched> {
         let Some(upgrade) = &self.upgrade else {
             return Ok(None);
         };
-        let agreed = upgrade.agreed(response, matches!(lease.sender, Sender::H2(_)))?;
+        let agreed = match &lease.sender {
+            Sender::H1(_) => upgrade.agreed_by_http1(response)?,
+            Sender::H2(_) => upgrade.agreed_by_http2(response, tunnel)?,
+        };
         if agreed.is_some() {
             let rules = self.config.header_rules();
             Switched::sanitize(rules, response.headers_mut())

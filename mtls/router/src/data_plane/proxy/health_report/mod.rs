@@ -138,7 +138,8 @@ pub(super) fn reason(error: &HttpError) -> Reason {
             || error.is_parse_too_large()
             || http1::fault(error).is_some()
     };
-    if error.http1().is_some_and(unread) || breaks_http2(error) {
+    let malformed = matches!(error, HttpError::Malformed(_));
+    if malformed || error.http1().is_some_and(unread) || breaks_http2(error) {
         Reason::CellProtocolError
     } else {
         Reason::CellReset

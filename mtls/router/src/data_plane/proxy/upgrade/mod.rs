@@ -8,6 +8,7 @@
 //! A request over HTTP/1.1 whose protocol is not allowed, or that has a body, is forwarded without
 //! its `Upgrade` field.
 
+mod end;
 mod flow;
 mod tunnel;
 
@@ -27,9 +28,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
+use self::end::End;
 use self::tunnel::{Ends, Tunnel};
 use super::report::Report;
 use crate::data_plane::body::RequestBody;
+use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::switch::Switch;
@@ -54,11 +57,30 @@ pub(in crate::data_plane::proxy) struct Upgrade {
     key: Option<HeaderValue>,
 }
 
+/// The cell's side of a switch.
+pub(in crate::data_plane::proxy) enum CellEnd {
+    /// Resolves to the bytes of its connection.
+    Http1(OnUpgrade),
+    Http2(Box<StreamBytes>),
+}
+
+impl CellEnd {
+    /// The cell's bytes.
+    ///
+    /// # Errors
+    /// The connection ended before.
+    async fn switched(self) -> hyper::Result<End> {
+        match self {
+            Self::Http1(connection) => Ok(End::from(connection.await?)),
+            Self::Http2(stream) => Ok(End::Http2(*stream)),
+        }
+    }
+}
+
 /// A cell's agreement to switch.
 pub(in crate::data_plane::proxy) struct Switched {
     pub(super) upgrade: Box<Upgrade>,
-    /// Resolves to the cell's bytes.
-    pub(super) cell: OnUpgrade,
+    pub(super) cell: CellEnd,
     /// Whether the cell uses HTTP/2.
     http2: bool,
 }
@@ -143,7 +165,7 @@ impl Upgrade {
     /// Asks an HTTP/1.1 cell.
     pub(super) fn ask_http1(&self, request: &mut Request<RequestBody>) {
         *request.method_mut() = self.method.clone();
-        request.extensions_mut().remove::<Protocol>();
+        request.extensions_mut().remove::<h2::ext::Protocol>();
         let headers = request.headers_mut();
         // It would have to be listed in `Connection`, and a switch has no trailers.
         headers.remove(TE);
@@ -163,49 +185,47 @@ impl Upgrade {
         }
         // A `:protocol` that isn't text can't be sent.
         if let Ok(protocol) = self.protocol.to_str() {
-            request.extensions_mut().insert(Protocol::from(protocol));
+            let protocol = h2::ext::Protocol::from(protocol);
+            request.extensions_mut().insert(protocol);
         }
     }
 
-    /// Whether the cell agrees to switch.
+    /// Whether an HTTP/1.1 cell agrees to switch.
     ///
     /// # Errors
     /// Its answer can't be forwarded.
-    pub(super) fn agreed(
+    pub(super) fn agreed_by_http1(
         &self,
         response: &mut Response<Incoming>,
-        http2: bool,
-    ) -> Result<Option<OnUpgrade>, NotSwitched> {
+    ) -> Result<Option<CellEnd>, NotSwitched> {
         let broken = |why| Err((Reason::CellProtocolError, why));
-        let switches = match http2 {
-            true => response.status() == StatusCode::OK,
-            false => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return not_agreed(response, self.is_from_http2());
+        }
+        let field = upgrade::field(response.headers());
+        let same = |it: HeaderValue| {
+            let protocol = self.protocol.as_bytes();
+            it.as_bytes().eq_ignore_ascii_case(protocol)
         };
-        if !switches {
-            let success = response.status().is_success();
-            return match success && (http2 || self.is_from_http2()) {
-                true => Err((
-                    Reason::CellNoUpgrade,
-                    "the cell answered the request to switch protocols with another success",
-                )),
-                false => Ok(None),
-            };
+        if !field.is_some_and(same) {
+            return broken("101 to another protocol than the router asked for");
         }
-        if !http2 {
-            let field = upgrade::field(response.headers());
-            let same = |it: HeaderValue| {
-                let protocol = self.protocol.as_bytes();
-                it.as_bytes().eq_ignore_ascii_case(protocol)
-            };
-            if !field.is_some_and(same) {
-                return broken("101 to another protocol than the router asked for");
-            }
-            if self.is_websocket() && self.is_from_http2() && !self.is_accepted(response.headers())
-            {
-                return broken("101 without the Sec-WebSocket-Accept for the router's key");
-            }
+        if self.is_websocket() && self.is_from_http2() && !self.is_accepted(response.headers()) {
+            return broken("101 without the Sec-WebSocket-Accept for the router's key");
         }
-        Ok(Some(hyper::upgrade::on(response)))
+        Ok(Some(CellEnd::Http1(hyper::upgrade::on(response))))
+    }
+
+    /// The same for an HTTP/2 cell. `tunnel` is its stream if the status agrees.
+    pub(super) fn agreed_by_http2(
+        &self,
+        response: &Response<Incoming>,
+        tunnel: Option<Box<StreamBytes>>,
+    ) -> Result<Option<CellEnd>, NotSwitched> {
+        match tunnel {
+            Some(stream) => Ok(Some(CellEnd::Http2(stream))),
+            None => not_agreed(response, true),
+        }
     }
 
     /// Whether the cell has accepted the router's own key.
@@ -221,7 +241,7 @@ impl Upgrade {
 }
 
 impl Switched {
-    pub(super) fn new(upgrade: Box<Upgrade>, cell: OnUpgrade, http2: bool) -> Self {
+    pub(super) fn new(upgrade: Box<Upgrade>, cell: CellEnd, http2: bool) -> Self {
         Self {
             upgrade,
             cell,
@@ -270,11 +290,28 @@ impl Switched {
         let token = upgrade.token;
         let ends = Ends { idle, stall, token };
         let tunnel = Tunnel::new(report, held, ends, upgrade.is_websocket());
-        let tunnel = tunnel.run(upgrade.client, self.cell);
-        match upgrade.switch {
+        let Upgrade { client, switch, .. } = *upgrade;
+        let client = async { client.await.ok().map(End::from) };
+        let tunnel = tunnel.run(client, self.cell);
+        match switch {
             Some(switch) => switch.switches(Box::pin(tunnel)),
             None => env.spawn(tunnel),
         }
+    }
+}
+
+/// What an answer means that doesn't switch. With `must_switch`, a success would be taken for an
+/// agreement.
+fn not_agreed(
+    response: &Response<Incoming>,
+    must_switch: bool,
+) -> Result<Option<CellEnd>, NotSwitched> {
+    match response.status().is_success() && must_switch {
+        true => Err((
+            Reason::CellNoUpgrade,
+            "the cell answered the request to switch protocols with another success",
+        )),
+        false => Ok(None),
     }
 }
 

@@ -11,7 +11,7 @@
 //! before is still answered. Other protocols have no such message, so they are cut; in a drain they
 //! may last until its deadline.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use std::time::Duration;
 use cellway_core::websocket::{CloseCode, close_frame};
 use cellway_core::{Reason, Unix};
 use cellway_env::Env;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::CellEnd;
+use super::end::End;
 use super::flow::{Broken, Flow};
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::proxy::health_report;
@@ -49,9 +49,6 @@ pub(in crate::data_plane::proxy) struct Ends {
     /// When the caller's token expires, if the tunnel ends with it.
     pub(in crate::data_plane::proxy) token: Option<Unix>,
 }
-
-/// The bytes of one end.
-type End = TokioIo<Upgraded>;
 
 /// A connection after a switch.
 pub(in crate::data_plane::proxy) struct Tunnel<E: Env, S: Sink> {
@@ -98,15 +95,15 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
     }
 
     /// Passes bytes until the tunnel ends.
-    pub(in crate::data_plane::proxy) async fn run(mut self, client: OnUpgrade, cell: OnUpgrade) {
+    pub(super) async fn run(mut self, client: impl Future<Output = Option<End>>, cell: CellEnd) {
         // The client is gone before it got the answer.
-        let Ok(client) = client.await else {
+        let Some(client) = client.await else {
             return;
         };
-        match cell.await {
+        match cell.switched().await {
             Ok(cell) => {
                 self.opens();
-                self.pass(TokioIo::new(client), TokioIo::new(cell)).await;
+                self.pass(client, cell).await;
             }
             Err(error) => self.cell_broke(&error.to_string()),
         }

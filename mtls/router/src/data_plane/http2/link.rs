@@ -1,0 +1,69 @@
+//! What is known of a connection to a cell.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use tokio::sync::SetOnce;
+
+/// The state of a connection to a cell. The code that reads its bytes, its task and its requests
+/// share it.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// Whether bytes have come since the task last asked.
+    heard: AtomicBool,
+    /// Whether the first frame has come whole. It is SETTINGS (RFC 9113, section 3.4).
+    arrived: AtomicBool,
+    /// Set when the first frame has been read.
+    greeted: SetOnce<()>,
+    /// The requests that hold the connection.
+    requests: AtomicUsize,
+    ended: AtomicBool,
+}
+
+impl Link {
+    /// Notes that bytes came. `first`: the first frame is whole.
+    pub(super) fn hears(&self, first: bool) {
+        self.heard.store(true, Relaxed);
+        if first {
+            self.arrived.store(true, Relaxed);
+        }
+    }
+
+    /// Called by the task after it has read what came. Returns whether bytes came since the last
+    /// call.
+    pub(super) fn has_read(&self) -> bool {
+        let heard = self.heard.swap(false, Relaxed);
+        if heard && self.arrived.load(Relaxed) {
+            // It fails if it is already set.
+            let _ = self.greeted.set(());
+        }
+        heard
+    }
+
+    /// Waits until the first frame has been read.
+    pub(super) async fn greeted(&self) {
+        self.greeted.wait().await;
+    }
+
+    /// Counts a request. Returns how many there were before.
+    pub(super) fn begins(&self) -> usize {
+        self.requests.fetch_add(1, Relaxed)
+    }
+
+    /// Counts a request no more. Returns how many there were before.
+    pub(super) fn ends(&self) -> usize {
+        self.requests.fetch_sub(1, Relaxed)
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Relaxed)
+    }
+
+    /// Notes that the connection has ended.
+    pub(super) fn closes(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+}

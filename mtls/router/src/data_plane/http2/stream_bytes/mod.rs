@@ -1,0 +1,117 @@
+//! The bytes of an HTTP/2 stream after a switch to another protocol (RFC 8441, section 5).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The bytes of one stream in both directions. If it is dropped before both have ended, the stream is
+/// reset.
+pub(crate) struct StreamBytes {
+    from: RecvStream,
+    /// Bytes that came and weren't read yet.
+    came: Bytes,
+    to: SendStream<Bytes>,
+    /// Whether the end of what is written was sent.
+    ended: bool,
+}
+
+impl StreamBytes {
+    pub(crate) fn new(from: RecvStream, to: SendStream<Bytes>) -> Self {
+        Self {
+            from,
+            came: Bytes::new(),
+            to,
+            ended: false,
+        }
+    }
+
+    /// Waits for bytes. `false` if no more come.
+    fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.came.is_empty() {
+            match ready!(self.from.poll_data(cx)) {
+                Some(Ok(data)) => self.came = data,
+                // Both say that the sender has nothing more to say.
+                Some(Err(error))
+                    if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) =>
+                {
+                    return Poll::Ready(Ok(false));
+                }
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Ok(false)),
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
+/// The error of a stream that the other end has reset, or whose connection has ended.
+fn broken(error: h2::Error) -> io::Error {
+    match error.is_io() {
+        true => (error.into_io()).unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
+        false => io::Error::other(error),
+    }
+}
+
+impl AsyncRead for StreamBytes {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !ready!(self.poll_came(cx))? {
+            return Poll::Ready(Ok(()));
+        }
+        let count = self.came.len().min(buf.remaining());
+        buf.put_slice(&self.came[..count]);
+        self.came.advance(count);
+        // It fails only if more is released than came.
+        let _ = self.from.flow_control().release_capacity(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for StreamBytes {
+    /// Takes as many bytes as the other end has a window for, so that no more are buffered.
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        // Only for bytes that are there: what is reserved is missing to other streams.
+        self.to.reserve_capacity(bytes.len());
+        while self.to.capacity() == 0 {
+            match ready!(self.to.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        let count = self.to.capacity().min(bytes.len());
+        let data = Bytes::copy_from_slice(&bytes[..count]);
+        self.to.send_data(data, false).map_err(broken)?;
+        Poll::Ready(Ok(count))
+    }
+
+    /// The connection sends what h2 has.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.ended {
+            self.ended = true;
+            self.to.send_data(Bytes::new(), true).map_err(broken)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with its runtime"
+)]
+
+use h2::{client, server};
+use http::{Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use super::*;
+
+/// Both ends of a stream whose windows have this size.
+async fn both(window: u32) -> (StreamBytes, StreamBytes) {
+    let (near, far) = duplex(1 << 16);
+    let (sender, bytes) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut builder = server::Builder::new();
+        let opening = builder
+            .initial_window_size(window)
+            .handshake::<_, Bytes>(far);
+        let mut connection = opening.await.unwrap();
+        let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+        let to = respond.send_response(Response::new(()), false).unwrap();
+        let _ = sender.send(StreamBytes::new(request.into_body(), to));
+        // It would keep the stream open.
+        drop(respond);
+        while connection.accept().await.is_some() {}
+    });
+    let mut builder = client::Builder::new();
+    let opening = builder
+        .initial_window_size(window)
+        .handshake::<_, Bytes>(near);
+    let (mut sender, connection) = opening.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://localhost/").body(()).unwrap();
+    let (answer, to) = sender.send_request(request, false).unwrap();
+    let from = answer.await.unwrap().into_body();
+    (StreamBytes::new(from, to), bytes.await.unwrap())
+}
+
+/// Catches: bytes that are lost or stuck because the window is full, and an end that never comes.
+#[tokio::test]
+async fn bytes_pass_both_ways_and_so_do_the_ends() {
+    let (mut near, mut far) = both(1000).await;
+    let sent = vec![7; 50_000];
+    tokio::spawn(async move {
+        let mut came = Vec::new();
+        far.read_to_end(&mut came).await.unwrap();
+        far.write_all(&came).await.unwrap();
+        far.shutdown().await.unwrap();
+        // A second time does nothing.
+        far.shutdown().await.unwrap();
+    });
+    near.write_all(&sent).await.unwrap();
+    near.shutdown().await.unwrap();
+    let mut came = Vec::new();
+    near.read_to_end(&mut came).await.unwrap();
+    assert!(came == sent, "{} bytes", came.len());
+}
+
+/// Catches: an end that takes more bytes than the other can read.
+#[tokio::test]
+async fn no_more_is_taken_than_the_other_end_has_a_window_for() {
+    let (mut near, _far) = both(1000).await;
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut taken = 0;
+    while let Poll::Ready(count) = Pin::new(&mut near).poll_write(&mut cx, &[7; 300]) {
+        taken += count.unwrap();
+    }
+    assert_eq!(taken, 1000);
+}
+
+/// Catches: a tunnel that is cut and looks as if it had ended, to the end that still writes.
+#[tokio::test]
+async fn an_end_that_is_dropped_breaks_the_other_one() {
+    let (mut near, far) = both(1000).await;
+    drop(far);
+    let written = async {
+        while near.write_all(&[7; 100]).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    written.await;
+}

@@ -1,0 +1,196 @@
+//! Sends a request on a connection, and waits for the header of its answer.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use cellway_core::http1::Interim;
+use cellway_core::{Reason, headers};
+use cellway_env::Env;
+use http::{Request, Response};
+use hyper::body::Incoming as Http1Body;
+use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
+
+use super::rewrite::{for_http1, for_http2};
+use super::{Attempt, Forwarding};
+use crate::data_plane::body::{Places, RequestBody};
+use crate::data_plane::http1::Heads;
+use crate::data_plane::http2::{Http2Sender, Rest, StreamBytes};
+use crate::data_plane::incoming::{HttpError, Incoming};
+use crate::data_plane::interims::Allowance;
+use crate::data_plane::pool::{ConnectError, Lease, Sender};
+use crate::observe::event::{Phase, Sink};
+
+/// The header of a cell's answer, or why there is none. The outer error: it took too long.
+type Sent = Result<Result<Response<Incoming>, HttpError>, Reason>;
+
+/// hyper's answer to a request.
+type Http1Answer<B> = Result<Response<B>, TrySendError<Request<RequestBody>>>;
+
+/// What is known of an answer over HTTP/2 besides its header.
+#[derive(Default)]
+struct Besides {
+    /// Whether any part of an answer came.
+    heard: bool,
+    /// The stream, if the cell agreed to switch the protocol.
+    tunnel: Option<Box<StreamBytes>>,
+}
+
+/// The result if there is no request in a form that can be sent.
+fn unsendable() -> Attempt {
+    Attempt::Failed(
+        Reason::BadRequest,
+        "the request's host and path don't make a URI that can be sent to the cell",
+    )
+}
+
+impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// Sends the request on this connection. Puts it back if nothing of it was sent, or if it is to
+    /// be sent again.
+    pub(super) async fn send(
+        &mut self,
+        mut lease: Lease,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> Attempt {
+        let prepared = self.prepare(&lease, slot.as_mut());
+        // Borrowed from the slot, because a borrowed local would make the future larger.
+        let spare = (slot.as_mut())
+            .and_then(|request| self.resends.spare(&lease, request, || self.places()));
+        if prepared.is_none() {
+            return unsendable();
+        }
+        let mut besides = Besides::default();
+        let sent = match &mut lease.sender {
+            Sender::H1(http1) => {
+                let Some(request) = slot.take() else {
+                    return unsendable();
+                };
+                let asking = pin!(http1.try_send_request(request));
+                self.ask_http1(asking, http1.question().interims(), slot)
+                    .await
+            }
+            Sender::H2(stream) => {
+                let asking = self.ask_http2(stream.http2(), slot, &mut besides);
+                self.in_time(pin!(asking)).await
+            }
+        };
+        self.report.ends(Phase::Cell);
+        match sent {
+            Ok(Ok(response)) => {
+                *slot = spare.and_then(|spare| self.declined(&response, &lease, spare));
+                match slot {
+                    Some(_) => Attempt::Again,
+                    None => self.accept(response, besides.tunnel, lease),
+                }
+            }
+            Ok(Err(error)) if slot.is_some() => {
+                lease.retire();
+                Attempt::Unsent(ConnectError::new(Reason::CellReset, error))
+            }
+            Ok(Err(error)) => {
+                let spare = spare.filter(|_| !besides.heard);
+                let (attempt, again) = self.broken(&lease, &error, spare);
+                *slot = again;
+                attempt
+            }
+            Err(Reason::ClientTimeout) => Attempt::Failed(
+                Reason::ClientTimeout,
+                "the request's body arrived more slowly than body_rate_min",
+            ),
+            Err(reason) => {
+                lease.unanswered();
+                self.failed(&lease.pool, reason, reason.describe());
+                *slot = spare.and_then(|spare| self.too_slow(reason, &lease, spare));
+                match slot {
+                    Some(_) => Attempt::Again,
+                    None => Attempt::Failed(reason, "the cell took too long"),
+                }
+            }
+        }
+    }
+
+    /// Rewrites the header for the connection. `None` if that isn't possible.
+    fn prepare(&self, lease: &Lease, request: Option<&mut Request<RequestBody>>) -> Option<()> {
+        let (request, url) = (request?, &lease.pool.endpoint.url);
+        let upgrade = self.upgrade.as_deref();
+        match &lease.sender {
+            Sender::H1(_) => for_http1(request, url, upgrade)?,
+            Sender::H2(_) => {
+                let forwarding = &self.report.connection.forwarding;
+                for_http2(request, url, forwarding, upgrade)?;
+            }
+        }
+        if let (true, Some(total)) = (self.has_deadline, self.total) {
+            let left = total.saturating_duration_since(Instant::now());
+            let value = headers::grpc_timeout_value(left);
+            request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
+        }
+        Some(())
+    }
+
+    /// The places for kept bodies, and the holders that this request's place is counted for.
+    fn places(&self) -> Places {
+        let shares = self.config.settings.upstream.limits.shares;
+        Places {
+            bound: self.report.connection.worker.kept_bodies.clone(),
+            stakes: self.permit.stakes(shares),
+        }
+    }
+
+    /// Waits for the answer of an HTTP/1.1 cell. Puts the request back if nothing of it was sent.
+    async fn ask_http1(
+        &self,
+        mut asking: Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
+        heads: &Heads,
+        back: &mut Option<Request<RequestBody>>,
+    ) -> Sent {
+        let answer = poll_fn(|cx| self.poll_http1(heads, asking.as_mut(), cx));
+        let sent = self.in_time(pin!(answer)).await?;
+        Ok(sent.map_err(|mut error| {
+            *back = error.take_message();
+            error.into_error().into()
+        }))
+    }
+
+    /// Polls for the final answer. Passes on the interim answers that came before it.
+    fn poll_http1(
+        &self,
+        heads: &Heads,
+        answer: Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Http1Answer<Incoming>> {
+        let polled = answer.poll(cx);
+        if self.hears_interims {
+            match polled.is_pending() {
+                true => heads.listen(cx),
+                false => heads.hush(),
+            }
+            for interim in heads.take().iter().filter_map(|head| Interim::read(head)) {
+                self.pass_on(interim);
+            }
+        }
+        polled.map_ok(|response| response.map(Incoming::from))
+    }
+
+    /// Sends the request over HTTP/2. It is still in the slot if nothing of it was sent.
+    async fn ask_http2(
+        &self,
+        http2: &Http2Sender,
+        slot: &mut Option<Request<RequestBody>>,
+        besides: &mut Besides,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let mut exchange = http2.send(slot).await?;
+        let mut allowance = Allowance::default();
+        let mut hear = |interim| self.hear(interim, &mut allowance);
+        let answer = poll_fn(|cx| exchange.poll_answer(cx, &mut hear)).await;
+        besides.heard = exchange.has_heard();
+        match exchange.into_rest() {
+            // The answer may end without the rest.
+            Rest::Body(body) if answer.is_ok() => self.report.connection.worker.env.spawn(body),
+            Rest::Switched(stream) => besides.tunnel = Some(Box::new(stream)),
+            Rest::Nothing | Rest::Body(_) | Rest::Connect(_) => {}
+        }
+        answer
+    }
+}

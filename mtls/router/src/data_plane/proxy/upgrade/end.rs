@@ -1,0 +1,65 @@
+//! The bytes of one end of a tunnel.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::data_plane::http2::StreamBytes;
+
+/// The bytes of one end.
+pub(super) enum End {
+    /// All bytes of a connection.
+    Http1(TokioIo<Upgraded>),
+    /// Those of a stream.
+    Http2(StreamBytes),
+}
+
+impl From<Upgraded> for End {
+    fn from(connection: Upgraded) -> Self {
+        Self::Http1(TokioIo::new(connection))
+    }
+}
+
+impl AsyncRead for End {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Http1(end) => Pin::new(end).poll_read(cx, buf),
+            Self::Http2(end) => Pin::new(end).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Http1(end) => Pin::new(end).poll_write(cx, buf),
+            Self::Http2(end) => Pin::new(end).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Http1(end) => Pin::new(end).poll_flush(cx),
+            Self::Http2(end) => Pin::new(end).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Http1(end) => Pin::new(end).poll_shutdown(cx),
+            Self::Http2(end) => Pin::new(end).poll_shutdown(cx),
+        }
+    }
+}
