@@ -271,6 +271,12 @@ pub(crate) fn head_of(fields: &[(&str, &str)]) -> Vec<u8> {
     [STATUS_200.to_vec(), trailers_of(fields)].concat()
 }
 
+/// A header block with this status, of three digits, and these fields.
+pub(crate) fn interim_of(status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    // `:status` is the eighth name of the static table.
+    [&[8, 3], status.as_bytes(), &trailers_of(fields)].concat()
+}
+
 /// A block with only these fields, as literals that are not added to the table (RFC 7541, section
 /// 6.2.2).
 pub(crate) fn trailers_of(fields: &[(&str, &str)]) -> Vec<u8> {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use cellway_router::settings::TrafficSettings;
 use cellway_testbed::{Protocol, Request, ServerTls};
-use http::StatusCode;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::cells::{played, receive};
@@ -116,35 +114,6 @@ async fn clients_that_cannot_get_them_get_only_the_answer() {
     assert_eq!(client.statuses().await, [200]);
     let answer = world.client(Protocol::Http2).send(Request::get("/")).await;
     assert_eq!(answer.unwrap().body[..], *b"ok");
-}
-
-/// hyper hides a cell's interim answers over HTTP/2. They must not harm.
-#[tokio::test]
-async fn those_of_an_http2_cell_are_left_out() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut connection = h2::server::handshake(stream).await.unwrap();
-        while let Some(Ok((_, mut respond))) = connection.accept().await {
-            let hints = http::Response::builder().status(103).body(()).unwrap();
-            respond.send_informational(hints).unwrap();
-            let mut body = respond
-                .send_response(http::Response::new(()), false)
-                .unwrap();
-            body.send_data("ok".into(), true).unwrap();
-        }
-    });
-    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
-    for protocol in [Protocol::Http1, Protocol::Http2] {
-        let answer = world
-            .client(protocol)
-            .send(Request::get("/"))
-            .await
-            .unwrap();
-        assert_eq!(answer.status, StatusCode::OK, "{protocol:?}");
-        assert_eq!(answer.body[..], *b"ok");
-    }
 }
 
 /// Catches: a request that is sent again although its cell has begun to answer.

@@ -37,6 +37,7 @@ mod identity;
 mod idle_http1;
 mod idle_http2;
 mod interim;
+mod interim_http2;
 mod listener_changed;
 mod malformed;
 mod memory;
