@@ -41,6 +41,8 @@ pub(crate) struct Activity {
     cut: AtomicBool,
     /// Whether a request's body is still arriving.
     body_comes: AtomicBool,
+    /// How often bytes have come. It wraps.
+    reads: AtomicU32,
     /// Whether the client has reset the connection.
     reset: AtomicBool,
     /// Whether the last request was answered before its body was read.
@@ -76,6 +78,7 @@ impl Activity {
             stalled: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             body_comes: AtomicBool::new(false),
+            reads: AtomicU32::new(0),
             reset: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             interims: Interims::default(),
@@ -89,12 +92,18 @@ impl Activity {
 
     /// Notes that bytes came.
     pub(crate) fn read(&self) {
+        self.reads.store(self.reads().wrapping_add(1), Relaxed);
         match self.phase.load(Relaxed) {
             FIRST_BYTE if self.http2 => self.enter(OPENED),
             IDLE | OPENED if self.http2 => {}
             FIRST_BYTE | IDLE => self.enter(HEADER),
             _ => {}
         }
+    }
+
+    /// How often bytes have come. Only a change says something.
+    pub(crate) fn reads(&self) -> u32 {
+        self.reads.load(Relaxed)
     }
 
     /// Notes that a request's header is complete.

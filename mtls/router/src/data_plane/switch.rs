@@ -1,12 +1,17 @@
-//! Where an HTTP/1.1 connection and the request that switches its protocol meet.
+//! Where a client's connection or stream and the request that switches its protocol meet.
 //!
 //! A tunnel over HTTP/1.1 takes the place of its connection: the connection's task runs it, so that
-//! the connection still counts in its listener's limits, and its watch still cuts it.
+//! the connection still counts in its listener's limits, and its watch still cuts it. A tunnel over
+//! HTTP/2 has a task of its own, which gets the bytes of its stream when the answer was sent.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Bytes;
+use h2::SendStream;
+use tokio::sync::oneshot;
 
 use crate::lock::lock_uncontended;
 
@@ -46,5 +51,23 @@ impl Switch {
     /// What runs now, if the connection has switched.
     pub(crate) fn take(&self) -> Option<Tunnel> {
         lock_uncontended(&self.tunnel).take()
+    }
+}
+
+/// The state of an extended CONNECT over HTTP/2. Only the task of its stream uses it.
+#[derive(Default)]
+pub(crate) struct StreamSwitch(Mutex<Option<oneshot::Sender<SendStream<Bytes>>>>);
+
+impl StreamSwitch {
+    /// Notes that the answer switches. The tunnel gets the stream to write to when the answer was sent.
+    pub(crate) fn switches(&self) -> oneshot::Receiver<SendStream<Bytes>> {
+        let (sender, receiver) = oneshot::channel();
+        *lock_uncontended(&self.0) = Some(sender);
+        receiver
+    }
+
+    /// Who gets the stream, if the answer switches.
+    pub(crate) fn take(&self) -> Option<oneshot::Sender<SendStream<Bytes>>> {
+        lock_uncontended(&self.0).take()
     }
 }

@@ -1,17 +1,20 @@
-//! Whose turn it is in an HTTP/2 answer: notes that the body makes for the task of its stream.
+//! Whose turn it is in an HTTP/2 answer: notes that the request and the answer's body make for the task
+//! of their stream.
 //!
-//! The service makes a [`Turns`] for each request and gives it to the request's answer. The task
-//! that hyper spawns for the stream reads the notes, and ends the stream if the client's turn lasts
-//! too long.
+//! The connection makes a [`Turns`] for each request and gives it to the request's answer. The task of
+//! the stream reads the notes. It sends the interim answers that wait, and ends the stream if the client's
+//! turn lasts too long.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cellway_core::Reason;
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::data_plane::activity::worth;
+use crate::data_plane::interims::StreamInterims;
 use crate::data_plane::streams::{Side, Stream};
 use crate::lock::lock_uncontended;
 
@@ -23,9 +26,10 @@ const RATE_OF_FRAMES: u32 = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Option<Arc<Notes>>);
 
-/// Only the worker of the connection uses the lock.
+/// Only the worker of the connection uses the locks.
 #[derive(Debug)]
 struct Notes {
+    interims: StreamInterims,
     /// The fewest bytes per second that a client must read. 0: no minimum.
     rate_min: u32,
     state: Mutex<State>,
@@ -41,7 +45,7 @@ struct State {
     given: bool,
     /// How many turns the client has had.
     turns: u64,
-    /// The lengths of the last two frames. hyper asks for the second frame while the first is being
+    /// The lengths of the last two frames. The second frame is asked for while the first is being
     /// sent, so a turn is over when the client has read the first one completely.
     behind: u64,
     ahead: u64,
@@ -64,6 +68,7 @@ impl Turns {
     /// Creates notes for a stream that a task watches.
     pub(crate) fn watched(rate_min: u32) -> Self {
         Self(Some(Arc::new(Notes {
+            interims: StreamInterims::default(),
             rate_min,
             state: Mutex::default(),
         })))
@@ -73,6 +78,21 @@ impl Turns {
     /// and [`Activity`](super::activity::Activity) sees that.
     pub(crate) fn unwatched() -> Self {
         Self(None)
+    }
+
+    /// The interim answers that wait for the client. `None` over HTTP/1.1, where
+    /// [`Activity`](super::activity::Activity) has them.
+    pub(crate) fn interims(&self) -> Option<&StreamInterims> {
+        self.0.as_ref().map(|notes| &notes.interims)
+    }
+
+    /// Tells a client that waits for it to send the body.
+    pub(crate) fn go_on(&self) {
+        if let Some(interims) = self.interims() {
+            let mut go_on = Response::new(());
+            *go_on.status_mut() = StatusCode::CONTINUE;
+            interims.add(go_on);
+        }
     }
 
     /// Notes that the client was given this many bytes and that it is now its turn to read them.

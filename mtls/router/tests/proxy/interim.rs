@@ -1,14 +1,21 @@
 //! Interim answers (RFC 9110, section 15.2): `103 Early Hints` and others, and `Expect: 100-continue`.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cellway_router::settings::TrafficSettings;
 use cellway_testbed::{Protocol, Request, ServerTls};
+use h2::client::{ResponseFuture, SendRequest};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{Response, StatusCode};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::cells::{played, receive};
 use crate::raw::Raw;
+use crate::suspension::soon;
 use crate::world::{World, body, cell, plain, plain_endpoint, registry, start};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
@@ -112,8 +119,85 @@ async fn clients_that_cannot_get_them_get_only_the_answer() {
     let mut client = Raw::new(&world).await;
     client.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.statuses().await, [200]);
-    let answer = world.client(Protocol::Http2).send(Request::get("/")).await;
-    assert_eq!(answer.unwrap().body[..], *b"ok");
+}
+
+/// An HTTP/2 client that hears interim answers.
+pub(crate) async fn http2(world: &World) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+pub(crate) fn get() -> http::Request<()> {
+    http::Request::get("http://a/").body(()).unwrap()
+}
+
+/// The next interim answer. `None` if the final one comes.
+async fn interim(answer: &mut ResponseFuture) -> Option<Response<()>> {
+    let interim = soon(poll_fn(|cx| answer.poll_informational(cx))).await;
+    interim.map(Result::unwrap)
+}
+
+/// The statuses of an answer's heads, the final one last.
+pub(crate) async fn statuses(mut answer: ResponseFuture) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    while let Some(head) = interim(&mut answer).await {
+        statuses.push(head.status().as_u16());
+    }
+    statuses.push(soon(answer).await.unwrap().status().as_u16());
+    statuses
+}
+
+/// Catches: hints that wait for the final answer, and names of the router's, or of the connection's,
+/// that pass in them.
+#[tokio::test]
+async fn hints_come_to_an_http2_client_before_the_cell_has_answered() {
+    let heard = Arc::new(Notify::new());
+    let go_on = heard.clone();
+    let port = played(move |mut stream| {
+        let go_on = go_on.clone();
+        async move {
+            receive(&mut stream).await;
+            let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\
+                         x-cellway-tenant: globex\r\nconnection: x-hop\r\nx-hop: 1\r\n\
+                         content-length: 5\r\nkeep-alive: timeout=5\r\n\r\n";
+            stream.write_all(hints.as_bytes()).await.unwrap();
+            go_on.notified().await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            while receive(&mut stream).await > 0 {}
+        }
+    });
+    let world = start(plain(registry(plain_endpoint("http", port.await)))).await;
+    let mut client = http2(&world).await;
+    let (mut answer, _) = client.send_request(get(), true).unwrap();
+    let hints = interim(&mut answer).await.unwrap();
+    assert_eq!(hints.status(), StatusCode::EARLY_HINTS);
+    let fields: Vec<_> = hints.headers().iter().collect();
+    let link = (
+        &http::header::LINK,
+        &"</a.css>; rel=preload".parse().unwrap(),
+    );
+    assert_eq!(fields, [link]);
+    heard.notify_one();
+    assert_eq!(statuses(answer).await, [200]);
+}
+
+/// Catches: hints in another order or for another stream, and a cell that fills the router's memory.
+#[tokio::test]
+async fn an_http2_client_gets_as_many_as_any_other() {
+    let others = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
+    let world = before(&[others, HINTS, OK].concat()).await;
+    let mut client = http2(&world).await;
+    let answers: Vec<_> = (0..4)
+        .map(|_| client.send_request(get(), true).unwrap().0)
+        .collect();
+    for answer in answers {
+        assert_eq!(statuses(answer).await, [102, 103, 200]);
+    }
+    let world = before(&[&HINTS.repeat(1000), OK].concat()).await;
+    let (answer, _) = http2(&world).await.send_request(get(), true).unwrap();
+    assert_eq!(statuses(answer).await.len(), 33, "32 and the answer");
 }
 
 /// Catches: a request that is sent again although its cell has begun to answer.
@@ -165,6 +249,32 @@ async fn the_router_answers_an_expectation_itself() {
     assert_eq!(client.statuses().await, [103, 200]);
 }
 
+fn expects() -> http::Request<()> {
+    let request = http::Request::post("http://a/").header(EXPECT, "100-continue");
+    request.header(CONTENT_LENGTH, 5).body(()).unwrap()
+}
+
+/// Catches: an HTTP/2 client that waits for leave to send its body and never gets it, whatever its cell
+/// speaks.
+#[tokio::test]
+async fn an_http2_client_is_told_to_go_on_too() {
+    for protocol in ["http", "h2c"] {
+        let tls = match protocol {
+            "http" => ServerTls::plain(),
+            _ => ServerTls::plain_h2(),
+        };
+        let (cell, port) = cell("a", tls).await;
+        let world = start(plain(registry(plain_endpoint(protocol, port)))).await;
+        let mut client = http2(&world).await;
+        let (mut answer, mut body) = client.send_request(expects(), false).unwrap();
+        let told = interim(&mut answer).await.unwrap();
+        assert_eq!(told.status(), StatusCode::CONTINUE, "{protocol}");
+        body.send_data("hello".into(), true).unwrap();
+        assert_eq!(statuses(answer).await, [200], "{protocol}");
+        assert_eq!(cell.arrivals(), 1);
+    }
+}
+
 /// Catches: a client that is told to send a body that nobody wants.
 #[tokio::test]
 async fn a_request_that_is_refused_is_not_told_to_go_on() {
@@ -178,6 +288,8 @@ async fn a_request_that_is_refused_is_not_told_to_go_on() {
     let mut client = Raw::new(&world).await;
     client.send(EXPECTS).await;
     assert_eq!(client.statuses().await, [413]);
+    let (answer, _body) = http2(&world).await.send_request(expects(), false).unwrap();
+    assert_eq!(statuses(answer).await, [413]);
 }
 
 /// The echo cell answers all else as usual.

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::cells::http2;
 use crate::frames::{Frames, head_of, interim_of};
+use crate::interim;
 use crate::raw::Raw;
 use crate::world::{World, plain, plain_endpoint, reason, registry, start};
 
@@ -88,6 +89,20 @@ async fn all_pass_in_order_but_100() {
     for _ in 0..3 {
         client.send(GET).await;
         assert_eq!(client.statuses().await, [102, 199, 103, 200]);
+    }
+}
+
+/// Catches: hints that reach only one of the client's streams, or the wrong one.
+#[tokio::test]
+async fn http2_clients_get_them_too() {
+    let [first, second] = ["100", "102"].map(|status| interim_of(status, &[]));
+    let world = before(vec![first, second, hints()]).await;
+    let mut client = interim::http2(&world).await;
+    let answers: Vec<_> = (0..3)
+        .map(|_| client.send_request(interim::get(), true).unwrap().0)
+        .collect();
+    for answer in answers {
+        assert_eq!(interim::statuses(answer).await, [102, 103, 200]);
     }
 }
 

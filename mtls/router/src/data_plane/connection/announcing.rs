@@ -20,13 +20,12 @@ pin_project! {
     pub(super) struct Announcing<F> {
         #[pin]
         answering: F,
-        // `None` in HTTP/2, where GOAWAY says it.
-        drain: Option<Arc<Drain>>,
+        drain: Arc<Drain>,
     }
 }
 
 impl<F> Announcing<F> {
-    pub(super) fn new(answering: F, drain: Option<Arc<Drain>>) -> Self {
+    pub(super) fn new(answering: F, drain: Arc<Drain>) -> Self {
         Self { answering, drain }
     }
 }
@@ -37,7 +36,7 @@ impl<F: Future<Output = Response<B>>, B> Future for Announcing<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = ready!(this.answering.poll(cx));
-        if this.drain.as_ref().is_some_and(|it| it.is_draining()) {
+        if this.drain.is_draining() {
             announce_close(&mut answer);
         }
         Poll::Ready(Ok(answer))

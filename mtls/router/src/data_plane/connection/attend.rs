@@ -19,7 +19,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::io::ClientIo;
-use super::watch::Serving;
+use super::watch::{Broken, Serving};
 use crate::data_plane::activity::Activity;
 use crate::data_plane::switch::{Switch, Tunnel};
 use crate::lock::lock_uncontended;
@@ -92,9 +92,9 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Attending<C, S> {
 }
 
 impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
-    type Output = hyper::Result<()>;
+    type Output = Result<(), Broken>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         if let Phase::Http = self.phase
             && let Poll::Ready(result) = self.serving.as_mut().poll(cx)
         {

@@ -5,10 +5,10 @@ mod attend;
 mod cork;
 mod ending;
 mod form;
+mod http2;
 mod io;
 mod linger;
 mod rest;
-mod stall;
 mod watch;
 
 use std::error::Error;
@@ -24,7 +24,7 @@ use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use cellway_env::Env;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,6 +38,7 @@ use self::attend::Attending;
 use self::cork::Uncorking;
 use self::ending::Ending;
 use self::form::Form;
+use self::http2::Http2;
 use self::io::ClientIo;
 use self::rest::Resting;
 use crate::active_config::ActiveConfig;
@@ -45,9 +46,7 @@ use crate::data_plane::activity::Activity;
 use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::client::Client;
 use crate::data_plane::http1::{Faults, Guarded, HYPER_FIELDS_MAX, Requests};
-use crate::data_plane::http2::{
-    Blocks, CONNECTION_WINDOW, Listening, REQUEST_LIST_MAX, STREAM_WINDOW,
-};
+use crate::data_plane::http2::{Blocks, Listening};
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::switch::Switch;
@@ -66,12 +65,6 @@ const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// hyper's own limit. It is larger than the router's, so that the router answers first.
 const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
-
-/// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
-/// answer. Otherwise a client that vanished would keep its places in the cells' bulkheads. Clients
-/// don't count pings, unlike gRPC servers (gRFC A8 limits only clients), so pings are always sent.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The state that all requests of a connection share.
 pub(crate) struct Connection<E: Env, S> {
@@ -315,78 +308,82 @@ impl<E: Env, S: Sink> Ready<E, S> {
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
+        match self.http2 {
+            true => self.run_http2(serve).await,
+            false => self.run_http1(serve).await,
+        }
+    }
+
+    fn run_http2<F, B>(
+        self,
+        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Send + Unpin,
+    ) -> impl Future<Output = Closed> + Send
+    where
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
         let Self {
             connection,
             io,
-            http2,
             settings,
+            ..
         } = self;
-        let turns = Arc::new(stall::Handover::new(settings.timeouts.read_rate_min));
+        let env = connection.worker.env.clone();
+        let activity = connection.activity.clone();
+        let answer = {
+            let connection = connection.clone();
+            move |request, turns| serve(connection.clone(), request, turns)
+        };
+        let io = Listening::new(io, Blocks::of_requests());
+        let serve = |io| Http2::new(env, io, activity, &settings, answer);
+        let serving = Uncorking::new(io, serve);
+        async move { watch::run(serving, &connection, &settings.timeouts).await }
+    }
+
+    fn run_http1<F, B>(
+        self,
+        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Clone + Send + Unpin,
+    ) -> impl Future<Output = Closed> + Send
+    where
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let Self {
+            connection,
+            io,
+            settings,
+            ..
+        } = self;
         // A closure, not a named type, so that a request's future is part of the connection's own
         // future and isn't boxed.
         let switch = Arc::new(Switch::default());
         let service = service_fn({
-            let (connection, turns) = (connection.clone(), turns.clone());
-            let switch = switch.clone();
-            let drain = (!http2).then(|| connection.worker.drain.clone());
+            let (connection, switch) = (connection.clone(), switch.clone());
+            let drain = connection.worker.drain.clone();
             move |mut request: Request<hyper::body::Incoming>| {
-                if !http2 && request.extensions().get::<OnUpgrade>().is_some() {
+                if request.extensions().get::<OnUpgrade>().is_some() {
                     switch.asks();
                     request.extensions_mut().insert(switch.clone());
                 }
                 if let Some(fault) = connection.faults.next_request() {
                     request.extensions_mut().insert(fault);
                 }
-                let turns = match http2 {
-                    true => turns.begin(),
-                    false => Turns::unwatched(),
-                };
-                let answering = serve(connection.clone(), request.map(Incoming::from), turns);
+                let request = request.map(Incoming::from);
+                let answering = serve(connection.clone(), request, Turns::unwatched());
                 Announcing::new(answering, drain.clone())
             }
         });
-        if http2 {
-            let streams = stall::Streams {
-                env: connection.worker.env.clone(),
-                stall: settings.timeouts.stall,
-                turns,
-            };
-            let mut builder = http2_builder(streams, settings.streams_max);
-            if settings.announces_connect() {
-                builder.enable_connect_protocol();
-            }
-            let io = Listening::new(io, Blocks::of_requests());
-            let serve = |io| builder.serve_connection(TokioIo::new(io), service);
-            let serving = Uncorking::new(io, serve);
-            watch::run(serving, &connection, &settings.timeouts).await
-        } else {
-            let builder = http1_builder();
-            let activity = connection.activity.clone();
-            let requests = Requests::new(connection.faults.clone(), switch.clone());
-            let make = move |io| {
-                let serving = builder.serve_connection(TokioIo::new(io), service.clone());
-                serving.with_upgrades()
-            };
-            let serve = |io| Resting::new(Guarded::new(io, requests), activity.clone(), make);
-            let serving = Attending::new(io, activity.clone(), switch, serve);
-            watch::run(serving, &connection, &settings.timeouts).await
-        }
+        let builder = http1_builder();
+        let activity = connection.activity.clone();
+        let requests = Requests::new(connection.faults.clone(), switch.clone());
+        let make = move |io| {
+            let serving = builder.serve_connection(TokioIo::new(io), service.clone());
+            serving.with_upgrades()
+        };
+        let serve = |io| Resting::new(Guarded::new(io, requests), activity.clone(), make);
+        let serving = Attending::new(io, activity.clone(), switch, serve);
+        async move { watch::run(serving, &connection, &settings.timeouts).await }
     }
-}
-
-/// Serves HTTP/2 under the router's limits.
-fn http2_builder<E>(executor: E, streams_max: u32) -> http2::Builder<E> {
-    let mut builder = http2::Builder::new(executor);
-    builder
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .max_concurrent_streams(streams_max)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(REQUEST_LIST_MAX)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
-    builder
 }
 
 /// Serves HTTP/1.1 under the router's limits. The guard counts the fields.

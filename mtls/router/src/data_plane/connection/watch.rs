@@ -3,19 +3,12 @@
 //! Each connection has one timer. When it fires, the watch reads the notes in
 //! [`Activity`](super::Activity).
 
-use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cellway_env::Env;
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::rt::bounds::Http2ServerConnExec;
-use hyper::rt::{Read, Write};
-use hyper::server::conn::{http1, http2};
-use hyper::service::HttpService;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -32,40 +25,17 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a connection is idle before it frees what it doesn't need.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
+/// The connection has ended because of an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Broken;
+
 /// A connection of either version.
-pub(super) trait Serving: Future<Output = hyper::Result<()>> {
+pub(super) trait Serving: Future<Output = Result<(), Broken>> {
     /// Tells the connection to close when its requests in flight are done.
     fn finish(self: Pin<&mut Self>);
 
     /// Frees the memory that an idle connection doesn't need. Its task must be polled next.
     fn rest(self: Pin<&mut Self>) {}
-}
-
-impl<I, V, B> Serving for http1::UpgradeableConnection<I, V>
-where
-    I: Read + Write + Unpin + Send + 'static,
-    V: HttpService<Incoming, ResBody = B>,
-    V::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<I, V, B, X> Serving for http2::Connection<I, V, X>
-where
-    I: Read + Write + Unpin + 'static,
-    V: HttpService<Incoming, ResBody = B>,
-    V::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-    X: Http2ServerConnExec<V::Future, B>,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
 }
 
 /// Runs the connection until it ends, and returns why it ended.
@@ -90,7 +60,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
     watch.may_stay(serving.as_mut());
     std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
-            return Poll::Ready(watch.ended(&result));
+            return Poll::Ready(watch.ended(result));
         }
         // If the client reads nothing, hyper doesn't poll the body, so the body can't report that
         // it was closed.
@@ -109,13 +79,13 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
                 timer.as_mut().reset(watch.next(Instant::now()));
             }
             if let Poll::Ready(result) = serving.as_mut().poll(cx) {
-                return Poll::Ready(watch.ended(&result));
+                return Poll::Ready(watch.ended(result));
             }
         }
         if watch.has_had_last_request() {
             watch.end(serving.as_mut(), Closed::Drain, None);
             if let Poll::Ready(result) = serving.as_mut().poll(cx) {
-                return Poll::Ready(watch.ended(&result));
+                return Poll::Ready(watch.ended(result));
             }
         }
         watch.timers(serving.as_mut(), timer.as_mut(), cx)
@@ -185,7 +155,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         }
     }
 
-    fn ended(&self, result: &hyper::Result<()>) -> Closed {
+    fn ended(&self, result: Result<(), Broken>) -> Closed {
         if self.connection.activity.is_cut() {
             return Closed::StreamClosed;
         }
@@ -231,7 +201,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             if (self.ending.is_some() || rests)
                 && let Poll::Ready(result) = serving.as_mut().poll(cx)
             {
-                return Poll::Ready(self.ended(&result));
+                return Poll::Ready(self.ended(result));
             }
         }
         Poll::Pending

@@ -12,8 +12,10 @@ mod stream_bytes;
 
 pub(crate) use self::blocks::{Blocks, REQUEST_LIST_MAX};
 pub(crate) use self::exchange::Rest;
+pub(crate) use self::keep_alive::KeepAlive;
 pub(crate) use self::listening::Listening;
 pub(crate) use self::sender::Http2Sender;
+pub(crate) use self::sending::Sending;
 pub(crate) use self::stream_bytes::StreamBytes;
 
 /// How many bytes of a body the other end of a stream may send before the router has passed them on.

@@ -7,6 +7,7 @@ use h2::RecvStream;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
+use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
 
 /// The value of [`Received::left`] without a length. An `Option` would make the body larger.
@@ -22,6 +23,8 @@ pub(crate) struct Received {
     /// How many bytes of its `Content-Length` are left. h2 checks that it has as many.
     left: u64,
     data_ended: bool,
+    /// Set until the body is read, if the client waits for `100 Continue` before it sends the body.
+    expects: Option<Turns>,
 }
 
 impl Received {
@@ -33,7 +36,23 @@ impl Received {
             stream,
             left: length.unwrap_or(if ended { 0 } else { UNKNOWN }),
             data_ended: false,
+            expects: None,
         }
+    }
+
+    /// The same, of a request with `Expect: 100-continue` (RFC 9110, section 10.1.1). Its stream sends
+    /// `100 Continue` when the body is read, unless it has begun to come by then.
+    pub(crate) fn expecting(self, stream: &Turns) -> Self {
+        Self {
+            expects: Some(stream.clone()),
+            ..self
+        }
+    }
+
+    /// The stream, for a message after which its bytes are no body of HTTP's. Nothing may have been
+    /// read.
+    pub(crate) fn into_stream(self) -> RecvStream {
+        self.stream
     }
 
     /// The other end may send as many bytes again as were taken.
@@ -42,7 +61,13 @@ impl Received {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.data_ended {
-            match ready!(self.stream.poll_data(cx)) {
+            let polled = self.stream.poll_data(cx);
+            if let Some(stream) = self.expects.take()
+                && polled.is_pending()
+            {
+                stream.go_on();
+            }
+            match ready!(polled) {
                 Some(Ok(data)) => {
                     // It fails only if more is released than came.
                     let _ = self.stream.flow_control().release_capacity(data.len());

@@ -1,15 +1,19 @@
-//! Interim answers (RFC 9110, section 15.2), such as `103 Early Hints`, on their way from a cell to an
-//! HTTP/1.1 client. hyper skips a cell's, and can't send any to a client.
+//! Interim answers (RFC 9110, section 15.2), such as `103 Early Hints`, on their way from a cell to a
+//! client.
 //!
-//! The guard of a cell's HTTP/1.1 connection copies the head of each, and h2 keeps those that come over
-//! HTTP/2. The request's task takes them, sanitizes them and puts them into the client's [`Interims`].
-//! The client's connection writes them between two messages of hyper's. Each of these steps may leave
-//! an interim answer out, because a client must get along without.
+//! h2 keeps those that come over HTTP/2. hyper skips those of an HTTP/1.1 cell, so the guard of the cell's
+//! connection copies the head of each. The request's task takes them, sanitizes them and hands them to the
+//! client's side. hyper can't send any to an HTTP/1.1 client: the client's connection writes what waits in
+//! its [`Interims`] between two messages of hyper's. Over HTTP/2 the task of the stream sends those in
+//! [`StreamInterims`]. Each of these steps may leave an interim answer out, because a client must get
+//! along without.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Waker};
 
 use bytes::Buf;
+use http::Response;
 
 use crate::lock::lock_uncontended;
 
@@ -97,6 +101,46 @@ impl Interims {
             rest.advance(count.min(rest.len()));
             *written = waiting.len() - rest.len();
         }
+    }
+}
+
+/// The interim answers that wait for the client of an HTTP/2 stream. The task of the stream sends them.
+#[derive(Debug, Default)]
+pub(crate) struct StreamInterims {
+    /// Whether there are any. Most requests get none, so their tasks take no lock for them.
+    any: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    answers: Vec<Response<()>>,
+    waker: Option<Waker>,
+}
+
+impl StreamInterims {
+    /// Adds one.
+    pub(crate) fn add(&self, answer: Response<()>) {
+        let mut waiting = lock_uncontended(&self.waiting);
+        waiting.answers.push(answer);
+        self.any.store(true, Relaxed);
+        if let Some(waker) = waiting.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Wakes this task when one is added by another.
+    pub(crate) fn listen(&self, cx: &Context<'_>) {
+        lock_uncontended(&self.waiting).waker = Some(cx.waker().clone());
+    }
+
+    /// Those that wait.
+    pub(crate) fn take(&self) -> Vec<Response<()>> {
+        if !self.any.load(Relaxed) {
+            return Vec::new();
+        }
+        self.any.store(false, Relaxed);
+        std::mem::take(&mut lock_uncontended(&self.waiting).answers)
     }
 }
 

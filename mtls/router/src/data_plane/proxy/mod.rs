@@ -50,7 +50,7 @@ use crate::data_plane::well_formed;
 use crate::observe::event::{Phase, Sink};
 use crate::view::View;
 
-/// The answer that hyper sends.
+/// The answer to a client.
 pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
 
 /// The number of fields that the router adds to most requests.

@@ -6,7 +6,7 @@ fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
     size_of::<F>()
 }
 
-/// hyper moves it several times for each request, and in HTTP/2 allocates it.
+/// It is moved several times for each request, and over HTTP/2 allocated.
 #[test]
 fn the_future_of_a_request_stays_small() {
     let serve = size(serve::<TokioEnv, ()>);

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::watch::Serving;
+use super::watch::{Broken, Serving};
 use crate::lock::lock_uncontended;
 
 /// The most bytes that are held: as many as fit into one TLS record.
@@ -36,7 +36,7 @@ pub(super) struct Uncorking<C, W> {
     serving: Pin<Box<C>>,
     cork: Arc<Mutex<Cork<W>>>,
     /// How the connection ended, while its last bytes are being sent.
-    ended: Option<hyper::Result<()>>,
+    ended: Option<Result<(), Broken>>,
 }
 
 impl<C, W> Uncorking<C, W> {
@@ -52,9 +52,9 @@ impl<C, W> Uncorking<C, W> {
 }
 
 impl<C: Serving, W: AsyncWrite + Unpin> Future for Uncorking<C, W> {
-    type Output = hyper::Result<()>;
+    type Output = Result<(), Broken>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         if self.ended.is_none()
             && let Poll::Ready(result) = self.serving.as_mut().poll(cx)
         {

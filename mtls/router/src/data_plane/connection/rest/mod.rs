@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::attend::Attended;
-use super::watch::Serving;
+use super::watch::{Broken, Serving};
 use crate::data_plane::activity::Activity;
 use crate::data_plane::http1::{Guarded, Requests};
 
@@ -28,7 +28,10 @@ use crate::data_plane::http1::{Guarded, Requests};
 pub(super) type Io<S> = Guarded<Attended<S>, Requests>;
 
 /// A connection that can be taken apart between two requests.
-pub(super) trait Apart<W>: Serving + Unpin {
+pub(super) trait Apart<W>: Future<Output = hyper::Result<()>> + Unpin {
+    /// Tells it to close when its requests in flight are done.
+    fn finish(self: Pin<&mut Self>);
+
     /// Its bytes, and what it has read of them and not used. `None` if it has given its bytes away.
     fn apart(self) -> Option<(W, Bytes)>;
 }
@@ -41,6 +44,10 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+
     fn apart(self) -> Option<(W, Bytes)> {
         let http1::Parts { io, read_buf, .. } = self.into_parts()?;
         Some((io.into_inner(), read_buf))
@@ -94,9 +101,9 @@ where
     M: Fn(Io<S>) -> C + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    type Output = hyper::Result<()>;
+    type Output = Result<(), Broken>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let this = &mut *self;
         if let State::Rests(wire) = &mut this.state {
             match wire.get_mut().poll_ahead(cx) {
@@ -110,7 +117,7 @@ where
             }
         }
         match this.wake() {
-            Some(serving) => serving.poll(cx),
+            Some(serving) => serving.poll(cx).map_err(|_| Broken),
             None => Poll::Ready(Ok(())),
         }
     }

@@ -25,13 +25,13 @@ struct World {
 }
 
 trait Serves {
-    fn poll_it(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
+    fn poll_it(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>>;
     fn rest_it(self: Pin<&mut Self>);
     fn finish_it(self: Pin<&mut Self>);
 }
 
 impl<T: Serving> Serves for T {
-    fn poll_it(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll_it(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         self.poll(cx)
     }
 

@@ -1,4 +1,4 @@
-//! Passes interim answers on, such as `103 Early Hints` (RFC 8297), from a cell to an HTTP/1.1 client.
+//! Passes interim answers on, such as `103 Early Hints` (RFC 8297), from a cell to a client.
 //!
 //! They are sanitized like final answers. `100 Continue` isn't passed on, because the router removes
 //! `Expect` from requests and answers it itself, when it begins to read the body.
@@ -29,14 +29,25 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Hands an interim answer over to the client's connection, which writes it as soon as this task is
+    /// Hands an interim answer over to the client's side, which sends it as soon as this task is
     /// pending, or before the final answer.
     pub(super) fn pass_on(&self, mut interim: Interim) {
         let rules = self.config.header_rules();
-        if headers::sanitize_response(rules, &mut interim.headers).is_ok() {
-            let mut bytes = Vec::new();
-            interim.write(&mut bytes);
-            self.report.connection.activity.interims().add(&bytes);
+        if headers::sanitize_response(rules, &mut interim.headers).is_err() {
+            return;
+        }
+        match self.report.turns.interims() {
+            Some(interims) => {
+                let mut answer = Response::new(());
+                *answer.status_mut() = interim.status;
+                *answer.headers_mut() = interim.headers;
+                interims.add(answer);
+            }
+            None => {
+                let mut bytes = Vec::new();
+                interim.write(&mut bytes);
+                self.report.connection.activity.interims().add(&bytes);
+            }
         }
     }
 }

@@ -91,8 +91,11 @@ pub(in crate::data_plane::proxy) struct Outgoing {
 impl Outgoing {
     pub(in crate::data_plane::proxy) fn new(env: &impl Env, request: Request<Incoming>) -> Self {
         let (mut parts, incoming) = request.into_parts();
-        let (body, progress) = RequestBody::new(incoming, parts.version);
-        let upgrade = Upgrade::take(env, &mut parts, progress.is_some());
+        let (upgrade, incoming) = Upgrade::take(env, &mut parts, incoming);
+        let (body, progress) = match incoming {
+            Some(incoming) => RequestBody::new(incoming, parts.version),
+            None => (RequestBody::empty(), None),
+        };
         Self {
             parts,
             body,
@@ -153,8 +156,8 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
     // A connection that switches protocols is never tried twice.
     let idempotent = parts.method.is_idempotent() && upgrade.is_none();
     let head = parts.method == Method::HEAD;
-    // HTTP/1.0 has none (RFC 9110, section 15.2), and hyper has no way to send one over HTTP/2.
-    let hears_interims = parts.version == Version::HTTP_11;
+    // HTTP/1.0 has none (RFC 9110, section 15.2).
+    let hears_interims = parts.version >= Version::HTTP_11;
     for_any_cell(&mut parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(parts, body));

@@ -19,13 +19,15 @@ use cellway_core::headers::HeaderRules;
 use cellway_core::upgrade::{self, Upgrades, WEBSOCKET};
 use cellway_core::{Reason, TokenProof, Unix, headers, websocket};
 use cellway_env::Env;
+use h2::RecvStream;
+use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING,
     UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::ext::Protocol;
+use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 
 use self::end::End;
@@ -35,7 +37,7 @@ use crate::data_plane::body::RequestBody;
 use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{Lease, RequestPermit};
-use crate::data_plane::switch::Switch;
+use crate::data_plane::switch::{StreamSwitch, Switch};
 use crate::observe::event::Sink;
 
 /// A request to switch the protocol.
@@ -46,15 +48,20 @@ pub(in crate::data_plane::proxy) struct Upgrade {
     protocol: HeaderValue,
     /// The method of the request over HTTP/1.1.
     method: Method,
-    /// Resolves to the client's bytes after the switch.
-    client: OnUpgrade,
+    client: Client,
     /// When the tunnel ends, if it ends with the caller's token.
     token: Option<Unix>,
-    /// The client's HTTP/1.1 connection; `None` over HTTP/2.
-    switch: Option<Arc<Switch>>,
     /// The `Sec-WebSocket-Key` that an HTTP/1.1 cell gets: the client's, or the router's own if the
     /// client uses HTTP/2, which has none.
     key: Option<HeaderValue>,
+}
+
+/// The client's side of a switch.
+enum Client {
+    /// Its connection, and what resolves to the connection's bytes after the switch.
+    Http1(Arc<Switch>, OnUpgrade),
+    /// Its stream, and what comes on it.
+    Http2(Arc<StreamSwitch>, RecvStream),
 }
 
 /// The cell's side of a switch.
@@ -89,47 +96,68 @@ pub(in crate::data_plane::proxy) struct Switched {
 pub(super) type NotSwitched = (Reason, &'static str);
 
 impl Upgrade {
-    /// Takes the request to switch out of a request's header, and turns an extended CONNECT into
-    /// the `GET` that it stands for. `None` if the request doesn't ask to switch.
-    pub(super) fn take(env: &impl Env, parts: &mut Parts, has_body: bool) -> Option<Box<Self>> {
+    /// Takes the request to switch out of a request. Returns the request's body if it has one.
+    pub(super) fn take(
+        env: &impl Env,
+        parts: &mut Parts,
+        incoming: Incoming,
+    ) -> (Option<Box<Self>>, Option<Incoming>) {
+        match incoming {
+            Incoming::Http1(_) | Incoming::Empty => {
+                let has_body = !incoming.is_end_stream();
+                (Self::take_http1(parts, has_body), Some(incoming))
+            }
+            Incoming::Http2(body) => match parts.extensions.remove::<Arc<StreamSwitch>>() {
+                Some(switch) => {
+                    let client = Client::Http2(switch, body.into_stream());
+                    (Self::take_http2(env, parts, client), None)
+                }
+                None => (None, Some(Incoming::Http2(body))),
+            },
+        }
+    }
+
+    /// `None` if the request doesn't ask to switch.
+    fn take_http1(parts: &mut Parts, has_body: bool) -> Option<Box<Self>> {
         let client = parts.extensions.remove::<OnUpgrade>()?;
-        let switch = parts.extensions.remove::<Arc<Switch>>();
-        let (asked, key) = match switch {
-            None => {
-                let protocol = parts.extensions.get::<Protocol>()?;
-                // Without a value for it the request stays a CONNECT, which the router refuses. As a
-                // GET it would get an answer that says that the router has switched.
-                let asked = HeaderValue::from_bytes(protocol.as_ref()).ok()?;
-                parts.extensions.remove::<Protocol>();
-                parts.method = Method::GET;
-                let mut random = [0; 16];
-                env.fill(&mut random);
-                let key = HeaderValue::try_from(websocket::key(random)).ok();
-                (asked, key)
-            }
-            Some(_) if has_body || matches!(parts.method, Method::CONNECT | Method::HEAD) => {
-                return None;
-            }
-            Some(_) => {
-                let field = upgrade::field(&parts.headers)?;
-                let key = headers::only(&parts.headers, &SEC_WEBSOCKET_KEY);
-                (field, key.cloned())
-            }
-        };
-        Some(Box::new(Self {
+        let switch = parts.extensions.remove::<Arc<Switch>>()?;
+        if has_body || matches!(parts.method, Method::CONNECT | Method::HEAD) {
+            return None;
+        }
+        let asked = upgrade::field(&parts.headers)?;
+        let key = headers::only(&parts.headers, &SEC_WEBSOCKET_KEY).cloned();
+        let client = Client::Http1(switch, client);
+        Some(Self::new(parts, client, asked, key))
+    }
+
+    /// `None` if the request stays a CONNECT.
+    fn take_http2(env: &impl Env, parts: &mut Parts, client: Client) -> Option<Box<Self>> {
+        let asked = take_connect(parts)?;
+        let mut random = [0; 16];
+        env.fill(&mut random);
+        let key = HeaderValue::try_from(websocket::key(random)).ok();
+        Some(Self::new(parts, client, asked, key))
+    }
+
+    fn new(
+        parts: &Parts,
+        client: Client,
+        asked: HeaderValue,
+        key: Option<HeaderValue>,
+    ) -> Box<Self> {
+        Box::new(Self {
             protocol: asked.clone(),
             asked,
             method: parts.method.clone(),
             client,
             token: None,
-            switch,
             key,
-        }))
+        })
     }
 
     /// Whether the client uses HTTP/2.
     pub(super) fn is_from_http2(&self) -> bool {
-        self.switch.is_none()
+        matches!(self.client, Client::Http2(..))
     }
 
     /// The method of the request over HTTP/1.1.
@@ -165,7 +193,7 @@ impl Upgrade {
     /// Asks an HTTP/1.1 cell.
     pub(super) fn ask_http1(&self, request: &mut Request<RequestBody>) {
         *request.method_mut() = self.method.clone();
-        request.extensions_mut().remove::<h2::ext::Protocol>();
+        request.extensions_mut().remove::<Protocol>();
         let headers = request.headers_mut();
         // It would have to be listed in `Connection`, and a switch has no trailers.
         headers.remove(TE);
@@ -185,7 +213,7 @@ impl Upgrade {
         }
         // A `:protocol` that isn't text can't be sent.
         if let Ok(protocol) = self.protocol.to_str() {
-            let protocol = h2::ext::Protocol::from(protocol);
+            let protocol = Protocol::from(protocol);
             request.extensions_mut().insert(protocol);
         }
     }
@@ -240,6 +268,18 @@ impl Upgrade {
     }
 }
 
+/// Turns an extended CONNECT into the `GET` that it stands for. Returns its protocol.
+///
+/// If that is no field value, the request stays a CONNECT, which the router refuses. As a GET it would
+/// get an answer that says that the router has switched.
+fn take_connect(parts: &mut Parts) -> Option<HeaderValue> {
+    let protocol = parts.extensions.get::<Protocol>()?;
+    let asked = HeaderValue::from_bytes(protocol.as_ref()).ok()?;
+    parts.extensions.remove::<Protocol>();
+    parts.method = Method::GET;
+    Some(asked)
+}
+
 impl Switched {
     pub(super) fn new(upgrade: Box<Upgrade>, cell: CellEnd, http2: bool) -> Self {
         Self {
@@ -290,12 +330,16 @@ impl Switched {
         let token = upgrade.token;
         let ends = Ends { idle, stall, token };
         let tunnel = Tunnel::new(report, held, ends, upgrade.is_websocket());
-        let Upgrade { client, switch, .. } = *upgrade;
-        let client = async { client.await.ok().map(End::from) };
-        let tunnel = tunnel.run(client, self.cell);
-        match switch {
-            Some(switch) => switch.switches(Box::pin(tunnel)),
-            None => env.spawn(tunnel),
+        match upgrade.client {
+            Client::Http1(switch, connection) => {
+                let client = async { connection.await.ok().map(End::from) };
+                switch.switches(Box::pin(tunnel.run(client, self.cell)));
+            }
+            Client::Http2(switch, from) => {
+                let to = switch.switches();
+                let client = async { Some(End::Http2(StreamBytes::new(from, to.await.ok()?))) };
+                env.spawn(tunnel.run(client, self.cell));
+            }
         }
     }
 }
