@@ -53,7 +53,6 @@ pub(super) struct Http2<E, W, M> {
 }
 
 // There is one for each connection, in the connection's own allocation.
-#[expect(clippy::large_enum_variant)]
 enum State<W> {
     Greets(Handshake<W, Bytes>),
     Serves {
