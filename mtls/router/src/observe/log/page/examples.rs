@@ -91,7 +91,7 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
             resource: Resource::CellRequests,
             share: Share::Tenant,
             cell: Some(&text("a")),
-            placement: None,
+            placement: Some(&text("shared")),
             tenant: Some(&text("acme")),
             news,
         });
