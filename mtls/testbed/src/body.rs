@@ -24,7 +24,9 @@ enum Step {
     Trailers(HeaderMap),
     /// Lets the connection flush what it has.
     Yield,
-    Break,
+    Pause(Pin<Box<Sleep>>),
+    /// Ends the HTTP/1.1 connection, or resets the HTTP/2 stream with this code.
+    Break(h2::Reason),
     Stall,
     /// A line at each tick, this many times.
     Ticks {
@@ -34,12 +36,15 @@ enum Step {
     },
 }
 
+/// How long after its first half a broken-off body breaks off.
+const BREAKS_OFF_AFTER: Duration = Duration::from_millis(300);
+
 /// The line that a stream sends at each tick.
 const TICK: &[u8] = b"tick\n";
 
-/// The connection was broken off on purpose.
+/// The body was broken off on purpose.
 #[derive(Debug)]
-pub(super) struct InjectedError;
+pub(super) struct InjectedError(h2::Error);
 
 impl fmt::Display for InjectedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,7 +52,12 @@ impl fmt::Display for InjectedError {
     }
 }
 
-impl std::error::Error for InjectedError {}
+impl std::error::Error for InjectedError {
+    /// hyper resets the stream with the code that it finds here.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 impl Buffered {
     pub(super) fn whole(body: Bytes) -> Self {
@@ -66,7 +76,34 @@ impl Buffered {
     pub(super) fn half(body: &Bytes) -> Self {
         Self {
             length: Some(body.len() as u64),
-            steps: VecDeque::from([first_half(body), Step::Yield, Step::Break]),
+            steps: VecDeque::from([
+                first_half(body),
+                Step::Yield,
+                Step::Break(h2::Reason::INTERNAL_ERROR),
+            ]),
+        }
+    }
+
+    /// As [`half`](Self::half), but without a length. In HTTP/2 the stream is reset with a code that
+    /// says that nothing is wrong.
+    pub(super) fn half_in_order(body: &Bytes) -> Self {
+        Self {
+            length: None,
+            steps: VecDeque::from([
+                first_half(body),
+                Step::Yield,
+                Step::Break(h2::Reason::NO_ERROR),
+            ]),
+        }
+    }
+
+    /// The first half of `body`, then a pause in which it can get far, then the end of the connection.
+    /// In HTTP/2 the stream is reset with this code.
+    pub(super) fn broken_off(body: &Bytes, code: h2::Reason) -> Self {
+        let pause = Step::Pause(Box::pin(sleep(BREAKS_OFF_AFTER)));
+        Self {
+            length: Some(body.len() as u64),
+            steps: VecDeque::from([first_half(body), pause, Step::Break(code)]),
         }
     }
 
@@ -144,7 +181,14 @@ impl Body for Buffered {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Some(Step::Break) => Poll::Ready(Some(Err(InjectedError))),
+            Some(Step::Pause(mut pause)) => match pause.as_mut().poll(context) {
+                Poll::Ready(()) => self.poll_frame(context),
+                Poll::Pending => {
+                    self.steps.push_front(Step::Pause(pause));
+                    Poll::Pending
+                }
+            },
+            Some(Step::Break(code)) => Poll::Ready(Some(Err(InjectedError(code.into())))),
             Some(Step::Ticks { left: 0, .. }) => self.poll_frame(context),
             Some(Step::Ticks {
                 left,

@@ -379,7 +379,10 @@ impl Handler for EchoCell {
                 Buffered::json(StatusCode::OK, body)
             }
             CellFault::Status(status) => Buffered::json(status, body),
-            CellFault::ResetMidBody => Response::new(Buffered::half(&body)),
+            CellFault::ResetMidBody => match received.ordinal.is_multiple_of(2) {
+                true => Response::new(Buffered::half(&body)),
+                false => Response::new(Buffered::half_in_order(&body)),
+            },
             CellFault::StallMidBody => Response::new(Buffered::stalled(&body)),
             CellFault::HalfOpen => future::pending().await,
         };

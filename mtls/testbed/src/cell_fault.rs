@@ -16,7 +16,7 @@ pub enum CellFault {
     Busy(Duration),
     /// It answers with this status.
     Status(StatusCode),
-    /// It cuts its answers in the middle of the body.
+    /// It cuts its answers in the middle of the body. Every second one had announced its length.
     ResetMidBody,
     /// It stops sending in the middle of its answers' bodies.
     StallMidBody,

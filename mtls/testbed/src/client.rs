@@ -64,6 +64,10 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the body stops halfway, with nothing after it.
     pub unfinished: bool,
+    /// Whether the client breaks off a moment after the first half of the body: it closes the
+    /// connection, or resets the HTTP/2 stream with this code. With trailers, the body announces no
+    /// length.
+    pub breaks_off: Option<h2::Reason>,
     /// Whether it reads only the beginning of the answer's body. The connection stays open until the
     /// timeout.
     pub stops_reading: bool,
@@ -80,6 +84,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             unfinished: false,
+            breaks_off: None,
             stops_reading: false,
             trailers: HeaderMap::new(),
         }
@@ -404,6 +409,7 @@ impl Connection {
             mut headers,
             body,
             unfinished,
+            breaks_off,
             stops_reading: _,
             trailers,
         } = request;
@@ -420,9 +426,10 @@ impl Connection {
                 .path_and_query(path)
                 .build()?,
         };
-        let mut buffered = match unfinished {
-            true => Buffered::stalled(&body),
-            false => Buffered::whole(body),
+        let mut buffered = match breaks_off {
+            Some(code) => Buffered::broken_off(&body, code),
+            None if unfinished => Buffered::stalled(&body),
+            None => Buffered::whole(body),
         };
         if !trailers.is_empty() {
             // hyper writes those trailers that `Trailer` announces.

@@ -192,6 +192,7 @@ impl<E: Env> Envoy<E> {
             headers,
             body,
             unfinished: false,
+            breaks_off: None,
             stops_reading: false,
             trailers: HeaderMap::new(),
         };
