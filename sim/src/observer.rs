@@ -241,6 +241,7 @@ impl State {
             | Fact::CellCertificate { .. }
             | Fact::Connected { .. }
             | Fact::Presented { .. }
+            | Fact::Traced { .. }
             | Fact::Checked { .. }
             | Fact::StateDamaged(_)
             | Fact::Started(_)
@@ -353,6 +354,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
     match fact {
         Fact::Sent(sent) => Some(Subject::Tag(&sent.tag)),
         Fact::Presented { tag, .. }
+        | Fact::Traced { tag, .. }
         | Fact::Answered { tag, .. }
         | Fact::Streamed { tag }
         | Fact::StoppedReading { tag }
@@ -416,6 +418,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
         | Fact::Presented { .. }
+        | Fact::Traced { .. }
         | Fact::Checked { .. }
         | Fact::Answered { .. }
         | Fact::Streamed { .. }

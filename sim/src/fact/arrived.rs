@@ -1,5 +1,7 @@
 //! What a cell saw of a request.
 
+use std::time::Duration;
+
 /// A request, as a cell received it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -72,4 +74,10 @@ pub struct Proved {
     pub cell: String,
     /// The registry version of the decision.
     pub placement_epoch: u64,
+    /// The user, as the router's header spells it.
+    pub subject: Option<String>,
+    /// The roles.
+    pub roles: Vec<String>,
+    /// When it expires, since the Unix epoch.
+    pub expires: Duration,
 }

@@ -162,6 +162,13 @@ pub enum Fact {
         /// Whether the router allowed it.
         outcome: CheckOutcome,
     },
+    /// A client: the router's id of its request, as the answer names it. Comes before `Answered`.
+    Traced {
+        /// The request's tag.
+        tag: String,
+        /// The router's id.
+        request_id: String,
+    },
     /// A client: the result of its request.
     Answered {
         /// The request's tag.

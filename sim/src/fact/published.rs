@@ -1,6 +1,7 @@
 //! What a registry document means.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::scenario::CellState;
 
@@ -47,9 +48,9 @@ pub struct Standby {
 }
 
 impl Published {
-    /// Whether this cell gives its tenants away over time.
-    pub fn drains(&self, cell: &str) -> bool {
-        self.cells.get(cell).is_some_and(|cell| cell.drains)
+    /// From when to when this cell gives its tenants away, if it drains over time.
+    pub fn drains(&self, cell: &str) -> Option<[Duration; 2]> {
+        self.cells.get(cell)?.drains
     }
 
     /// The cells that may serve a tenant, given the tier in its token. For a tenant that isn't
@@ -75,8 +76,8 @@ pub struct PublishedCell {
     pub tier: String,
     /// Its state.
     pub state: CellState,
-    /// It drains over time.
-    pub drains: bool,
+    /// From when to when it gives its tenants away, since the Unix epoch, if it drains over time.
+    pub drains: Option<[Duration; 2]>,
     /// The hosts of its endpoints.
     pub endpoints: BTreeSet<String>,
 }

@@ -62,6 +62,8 @@ pub struct Sent {
     pub websocket: bool,
     /// The bytes of its body. `None` if the body never ends.
     pub body: Option<u64>,
+    /// Its body is followed by a trailer.
+    pub trailers: bool,
 }
 
 /// A token's claims.

@@ -11,7 +11,9 @@
 
 mod anonymous;
 mod answers;
+mod body_waits;
 mod breaker;
+mod cause;
 mod cell_bound;
 mod cell_certificates;
 mod certificates;
@@ -34,13 +36,16 @@ mod keys;
 mod keys_taken;
 mod limits;
 mod listed;
+mod noticed;
 mod on_the_way;
 mod opening;
 mod placement;
+mod queue;
 mod quiet;
 mod rates;
 mod recovery;
 mod registry;
+mod reported;
 mod retries;
 mod revoked;
 mod routing_keys;
@@ -70,7 +75,9 @@ use cellway_core::rate_limit::RateLimit;
 
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
+pub use body_waits::BodyWaits;
 pub use breaker::OneProbe;
+pub use cause::EjectedForCause;
 pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use cell_certificates::CellCertificates;
 pub use certificates::CertificateLife;
@@ -81,6 +88,7 @@ pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
+pub(crate) use exchange::TRAILER;
 pub use exchange::TrueExchange;
 pub use failover::FailoverAllowed;
 pub use fresh::FreshConnections;
@@ -90,12 +98,15 @@ pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
 pub use keys_taken::{KeysTaken, KnownKey};
 pub use limits::LimitsKept;
+pub use noticed::FailuresNoticed;
 pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
+pub use queue::FairQueue;
 pub use quiet::QuietServed;
 pub use rates::RatesKept;
 pub use recovery::Recovery;
 pub use registry::{MonotonicRegistry, RegistryFollowed};
+pub use reported::ReportedTruly;
 pub use retries::{Retried, RetriesBounded};
 pub use revoked::Revoked;
 pub use routing_keys::RoutingKeys;
@@ -162,6 +173,8 @@ pub struct Bounds {
     pub websockets_end_with_token: bool,
     /// How long messages from routers to clients may take, faults included.
     pub delivery_max: Duration,
+    /// How long a request may be on its way from its router to its cell, with a new connection.
+    pub transit_max: Duration,
     /// Issuers, and the tenants that they may speak for.
     pub issuer_tenants: BTreeSet<(String, String)>,
     /// The periods in which routers' keys must have expired.
@@ -192,6 +205,8 @@ pub struct Bounds {
     pub troubles: Vec<(Duration, Duration)>,
     /// Clients that don't finish their requests.
     pub unfinished: BTreeSet<String>,
+    /// Those of them whose bodies stop.
+    pub stopping: BTreeSet<String>,
 }
 
 /// A key that its issuer has withdrawn.
@@ -245,16 +260,21 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(BoundedKeyFetches::new(bounds)),
         Box::new(ClosedWithoutRegistry::new(bounds)),
         Box::new(OneAnswer::new(bounds.answer_within)),
+        Box::new(ReportedTruly::default()),
         Box::new(TrueExchange::default()),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
+        Box::new(FairQueue::new(bounds)),
         Box::new(RatesKept::new(bounds)),
         Box::new(LimitsKept::new(bounds)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(EjectedRest::new(bounds)),
-        Box::new(OneProbe::new(prefix)),
+        Box::new(EjectedForCause::new(bounds)),
+        Box::new(FailuresNoticed::new(bounds)),
+        Box::new(OneProbe::new(bounds)),
         Box::new(CellWaits::new(bounds)),
         Box::new(StalledCut::new(bounds)),
+        Box::new(BodyWaits::new(bounds)),
         Box::new(Retried::new(bounds)),
         Box::new(RetriesBounded::new(bounds)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),

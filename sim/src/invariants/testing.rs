@@ -103,7 +103,7 @@ pub(super) fn gold(state: CellState) -> PublishedCell {
     PublishedCell {
         tier: "gold".to_owned(),
         state,
-        drains: false,
+        drains: None,
         endpoints: BTreeSet::from(["a-1".to_owned()]),
     }
 }
@@ -145,6 +145,7 @@ pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent))
         once: true,
         websocket: false,
         body: Some(8),
+        trailers: false,
     };
     change(&mut sent);
     Fact::Sent(sent)

@@ -322,6 +322,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         let problem = "needs `stream`, which says how long it lasts";
         errors.add(spec.name.span(), "workload.client.websocket", problem);
     }
+    one_kind(spec, errors);
     client_times(spec, errors);
     Client {
         name: spec.name.get_ref().clone(),
@@ -346,8 +347,28 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         stream: time(&spec.stream),
         websocket: spec.websocket,
         unfinished: spec.unfinished,
+        breaks_off: spec.breaks_off,
         stops_reading: spec.stops_reading,
         timeout: spec.timeout.get_ref().0,
+    }
+}
+
+/// All requests of a client are of the same kind.
+fn one_kind(spec: &file::Client, errors: &mut Errors<'_>) {
+    let kinds = [
+        ("stream", spec.stream.is_some()),
+        ("stops_reading", spec.stops_reading),
+        ("unfinished", spec.unfinished),
+        ("breaks_off", spec.breaks_off),
+    ];
+    let mut given = kinds.into_iter().filter(|(_, given)| *given);
+    if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
+        let problem = format!("can't be combined with `{one}`");
+        errors.add(
+            spec.name.span(),
+            &format!("workload.client.{other}"),
+            problem,
+        );
     }
 }
 

@@ -224,6 +224,9 @@ pub(super) struct Client {
     /// Whether every request is a `POST` whose body stops halfway.
     #[serde(default)]
     pub unfinished: bool,
+    /// Whether every request is a `POST` that the client breaks off in the middle of its body.
+    #[serde(default)]
+    pub breaks_off: bool,
     /// Whether it asks for long answers and reads only their beginning.
     #[serde(default)]
     pub stops_reading: bool,

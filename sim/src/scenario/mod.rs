@@ -254,6 +254,8 @@ pub struct Client {
     pub websocket: bool,
     /// Whether every request is a `POST` whose body stops halfway.
     pub unfinished: bool,
+    /// Whether every request is a `POST` that the client breaks off in the middle of its body.
+    pub breaks_off: bool,
     /// Whether it asks for long answers and reads only their beginning.
     pub stops_reading: bool,
     /// How long it waits for an answer.
@@ -261,6 +263,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Whether its requests have an end.
+    pub fn ends_requests(&self) -> bool {
+        !self.unfinished && !self.breaks_off
+    }
+
     /// Whether its credentials prove its tenant while its token is valid.
     pub fn can_prove(&self) -> bool {
         let of_several = match &self.claims.tenants {

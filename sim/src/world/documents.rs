@@ -97,7 +97,7 @@ impl Documents {
         let placements = self.placements.iter();
         let cells = self.cells.iter().map(|cell| {
             let (tier, state) = (cell.tier.clone(), cell.state);
-            let drains = drain_of(cell).is_some();
+            let drains = drain_of(cell);
             let endpoints = self.endpoints_of(cell).iter().cloned().collect();
             let said = PublishedCell {
                 tier,

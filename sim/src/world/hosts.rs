@@ -21,6 +21,9 @@ use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, FIRST_KEY, Issuer};
 /// The header with the tag of a client's request.
 pub(super) const TAG: &str = "x-sim-tag";
 
+/// The trailer of every answer of a cell over HTTP/2.
+pub(super) const ANSWER_TRAILER: &str = "x-sim-answer";
+
 const HTTPS: u16 = 443;
 
 pub(super) fn add_cell(
@@ -36,6 +39,8 @@ pub(super) fn add_cell(
         let name = HeaderName::from_static("x-cellway-made-up");
         echo.add_answer_header(name.clone(), forged.clone());
         echo.add_answer_trailer(name, forged);
+        let whole = HeaderValue::from_static("whole");
+        echo.add_answer_trailer(HeaderName::from_static(ANSWER_TRAILER), whole);
         let known = CellHost {
             id: cell.id.clone(),
             protocol: cell.protocol,

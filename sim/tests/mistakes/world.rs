@@ -46,6 +46,11 @@ fn fields_and_names() {
             "s.toml:22: workload.client.through: no balancer is called `lb`: there is none",
         ),
         (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\nbreaks_off = true\nstream = \"2s\"",
+            "s.toml:19: workload.client.breaks_off: can't be combined with `stream`",
+        ),
+        (
             "[[world.tenant]]",
             "[[world.balancer]]\nname = \"lb\"\nrouter = \"router-1\"\nversion = 3\n[[world.tenant]]",
             "s.toml:17: world.balancer.version: must be 1 or 2",

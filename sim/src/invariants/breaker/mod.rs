@@ -3,24 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Invariant;
 use super::on_the_way::OnTheWay;
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Arrived, CircuitChange, Fact};
 
 /// No two requests pass through a half-open breaker of a router at the same time, as the router
 /// reports it. And as the cells report it: while the breaker is open or half-open, no request arrives
-/// that was sent to the router after it opened, except those that probe.
+/// that was sent to the router after it opened, except those that probe. No request probes before the
+/// breaker has been open for `open_ms`, unless another that probed has ended without an outcome.
 #[derive(Debug)]
 pub struct OneProbe {
     request_id: String,
+    settings: SettingsInForce,
     on_the_way: OnTheWay,
     /// The breakers that aren't closed, by router and endpoint.
     breakers: BTreeMap<(String, String), Breaker>,
 }
 
+/// A router counts in whole milliseconds.
+const STEP: Duration = Duration::from_millis(2);
+
 #[derive(Debug)]
 struct Breaker {
     opened: Duration,
+    /// Whether a request that probed has ended without an outcome since.
+    freed: bool,
     /// The request that probes now.
     probing: Option<String>,
     /// All requests that have probed since it opened.
@@ -28,10 +35,11 @@ struct Breaker {
 }
 
 impl OneProbe {
-    /// `prefix` is what the router's headers begin with.
-    pub fn new(prefix: &str) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            request_id: format!("{prefix}request-id"),
+            request_id: format!("{}request-id", bounds.header_prefix),
+            settings: bounds.settings.clone(),
             on_the_way: OnTheWay::default(),
             breakers: BTreeMap::new(),
         }
@@ -48,10 +56,11 @@ impl OneProbe {
             CircuitChange::Opened => {
                 let breaker = self.breakers.entry(key).or_insert_with(|| Breaker {
                     opened: at,
+                    freed: false,
                     probing: None,
                     probed: BTreeSet::new(),
                 });
-                breaker.opened = at;
+                (breaker.opened, breaker.freed) = (at, false);
                 breaker.probing = None;
             }
             CircuitChange::Probing => {
@@ -61,6 +70,15 @@ impl OneProbe {
                         "{router} probes {host} with {request_id}, whose breaker is closed"
                     ));
                 };
+                let open = self
+                    .settings
+                    .least(router, [breaker.opened, at], |it| it.breaker_open);
+                if !breaker.freed && at + STEP < breaker.opened + open {
+                    return Err(format!(
+                        "{router} probes {host} with {request_id}, whose breaker opened at {:?} for {open:?}",
+                        breaker.opened
+                    ));
+                }
                 if let Some(other) = &breaker.probing {
                     return Err(format!(
                         "{router} probes {host} with {request_id}, while {other} probes it"
@@ -71,6 +89,7 @@ impl OneProbe {
             }
             CircuitChange::Freed => {
                 if let Some(breaker) = self.breakers.get_mut(&key) {
+                    breaker.freed = true;
                     breaker.probing = None;
                 }
             }

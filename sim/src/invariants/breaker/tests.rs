@@ -1,3 +1,4 @@
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -14,8 +15,13 @@ fn arrives(tag: &str, request_id: &str) -> Fact {
     arrived("a", tag, request_id)
 }
 
+/// Breakers open for a second.
 fn check(facts: &[Fact]) -> Result<(), String> {
-    feed(&mut OneProbe::new("x-cellway-"), facts)
+    let bounds = with_settings(RouterSettings {
+        breaker_open: SECOND,
+        ..RouterSettings::default()
+    });
+    feed(&mut OneProbe::new(&bounds), facts)
 }
 
 #[test]
@@ -68,4 +74,28 @@ fn notices_a_request_through_an_open_breaker() {
         arrives("t", "3"),
     ];
     assert_eq!(check(&closed), Ok(()));
+}
+
+#[test]
+fn notices_a_probe_that_comes_too_early() {
+    use CircuitChange::{Freed, Opened, Probing};
+    let mut invariant = OneProbe::new(&with_settings(RouterSettings {
+        breaker_open: SECOND * 2,
+        ..RouterSettings::default()
+    }));
+    let early = [circuit("1", Opened), circuit("2", Probing)];
+    let error = feed(&mut invariant, &early).unwrap_err();
+    assert!(error.contains("opened at 0ns for 2s"), "{error}");
+    let mut invariant = OneProbe::new(&with_settings(RouterSettings {
+        breaker_open: SECOND * 2,
+        ..RouterSettings::default()
+    }));
+    let freed = [
+        circuit("1", Opened),
+        bad("t"),
+        circuit("2", Probing),
+        circuit("2", Freed),
+        circuit("3", Probing),
+    ];
+    assert_eq!(feed(&mut invariant, &freed), Ok(()));
 }

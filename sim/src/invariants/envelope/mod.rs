@@ -97,7 +97,10 @@ impl EnvelopeHolds {
             ));
         }
         match &checked.found {
-            Ok(proved) => self.is_right(&tag, id, &arrived, proved),
+            Ok(proved) => {
+                self.is_right(&tag, id, &arrived, proved)?;
+                self.is_new(at, &tag, id, proved)
+            }
             Err(refused) if NO_KEY.contains(&refused.as_str()) => {
                 let fetched = self.fetched.get(host);
                 let lags =
@@ -147,6 +150,19 @@ impl EnvelopeHolds {
                 proved.cell, decided.cell, arrived.cell
             ));
         }
+        let header = |name: &str| {
+            let name = format!("{}{name}", self.prefix);
+            arrived.header(&name).unwrap_or_default()
+        };
+        let (subject, roles) = (proved.subject.as_deref(), proved.roles.join(","));
+        if subject.unwrap_or_default() != header("sub") || roles != header("roles") {
+            return Err(format!(
+                "the envelope of {tag} names the user {subject:?} with the roles {roles:?}, but its \
+                 headers {:?} and {:?}",
+                header("sub"),
+                header("roles")
+            ));
+        }
         if Some(proved.placement_epoch) != decided.registry_version {
             return Err(format!(
                 "the envelope of {tag} names registry version {}, but the decision used {:?}",
@@ -154,6 +170,28 @@ impl EnvelopeHolds {
             ));
         }
         Ok(())
+    }
+}
+
+impl EnvelopeHolds {
+    /// Whether an envelope that is checked at this time expires in time, by the clock of its router.
+    fn is_new(&self, at: Duration, tag: &str, id: &str, proved: &Proved) -> Result<(), String> {
+        let (Some(decided), Some(decided_at)) = (self.decided.get(id), self.decided_at.get(id))
+        else {
+            return Ok(());
+        };
+        let router = &decided.life.router;
+        let lifetime = (self.settings).most(router, [*decided_at, at], |it| it.envelope_lifetime);
+        // It may have been sealed just before.
+        let sealed_by = decided.unix + at.saturating_sub(*decided_at);
+        match proved.expires > sealed_by + lifetime + Duration::from_secs(1) {
+            true => Err(format!(
+                "the envelope of {tag} expires {:?} after it was checked, but envelopes of {router} \
+                 live {lifetime:?}",
+                proved.expires.saturating_sub(sealed_by)
+            )),
+            false => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
+use crate::engine::EPOCH;
 
 fn bounds(envelopes: bool) -> Bounds {
     Bounds {
@@ -8,6 +9,7 @@ fn bounds(envelopes: bool) -> Bounds {
         replaced_envelope_keys: vec![("old".to_owned(), SECOND, Some(SECOND * 9))],
         ..with_settings(RouterSettings {
             envelope_keys_max_age: SECOND * 10,
+            envelope_lifetime: SECOND * 5,
             ..RouterSettings::default()
         })
     }
@@ -26,6 +28,9 @@ fn checked() -> EnvelopeChecked {
             tenant: Some("acme".to_owned()),
             cell: "a".to_owned(),
             placement_epoch: 1,
+            subject: None,
+            roles: Vec::new(),
+            expires: EPOCH + SECOND * 5,
         }),
         elsewhere: vec![("b".to_owned(), Err("envelope_other_cell".to_owned()))],
     }
@@ -78,9 +83,23 @@ fn notices_an_envelope_of_somebody_else() {
     assert!(fed(&facts).unwrap_err().contains("acts for"));
     assert!(fed(&proved(|proved| proved.cell = "b".to_owned())).is_err());
     assert!(fed(&proved(|proved| proved.placement_epoch = 2)).is_err());
+    assert!(fed(&proved(|proved| proved.subject = Some("root".to_owned()))).is_err());
+    assert!(fed(&proved(|proved| proved.roles.push("admin".to_owned()))).is_err());
     let mut undecided = with(|_| ());
     undecided.remove(2);
     assert!(fed(&undecided).unwrap_err().contains("no router decided"));
+}
+
+#[test]
+fn notices_an_envelope_that_lives_too_long() {
+    // It may have been sealed two seconds after the decision, when it is checked.
+    let lives = |secs: u32| proved(move |proved| proved.expires = EPOCH + SECOND * (2 + secs));
+    assert_eq!(fed(&lives(6)), Ok(()));
+    let error = fed(&lives(7)).unwrap_err();
+    assert!(
+        error.contains("but envelopes of router-1 live 5s"),
+        "{error}"
+    );
 }
 
 #[test]

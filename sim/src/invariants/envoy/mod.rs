@@ -18,9 +18,11 @@ pub struct EnvoyObeys {
     journal: Journal,
     /// What the router allowed, by tag: its request id, and the cell.
     leave: BTreeMap<String, (String, String)>,
-    /// What routers stamp, by tenant and registry version.
-    stamped: BTreeMap<(String, Option<u64>), Stamps>,
+    stamped: Stamped,
 }
+
+/// What routers stamp, by tenant, registry version and cell.
+type Stamped = BTreeMap<(String, Option<u64>, String), Stamps>;
 
 /// The router's own headers, except those that differ with each request and user.
 type Stamps = BTreeMap<String, String>;
@@ -80,12 +82,13 @@ impl Invariant for EnvoyObeys {
     }
 }
 
-fn check(
-    prefix: &str,
-    stamped: &mut BTreeMap<(String, Option<u64>), Stamps>,
-    passed: &Passed<'_>,
-) -> Result<(), String> {
-    let key = (passed.sent.tenant.clone(), passed.decided.registry_version);
+fn check(prefix: &str, stamped: &mut Stamped, passed: &Passed<'_>) -> Result<(), String> {
+    let (tenant, cell) = (&passed.sent.tenant, &passed.arrived.cell);
+    let key = (
+        tenant.clone(),
+        passed.decided.registry_version,
+        cell.clone(),
+    );
     let stamps = stamps(prefix, passed);
     if passed.sent.via.is_none() {
         stamped.entry(key).or_insert(stamps);
@@ -115,7 +118,8 @@ fn check(
 }
 
 fn stamps(prefix: &str, passed: &Passed<'_>) -> Stamps {
-    const DIFFER: [&str; 2] = ["request-id", "sub"];
+    // Whoever finds a cell down first says why in another way; `failover_allowed` checks that.
+    const DIFFER: [&str; 3] = ["request-id", "sub", "failover"];
     let own = passed.arrived.headers.iter();
     own.filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)))
         .filter(|(name, _)| !DIFFER.contains(name))

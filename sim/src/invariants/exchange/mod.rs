@@ -6,8 +6,11 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::{Arrived, BodyEnded, Fact, Sent};
 
+/// The trailer of every request that has any. Its value is the tag.
+pub(crate) const TRAILER: &str = "x-sim-trailer";
+
 /// A request arrives with its client's method and path. If a cell gets a body as complete, it has
-/// every byte of it; a body that never ends never becomes complete. A complete answer is the answer
+/// every byte of it, and its trailers; a body that never ends never becomes complete. A complete answer is the answer
 /// to the client's own request, and has no part missing.
 #[derive(Debug, Default)]
 pub struct TrueExchange {
@@ -21,6 +24,7 @@ struct Request {
     path: String,
     websocket: bool,
     body: Option<u64>,
+    trailers: bool,
 }
 
 impl Request {
@@ -30,6 +34,7 @@ impl Request {
             path: sent.path.clone(),
             websocket: sent.websocket,
             body: sent.body,
+            trailers: sent.trailers,
         }
     }
 }
@@ -62,8 +67,14 @@ impl TrueExchange {
         let Some(request) = self.sent.get(tag).filter(|_| ended.complete) else {
             return Ok(());
         };
+        let trailer = (TRAILER.to_owned(), tag.to_owned());
         match request.body {
-            Some(bytes) if bytes == ended.bytes => Ok(()),
+            Some(bytes) if bytes == ended.bytes => match request.trailers {
+                true if !ended.trailers.contains(&trailer) => Err(format!(
+                    "{cell} got {tag} as whole, but without the trailer that its client sent"
+                )),
+                true | false => Ok(()),
+            },
             Some(bytes) => Err(format!(
                 "{cell} got {} bytes as the whole body of {tag}, which has {bytes}",
                 ended.bytes

@@ -60,3 +60,21 @@ fn notices_the_answer_to_another_request() {
     };
     assert!(fed(&[mixed]).unwrap_err().contains("the answer to u"));
 }
+
+#[test]
+fn notices_a_trailer_that_is_lost() {
+    let sent = || sent_with("t", "acme", |sent| sent.trailers = true);
+    let with = |value: &str| {
+        let trailer = (TRAILER.to_owned(), value.to_owned());
+        fed(&[
+            sent(),
+            body_ended("t", |ended| ended.trailers.push(trailer)),
+        ])
+    };
+    assert_eq!(with("t"), Ok(()));
+    assert!(with("u").unwrap_err().contains("without the trailer"));
+    let lost = body_ended("t", |_| ());
+    assert!(fed(&[sent(), lost]).is_err());
+    let cut = body_ended("t", |ended| ended.complete = false);
+    assert_eq!(fed(&[sent(), cut]), Ok(()));
+}

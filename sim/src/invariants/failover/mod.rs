@@ -7,11 +7,12 @@ use super::endpoints::Endpoints;
 use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Fact, Published, Standby};
+use crate::scenario::CellState;
 
 /// A request that its router sends to another cell arrives only at an active cell of its tenant's
 /// placement or of the fallback, on the registry version of the decision. Either none of the placement's
-/// own cells takes traffic, or the placement allows failover and one of its cells had a fault shortly
-/// before. The cell is told so by a header, and other requests don't have it.
+/// own cells takes traffic and none is quarantined, or the placement allows failover and one of its cells
+/// had a fault shortly before. The cell is told so by a header, and other requests don't have it.
 ///
 /// No request is answered that its cell can't be reached while its placement allows failover and
 /// another cell was healthy for long enough.
@@ -100,6 +101,14 @@ impl Known {
             ));
         }
         let none_serves = said.assignment.get(tenant).is_none_or(BTreeSet::is_empty);
+        let state = |cell: &String| said.cells.get(cell).map(|cell| cell.state);
+        let mut home = standby.home.iter();
+        if none_serves && home.any(|cell| state(cell) == Some(CellState::Quarantined)) {
+            return Err(format!(
+                "{tag} of {tenant} arrived at {cell}, but its own cell is quarantined, and no other \
+                 replaces it"
+            ));
+        }
         let may = standby.failover && self.may_have_failed(&standby.home, at);
         match none_serves || may {
             true => Ok(()),

@@ -117,3 +117,18 @@ fn notices_a_refusal_although_another_cell_is_well() {
         assert_eq!(fed.is_ok(), fine, "{failover} {answer}: {fed:?}");
     }
 }
+
+#[test]
+fn notices_another_cell_than_the_quarantined_one() {
+    let Fact::Published(mut said) = registry(&[], true) else {
+        unreachable!("it is a registry");
+    };
+    let mut with = |state| {
+        said.cells.insert("a".to_owned(), gold(state));
+        let said = Fact::Published(said.clone());
+        arrives(105, said, Some("b"), TOLD)
+    };
+    assert_eq!(with(CellState::Provisioning), Ok(()));
+    let why = with(CellState::Quarantined).unwrap_err();
+    assert!(why.contains("is quarantined"), "{why}");
+}

@@ -1,6 +1,6 @@
 //! Revoked credentials are no longer accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::journal::Journal;
@@ -10,7 +10,8 @@ use crate::fact::{Fact, Life};
 
 /// No token and no certificate of a revoked subject passes a router that has applied the revocation.
 /// None passes any router once the revocation is older than the longest time for which a router may
-/// use an old registry. This includes cached tokens.
+/// use an old registry. This includes cached tokens. A subject's open requests end in a bounded time
+/// after a router has applied its revocation.
 #[derive(Debug)]
 pub struct Revoked {
     journal: Journal,
@@ -18,6 +19,11 @@ pub struct Revoked {
     revoked: Listed<Subject>,
     /// The version that each router applied last, and when.
     applied: BTreeMap<Life, (Duration, u64)>,
+    streams_within: Duration,
+    /// The subjects of requests that are open, by router and its id.
+    open: BTreeMap<(Life, String), Subject>,
+    /// When each router applied the revocation of a subject.
+    known: BTreeMap<(Life, Subject), Duration>,
 }
 
 /// A tenant, and who acts for it.
@@ -31,7 +37,36 @@ impl Revoked {
             settings: bounds.settings.clone(),
             revoked: Listed::new(),
             applied: BTreeMap::new(),
+            streams_within: bounds.streams_within,
+            open: BTreeMap::new(),
+            known: BTreeMap::new(),
         }
+    }
+
+    fn applied(&mut self, at: Duration, life: &Life, version: u64) {
+        self.applied.insert(life.clone(), (at, version));
+        let none = BTreeSet::new();
+        let revoked = self.revoked.in_version(version).unwrap_or(&none);
+        self.known
+            .retain(|(of, subject), _| of != life || revoked.contains(subject));
+        for subject in revoked {
+            let key = (life.clone(), subject.clone());
+            self.known.entry(key).or_insert(at);
+        }
+    }
+
+    /// Checks that no router leaves a request of a revoked subject open for too long.
+    fn check_open(&self, at: Duration) -> Result<(), String> {
+        for ((life, id), subject) in &self.open {
+            let since = self.known.get(&(life.clone(), subject.clone()));
+            if let Some(since) = since.filter(|since| at > **since + self.streams_within) {
+                return Err(format!(
+                    "{} still has request {id} of {} open, but applied its revocation at {since:?}",
+                    life.router, subject.1
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a router has applied, before this moment, a version that revokes this subject.
@@ -50,11 +85,15 @@ impl Invariant for Revoked {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Published(said) => self.revoked.published(at, said.version, &said.revoked),
-            Fact::RegistryApplied { life, version } => {
-                self.applied.insert(life.clone(), (at, *version));
+            Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
+            Fact::Responded(responded) => {
+                let key = (responded.life.clone(), responded.request_id.clone());
+                self.open.remove(&key);
             }
+            Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
             _ => {}
         }
+        self.check_open(at)?;
         let Some(passed) = self.journal.passed(at, fact) else {
             return Ok(());
         };
@@ -65,6 +104,8 @@ impl Invariant for Revoked {
         let tag = passed.sent.tag.clone();
         let subject = (passed.sent.tenant.clone(), passed.sent.client.clone());
         let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
+        let key = (life.clone(), passed.decided.request_id.clone());
+        self.open.insert(key, subject.clone());
         if self.knows(&life, &subject, decided_at) {
             return Err(format!(
                 "{} forwarded {tag}, but had applied the revocation of {}",

@@ -56,3 +56,24 @@ fn accepts_once_the_subject_is_restored_and_with_who_shows_nothing() {
     ];
     assert_eq!(feed(&mut revoked(1), &facts), Ok(()));
 }
+
+#[test]
+fn notices_a_request_that_stays_open() {
+    let open = || {
+        let request = [
+            with_token("t", "main"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        let revoked = [revoking(2, &["client"]), applied(0, 2)];
+        request.into_iter().chain(revoked).collect::<Vec<_>>()
+    };
+    let feed_all = |more: &[Fact]| {
+        let facts: Vec<_> = open().into_iter().chain(more.iter().cloned()).collect();
+        feed(&mut revoked(9), &facts)
+    };
+    let why = feed_all(&[bad("u")]).unwrap_err();
+    assert!(why.contains("still has request r of client open"), "{why}");
+    assert_eq!(feed_all(&[responded("r"), bad("u")]), Ok(()));
+    assert_eq!(feed_all(&[Fact::Crashed(life(0)), bad("u")]), Ok(()));
+}

@@ -1,5 +1,6 @@
 //! The settings that routers run with, and when.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cellway_core::rate_limit::RateLimit;
@@ -52,14 +53,40 @@ pub struct RouterSettings {
     pub retry_percent: u32,
     /// Whether it may send an idempotent request again that a cell has processed.
     pub retries_processed: bool,
+    /// How long an envelope is valid.
+    pub envelope_lifetime: Duration,
     /// How long services may keep the published keys of envelopes.
     pub envelope_keys_max_age: Duration,
+    /// How long it waits for a body that has stopped.
+    pub body_grace: Duration,
     /// How many requests may be in flight to a cell.
     pub requests_max: usize,
+    /// How many failures in a row open a breaker.
+    pub breaker_failures: u32,
+    /// How long a breaker stays open before a request probes.
+    pub breaker_open: Duration,
+    /// How many failures of connections in a row eject an endpoint.
+    pub connection_failures: u32,
+    /// How many failing answers in a row eject an endpoint.
+    pub answer_failures: u32,
+    /// How many percent of a cell's endpoints may be ejected at once.
+    pub ejected_percent_max: usize,
+    /// How long the first ejection of an endpoint lasts, and the longest.
+    pub ejection: [Duration; 2],
+    /// How much longer each following ejection lasts.
+    pub ejection_factor: u32,
     /// How many requests may be in flight to one endpoint of a cell.
     pub places: usize,
     /// The percentage of these that one tenant may have if all are free.
     pub tenant_share: usize,
+    /// The clients whose requests have high priority.
+    pub high_priority: BTreeSet<String>,
+    /// How many requests without high priority may wait for a cell.
+    pub queue_room: usize,
+    /// How many requests of high priority may wait for a cell.
+    pub high_room: usize,
+    /// How long a request may wait for a cell.
+    pub queue_wait: Duration,
     /// Whether WebSockets end with the tokens that opened them.
     pub upgrades_end_with_token: bool,
     /// The rate limit of each tenant, if the registry sets none.

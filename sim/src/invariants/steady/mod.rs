@@ -9,8 +9,9 @@ use crate::fact::{Fact, Published};
 use crate::scenario::CellState;
 
 /// On one registry version all requests of a tenant and tier reach the same cell, whichever router
-/// decides. If that cell drains over time, the tenant may leave it once. While that cell is quarantined,
-/// a tenant that a placement put there reaches no other cell.
+/// decides. If that cell drains over time, the tenant may leave it once, after the start of the drain,
+/// and has left it at the end if its placement has an active cell. While that cell is quarantined, a
+/// tenant that a placement put there reaches no other cell.
 #[derive(Debug)]
 pub struct SteadyPlacement {
     journal: Journal,
@@ -30,8 +31,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether a request decided at this time may reach a cell. `drains`: whether the known cell
-    /// drains over time.
+    /// Whether a request decided at this time may reach a cell. `drains`: whether the known cell gives
+    /// tenants away at that time.
     fn may_be(&mut self, cell: &str, decided_at: Duration, drains: bool) -> bool {
         if self.cell == cell {
             return true;
@@ -74,6 +75,16 @@ impl SteadyPlacement {
     }
 }
 
+/// Whether an active cell may serve the tenant.
+fn has_active(said: &Published, tenant: &str) -> bool {
+    let cells = said.assignment.get(tenant);
+    let mut cells = cells.into_iter().flatten();
+    cells.any(|cell| {
+        let cell = said.cells.get(cell);
+        cell.is_some_and(|cell| cell.state == CellState::Active)
+    })
+}
+
 impl Invariant for SteadyPlacement {
     fn name(&self) -> &'static str {
         "steady_placement"
@@ -108,12 +119,21 @@ impl Invariant for SteadyPlacement {
             left: None,
         });
         let said = self.published.get(&version);
-        let drains = said.is_some_and(|said| said.drains(&known.cell));
+        let drain = |cell: &str| said?.drains(cell);
+        let drains = drain(&known.cell).is_some_and(|[from, _]| from <= decided.unix);
         if !known.may_be(&cell, decided_at, drains) {
             return Err(format!(
                 "{tag} of {tenant} reached {cell}, but on registry version {version} an earlier request \
                  reached {}",
                 known.cell
+            ));
+        }
+        if let (Some(said), Some([_, until])) = (said, drain(&cell))
+            && until <= decided.unix
+            && has_active(said, &tenant)
+        {
+            return Err(format!(
+                "{tag} of {tenant} reached {cell}, which had given all of its tenants away by {until:?}"
             ));
         }
         let whose = (tenant, tier);

@@ -1,5 +1,6 @@
 use super::super::testing::*;
 use super::*;
+use crate::engine::EPOCH;
 
 fn registry(version: u64, open: &[&str], state_of_a: CellState) -> Fact {
     let cells = open.iter().map(|cell| (*cell).to_owned()).collect();
@@ -20,7 +21,7 @@ fn draining(version: u64) -> Fact {
         unreachable!("it is a registry");
     };
     if let Some(a) = said.cells.get_mut("a") {
-        a.drains = true;
+        a.drains = Some([EPOCH, EPOCH + SECOND * 100]);
     }
     Fact::Published(said)
 }
@@ -64,6 +65,33 @@ fn a_tenant_leaves_a_draining_cell_once() {
     facts.extend(served("4", "a", 1));
     let why = fed(&facts).unwrap_err();
     assert!(why.contains("an earlier request reached b"), "{why}");
+}
+
+/// Catches: a drain that begins too early, and one that leaves tenants behind.
+#[test]
+fn a_drain_begins_and_ends_in_its_time() {
+    let drained = |from: Duration, until: Duration, cells: [&str; 2]| {
+        let Fact::Published(mut said) = draining(1) else {
+            unreachable!("it is a registry");
+        };
+        if let Some(a) = said.cells.get_mut("a") {
+            a.drains = Some([from, until]);
+        }
+        let [first, second] = cells;
+        let served = served("1", first, 1)
+            .into_iter()
+            .chain(served("2", second, 1));
+        let facts: Vec<_> = [Fact::Published(said)].into_iter().chain(served).collect();
+        fed(&facts)
+    };
+    let (past, later) = (EPOCH - SECOND, EPOCH + SECOND);
+    assert_eq!(drained(past, later, ["a", "b"]), Ok(()));
+    let early = drained(later, later + SECOND, ["a", "b"]).unwrap_err();
+    assert!(early.contains("an earlier request reached a"), "{early}");
+    let late = drained(past, EPOCH, ["b", "a"]).unwrap_err();
+    assert!(late.contains("reached b"), "{late}");
+    let behind = drained(past, EPOCH, ["a", "a"]).unwrap_err();
+    assert!(behind.contains("had given all"), "{behind}");
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         streams_within: STREAMS_CLOSED_WITHIN,
         websockets_end_with_token,
         delivery_max: delivery_max(scenario),
+        transit_max: transit_max(scenario),
         issuer_tenants: issuer_tenants(scenario),
         key_outages: keys::key_outages(scenario, &settings),
         audience: AUDIENCE.to_owned(),
@@ -69,6 +70,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         envelopes: scenario.seals_envelopes(),
         troubles: troubles(scenario),
         unfinished: unfinished(scenario),
+        stopping: stopping(scenario),
         settings,
     }
 }
@@ -116,6 +118,12 @@ fn delivery_max(scenario: &Scenario) -> Duration {
     let faults = scenario.faults.iter().filter(|fault| holds(&fault.kind));
     let longest = faults.map(|fault| fault.until - fault.at).max();
     longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
+}
+
+/// How long a request may be on its way from its router to its cell if no fault is in the way. A new
+/// connection takes a few messages more, and a cell reads at its next steps.
+fn transit_max(scenario: &Scenario) -> Duration {
+    scenario.latency[1] * 8 + scenario.tick * 8
 }
 
 /// When a fault may keep a router, or all routers, from the control plane.
@@ -178,7 +186,13 @@ fn unfinished(scenario: &Scenario) -> BTreeSet<String> {
     let clients = scenario
         .clients
         .iter()
-        .filter(|it| it.unfinished || it.stops_reading);
+        .filter(|it| !it.ends_requests() || it.stops_reading);
+    clients.map(|client| client.name.clone()).collect()
+}
+
+/// Clients whose bodies stop.
+fn stopping(scenario: &Scenario) -> BTreeSet<String> {
+    let clients = scenario.clients.iter().filter(|it| it.unfinished);
     clients.map(|client| client.name.clone()).collect()
 }
 
@@ -186,7 +200,7 @@ fn unfinished(scenario: &Scenario) -> BTreeSet<String> {
 fn short_requests(scenario: &Scenario) -> BTreeSet<String> {
     let clients = scenario.clients.iter();
     let short_requests =
-        clients.filter(|it| it.stream.is_none() && !it.unfinished && !it.stops_reading);
+        clients.filter(|it| it.stream.is_none() && it.ends_requests() && !it.stops_reading);
     short_requests.map(|client| client.name.clone()).collect()
 }
 
@@ -318,6 +332,7 @@ fn routable(scenario: &Scenario) -> Vec<String> {
             && !scenario.expect.refused_at_end.contains(&client.name)
             && !client.spoofs
             && !client.stops_reading
+            && !client.breaks_off
             && !through_stranger(client)
     };
     let clients = scenario.clients.iter().filter(served);

@@ -1,10 +1,12 @@
 //! What a client makes of an answer.
 
+use cellway_core::Reason;
 use cellway_testbed::Answer as Response;
+use http::header::RETRY_AFTER;
 
 use crate::fact::Answer;
-use crate::scenario;
-use crate::world::hosts::TAG;
+use crate::scenario::{self, ClientProtocol};
+use crate::world::hosts::{ANSWER_TRAILER, TAG};
 
 /// How many lines a stream of a cell has for each second.
 const LINES_A_SECOND: u64 = 4;
@@ -45,8 +47,41 @@ pub(super) fn own_answer(
     let echo = serde_json::from_slice::<serde_json::Value>(&response.body);
     let echo = echo.map_err(|_| "it is not the whole answer of a cell".to_owned())?;
     match echo["headers"][TAG].as_str() {
-        Some(other) if other != tag => Err(format!("it is the answer to {other}")),
-        Some(_) => Ok(()),
-        None => Err("it names no request".to_owned()),
+        Some(other) if other != tag => return Err(format!("it is the answer to {other}")),
+        Some(_) => {}
+        None => return Err("it names no request".to_owned()),
+    }
+    // Over HTTP/2, cells send a trailer, and it needs no announcement to reach the client.
+    let http2 = echo["version"] == "HTTP/2" && spec.protocol == ClientProtocol::Http2;
+    match response.trailers.contains_key(ANSWER_TRAILER) {
+        false if http2 && spec.via.is_none() => Err("it has lost its trailer".to_owned()),
+        true | false => Ok(()),
+    }
+}
+
+/// Checks that a router's error says what belongs to its reason.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn own_error(reason: &str, response: &Response) -> Result<(), String> {
+    let Some(known) = Reason::ALL.iter().find(|it| it.as_str() == reason) else {
+        return Err(format!("{reason} is no reason of a router"));
+    };
+    // A policy chooses the status of this one.
+    let chosen = *known == Reason::JwksUnreachable;
+    let status = known.class().status();
+    if !chosen && status != Some(response.status) {
+        return Err(format!(
+            "{reason} has the status {}, expected {status:?}",
+            response.status
+        ));
+    }
+    let retried = matches!(
+        known,
+        Reason::Overloaded | Reason::RateLimited | Reason::CircuitOpen
+    );
+    match response.headers.contains_key(RETRY_AFTER) {
+        false if retried => Err(format!("{reason} doesn't say when to try again")),
+        true | false => Ok(()),
     }
 }

@@ -1,32 +1,31 @@
 //! Clients: hosts that send requests at a rate, each with forged headers.
 
 mod answer;
+mod pool;
 mod talk;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_env::Env;
-use cellway_testbed::{
-    Answer as Response, Client, ClientError, Connection, Protocol, Request, Target, Validity,
-};
+use cellway_testbed::{Answer as Response, ClientError, Request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use self::answer::{classify, own_answer};
+use self::answer::{classify, own_answer, own_error};
+use self::pool::Pool;
 use self::talk::Talked;
 use super::authorization;
-use super::balancer;
 use super::credentials::RequestCredentials;
 use super::hosts::TAG;
 use super::router::PORT;
-use super::state::{WorldHandle, tls_provider, unix_at};
+use super::state::WorldHandle;
 use super::wallet::Wallet;
 use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, RoutingKeyProof, Sent};
-use crate::invariants::{CELL_BOUND, FORGED, FORGED_BY_CELL};
+use crate::invariants::{CELL_BOUND, FORGED, FORGED_BY_CELL, TRAILER};
 use crate::random::Random;
-use crate::scenario::{self, Authority, ClientProtocol, Credential, Flaw};
+use crate::scenario::{self, ClientProtocol, Credential, Flaw};
 
 /// The most open requests of one client. With more, it waits.
 const OPEN_MAX: usize = 32;
@@ -82,7 +81,8 @@ pub(super) async fn run(
                 world: world.clone(),
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
-                once: (random.below(2) == 0 || spec.unfinished) && !spec.websocket,
+                once: (random.below(2) == 0 || !spec.ends_requests()) && !spec.websocket,
+                odd: number % 2 == 1,
                 wallet: wallet.clone(),
                 keys,
             };
@@ -114,6 +114,8 @@ struct Exchange {
     tag: String,
     /// A `POST` with body and trailers; otherwise a `GET`.
     once: bool,
+    /// Every second request of a client is odd.
+    odd: bool,
     wallet: Arc<Wallet>,
     /// Routers accept routing keys.
     keys: bool,
@@ -195,7 +197,9 @@ impl Exchange {
             via: spec.via.clone(),
             once: self.once,
             websocket: spec.websocket,
-            body: (!spec.unfinished).then_some(request.body.len() as u64),
+            body: (spec.ends_requests()).then_some(request.body.len() as u64),
+            // An Envoy forwards none.
+            trailers: spec.via.is_none() && !request.trailers.is_empty(),
         }
     }
 
@@ -203,11 +207,19 @@ impl Exchange {
     fn judge(&self, spec: &scenario::Client, answered: Result<Talked, ClientError>) -> Answer {
         match answered {
             Ok(Talked::Answered(response)) => {
+                self.trace(spec, &response);
                 self.look_for_forgeries(spec, &response);
                 let answer = classify(&response);
-                if answer == Answer::Ok
-                    && let Err(found) = own_answer(spec, &self.tag, &response)
-                {
+                let checked = match &answer {
+                    Answer::Ok => own_answer(spec, &self.tag, &response),
+                    Answer::Router(reason) if spec.via.is_none() => own_error(reason, &response),
+                    Answer::Router(_)
+                    | Answer::Cell(_)
+                    | Answer::Refused
+                    | Answer::Closed(_)
+                    | Answer::None => Ok(()),
+                };
+                if let Err(found) = checked {
                     self.is_mixed(found);
                 }
                 answer
@@ -219,6 +231,17 @@ impl Exchange {
             }
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
+        }
+    }
+
+    /// Reports the router's id of the request. An Envoy passes none on.
+    fn trace(&self, spec: &scenario::Client, response: &Response) {
+        let id = response.headers.get("x-cellway-request-id");
+        let id = id.and_then(|id| id.to_str().ok());
+        if let (None, Some(id)) = (&spec.via, id) {
+            let (tag, request_id) = (self.tag.clone(), id.to_owned());
+            self.world
+                .tell(&self.env, &Fact::Traced { tag, request_id });
         }
     }
 
@@ -293,10 +316,28 @@ impl Exchange {
         } else if self.once {
             request.method = Method::POST;
             request.body = Bytes::from_static(b"an order");
-            request.trailers =
-                HeaderMap::from_iter([(HeaderName::from_static("x-cellway-roles"), forged)]);
+            let tag = HeaderValue::try_from(&self.tag).expect("tags are made of names and numbers");
+            request.trailers = HeaderMap::from_iter([
+                (HeaderName::from_static("x-cellway-roles"), forged),
+                (HeaderName::from_static(TRAILER), tag),
+            ]);
+        }
+        if spec.breaks_off {
+            request.breaks_off = Some(self.break_off(&mut request.trailers));
         }
         request
+    }
+
+    /// With which code the client breaks off. Only an odd request announces its body's length.
+    fn break_off(&self, trailers: &mut HeaderMap) -> h2::Reason {
+        match self.odd {
+            true => {
+                trailers.clear();
+                h2::Reason::CANCEL
+            }
+            // It sounds as if nothing were missing.
+            false => h2::Reason::NO_ERROR,
+        }
     }
 
     /// The routing key, and its signature if there is one.
@@ -332,179 +373,4 @@ fn with_token(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request 
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a token is ASCII");
     request.headers.append(http::header::AUTHORIZATION, value);
     request
-}
-
-/// A client's idle connections to one router.
-struct Pool {
-    env: SimEnv,
-    world: WorldHandle,
-    spec: scenario::Client,
-    router: String,
-    state: Mutex<PoolState>,
-}
-
-#[derive(Default)]
-struct PoolState {
-    idle: Vec<Idle>,
-    /// The generation of the authorities when the target was made; `None` before the first target.
-    generation: Option<u64>,
-    target: Option<Certified>,
-}
-
-/// An open connection that carries no request.
-struct Idle {
-    connection: Connection,
-    certificate_expires: Option<Duration>,
-}
-
-/// Where to connect, with a certificate or without.
-#[derive(Clone)]
-struct Certified {
-    target: Target,
-    /// Since the start.
-    issued: Duration,
-    /// When the certificate expires, since the Unix epoch.
-    certificate_expires: Option<Duration>,
-}
-
-impl Pool {
-    fn new(env: &SimEnv, world: &WorldHandle, spec: &scenario::Client, router: &str) -> Self {
-        Self {
-            env: env.clone(),
-            world: world.clone(),
-            spec: spec.clone(),
-            router: router.to_owned(),
-            state: Mutex::default(),
-        }
-    }
-
-    /// Sends over an idle connection or a new one. If the router closes an idle connection at that
-    /// moment without reading the request, the request is sent once more.
-    async fn send(
-        &self,
-        tag: &str,
-        request: Request,
-        mut streamed: impl FnMut(),
-    ) -> Result<Response, ClientError> {
-        let (certified, idle) = self.checkout();
-        if let Some(mut idle) = idle {
-            self.presents(tag, idle.certificate_expires);
-            let sending = idle
-                .connection
-                .send_and_watch(request.clone(), &mut streamed);
-            match sending.await {
-                Ok(response) => {
-                    self.checkin(idle);
-                    return Ok(response);
-                }
-                Err(error) if error.is_unprocessed() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let certificate_expires = certified.certificate_expires;
-        let mut connection = self.connect(tag, certified).await?;
-        let response = connection.send_and_watch(request, streamed).await?;
-        self.checkin(Idle {
-            connection,
-            certificate_expires,
-        });
-        Ok(response)
-    }
-
-    /// Opens a connection for the request with this tag.
-    async fn connect(&self, tag: &str, certified: Certified) -> Result<Connection, ClientError> {
-        self.presents(tag, certified.certificate_expires);
-        let mut client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
-        if let Some(balancer) = &self.spec.through {
-            client = client.through(balancer);
-        }
-        if self.spec.spoofs {
-            client = client.saying_first(balancer::spoofed_header());
-        }
-        let connection = client.connect().await?;
-        let connected = Fact::Connected {
-            client: self.spec.name.clone(),
-            to: self.router.clone(),
-            leaf: connection.leaf().to_vec(),
-        };
-        self.world.tell(&self.env, &connected);
-        Ok(connection)
-    }
-
-    fn presents(&self, tag: &str, certificate_expires: Option<Duration>) {
-        if self.spec.certificate_path().is_some() {
-            let fact = Fact::Presented {
-                tag: tag.to_owned(),
-                certificate_expires,
-            };
-            self.world.tell(&self.env, &fact);
-        }
-    }
-
-    /// The present target and an open connection, if there is one. New connections use a new
-    /// certificate. If an authority has changed, all connections are opened anew.
-    fn checkout(&self) -> (Certified, Option<Idle>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = self.world.lock().pki.generation();
-        let renews = self.spec.renews || state.target.is_none();
-        if renews && state.generation != Some(generation) {
-            *state = PoolState {
-                idle: Vec::new(),
-                generation: Some(generation),
-                target: Some(self.certified()),
-            };
-        }
-        let due = |issued| {
-            let lifetime = self.spec.certificate_lifetime?;
-            Some(issued + lifetime * 3 / 4)
-        };
-        let target = state.target.clone();
-        let mut target = target.expect("a target is made with each generation");
-        if renews && due(target.issued).is_some_and(|due| self.env.elapsed() >= due) {
-            target = self.certified();
-            state.target = Some(target.clone());
-            // HTTP/1.1 can't announce the end of a connection, so its clients open a new one.
-            if self.spec.protocol == ClientProtocol::Http1 {
-                state.idle.clear();
-            }
-        }
-        (target, state.idle.pop())
-    }
-
-    fn checkin(&self, idle: Idle) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.idle.push(idle);
-    }
-
-    fn certified(&self) -> Certified {
-        let protocol = match self.spec.protocol {
-            ClientProtocol::Http1 => Protocol::Http1,
-            ClientProtocol::Http2 => Protocol::Http2,
-        };
-        let issued = self.env.elapsed();
-        let validity = self.spec.certificate_lifetime;
-        let validity = validity.map(|lifetime| Validity::around(unix_at(issued), lifetime));
-        let mut state = self.world.lock();
-        let certificate = self
-            .spec
-            .certificate_path()
-            .map(|path| state.pki.client(&self.spec.name, &path, validity))
-            .transpose();
-        let tls = certificate.and_then(|certificate| {
-            let roots = state.pki.roots(Authority::Servers)?;
-            tls_provider(&self.env).client(roots, certificate.as_ref(), protocol)
-        });
-        let target = Target {
-            host: self.router.clone(),
-            port: PORT,
-            tls: Some(tls.expect("the testbed's certificates are valid")),
-            protocol,
-        };
-        Certified {
-            target,
-            issued,
-            // A certificate is valid until the end of its last second.
-            certificate_expires: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
-        }
-    }
 }

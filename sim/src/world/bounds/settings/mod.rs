@@ -1,15 +1,18 @@
 //! The settings of a scenario's routers over time, as the routers' own reader resolves them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cellway_core::health::WhenAllEjected;
 use cellway_router::config::Config;
-use cellway_router::settings::{CellLimits, ClientTimeouts, RateScope, UpstreamSettings};
+use cellway_router::settings::{
+    CellLimits, ClientTimeouts, ListenerSettings, Priority, RateScope, UpstreamSettings,
+};
 use toml::Table;
 
 use super::FETCH_SLACK;
 use crate::invariants::{Period, RouterSettings, SettingsInForce};
-use crate::scenario::{FaultKind, Scenario};
+use crate::scenario::{Client, FaultKind, Scenario};
 use crate::world::config;
 
 /// Follows the configuration of each router from the start through all `configure` faults.
@@ -105,11 +108,26 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             WhenAllEjected::Panic { threshold_percent } => threshold_percent.into(),
             WhenAllEjected::Fail => 0,
         },
+        body_grace: router.listeners.first()?.timeouts.body_grace,
+        breaker_failures: upstream.breaker.failures,
+        breaker_open: upstream.breaker.open,
+        connection_failures: upstream.health.outlier.connection_failures,
+        answer_failures: upstream.health.outlier.answer_failures,
+        ejected_percent_max: usize::from(upstream.health.outlier.ejected_percent_max),
+        ejection: {
+            let outlier = &upstream.health.outlier;
+            [outlier.ejection_min, outlier.ejection_max]
+        },
+        ejection_factor: upstream.health.outlier.ejection_factor,
         retry_percent: u32::from(upstream.retry_percent),
         retries_processed: router
             .listeners
             .iter()
             .any(|listener| listener.traffic.retries_processed()),
+        envelope_lifetime: router
+            .envelope
+            .as_ref()
+            .map_or(Duration::ZERO, |envelope| envelope.lifetime),
         envelope_keys_max_age: router
             .envelope
             .as_ref()
@@ -117,6 +135,13 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         requests_max: upstream.limits.requests_max,
         places: places(&upstream.limits),
         tenant_share: usize::from(upstream.limits.shares.tenant),
+        high_priority: high_priority(scenario, router.listeners.first()?),
+        queue_room: upstream.limits.queue_max,
+        high_room: match upstream.limits.queue_max {
+            0 => 0,
+            most => (most / 4).max(1),
+        },
+        queue_wait: upstream.limits.queue_timeout,
         upgrades_end_with_token: router
             .listeners
             .iter()
@@ -150,6 +175,16 @@ fn places(limits: &CellLimits) -> usize {
         None => limits.requests_max,
     };
     requests.min(limits.connections_max)
+}
+
+/// The clients whose requests have high priority at this listener.
+fn high_priority(scenario: &Scenario, listener: &ListenerSettings) -> BTreeSet<String> {
+    let is_high = |client: &&Client| {
+        let routed = listener.route_of(&client.path);
+        routed.is_ok_and(|it| it.traffic.priority == Priority::High) && client.stream.is_none()
+    };
+    let clients = scenario.clients.iter().filter(is_high);
+    clients.map(|client| client.name.clone()).collect()
 }
 
 /// How long a client may read nothing of an answer. A router sees only that a client has read a whole

@@ -1,0 +1,80 @@
+//! A client that doesn't finish its request doesn't keep its place at a cell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::journal::Journal;
+use super::{Bounds, Invariant, SettingsInForce};
+use crate::fact::{Fact, Life};
+
+/// A router ends a request whose body has stopped within `body_grace_ms`. The body has stopped by the
+/// time when the request arrives at its cell.
+#[derive(Debug)]
+pub struct BodyWaits {
+    journal: Journal,
+    settings: SettingsInForce,
+    delivery_max: Duration,
+    /// Clients whose bodies stop.
+    stops: BTreeSet<String>,
+    /// When requests of theirs arrived at a cell, and their tags.
+    waiting: BTreeMap<(Life, String), (Duration, String)>,
+}
+
+impl BodyWaits {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            journal: Journal::new(&bounds.header_prefix),
+            settings: bounds.settings.clone(),
+            delivery_max: bounds.delivery_max,
+            stops: bounds.stopping.clone(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    fn overdue(&self, at: Duration) -> Result<(), String> {
+        for ((life, _), (since, tag)) in &self.waiting {
+            let router = &life.router;
+            let grace = self.settings.most(router, [*since, at], |it| it.body_grace);
+            if at > *since + grace + self.delivery_max {
+                return Err(format!(
+                    "the body of {tag} has stopped since {since:?}, but {router} has not ended the \
+                     request within {grace:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for BodyWaits {
+    fn name(&self) -> &'static str {
+        "body_waits"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Some(passed) = self.journal.passed(at, fact)
+            && self.stops.contains(&passed.sent.client)
+        {
+            let (tag, decided) = (passed.sent.tag.clone(), passed.decided);
+            let key = (decided.life.clone(), decided.request_id.clone());
+            self.waiting.insert(key, (at, tag));
+        }
+        match fact {
+            Fact::Responded(responded) => {
+                let key = (responded.life.clone(), responded.request_id.clone());
+                self.waiting.remove(&key);
+            }
+            Fact::Crashed(life) => self.waiting.retain(|(of, _), _| of != life),
+            _ => {}
+        }
+        self.overdue(at)
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        self.overdue(at)
+    }
+}
+
+#[cfg(test)]
+mod tests;
