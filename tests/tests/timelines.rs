@@ -241,3 +241,18 @@ fn serving_certificates() {
 fn moved_keys() {
     matches_snapshot("moved_keys");
 }
+
+#[test]
+fn broken_off() {
+    matches_snapshot("broken_off");
+}
+
+#[test]
+fn priorities() {
+    matches_snapshot("priorities");
+}
+
+#[test]
+fn envoy_failover() {
+    matches_snapshot("envoy_failover");
+}
