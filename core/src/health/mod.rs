@@ -68,6 +68,8 @@ pub enum Outcome {
     AnswerFailed,
     /// It said that it did not process the request (`REFUSED_STREAM`, `GOAWAY`).
     Refused,
+    /// It ended the stream of this request, and the connection works (`RST_STREAM`).
+    StreamReset,
 }
 
 impl Outcome {
@@ -81,6 +83,7 @@ impl Outcome {
             Self::Reset => "reset",
             Self::AnswerFailed => "answer_failed",
             Self::Refused => "refused",
+            Self::StreamReset => "stream_reset",
         }
     }
 
@@ -89,7 +92,7 @@ impl Outcome {
         match self {
             Self::Success | Self::Recovered => None,
             Self::ConnectFailed | Self::TimedOut | Self::Reset => Some(Cause::Connection),
-            Self::AnswerFailed | Self::Refused => Some(Cause::Answer),
+            Self::AnswerFailed | Self::Refused | Self::StreamReset => Some(Cause::Answer),
         }
     }
 }

@@ -78,6 +78,7 @@ fn every_failure_counts_and_a_success_between_clears() {
         Outcome::Reset,
         Outcome::AnswerFailed,
         Outcome::Refused,
+        Outcome::StreamReset,
     ] {
         let mut control = control(&registry(1, 2, None));
         let mut tell = |outcomes: &[Outcome]| {

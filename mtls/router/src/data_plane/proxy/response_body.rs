@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
+use super::health_report::Scope;
 use super::report::Report;
 use super::trailers::take_end;
 use super::{grpc, health_report, unread};
@@ -141,10 +142,14 @@ impl<E: Env, S: Sink> Answering<E, S> {
     }
 
     fn break_off(&mut self, reason: Reason, error: &str) -> BodyError {
+        self.breaks_off((reason, Scope::Whole), error)
+    }
+
+    fn breaks_off(&mut self, (reason, scope): (Reason, Scope), error: &str) -> BodyError {
         if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(mut report) = self.report.take()
         {
-            health_report::failed(&report, &body.lease.pool, reason, error);
+            health_report::failed(&report, &body.lease.pool, (reason, scope), error);
             report.reason = Some(reason);
         }
         BodyError(reason)
@@ -301,8 +306,8 @@ impl<E: Env, S: Sink> Answering<E, S> {
                 Poll::Ready(Some(Err(self.close(Reason::BodyTooLarge))))
             }
             Poll::Ready(Some(Err(error))) => {
-                let reason = health_report::reason(&error);
-                Poll::Ready(Some(Err(self.break_off(reason, &error.to_string()))))
+                let what = (health_report::reason(&error), Scope::of(&error));
+                Poll::Ready(Some(Err(self.breaks_off(what, &error.to_string()))))
             }
             Poll::Pending => match body.overdue(cx) {
                 Poll::Pending => {

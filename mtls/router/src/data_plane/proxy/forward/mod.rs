@@ -25,6 +25,7 @@ use self::timing::{deadline, is_rpc_stream, set_pace, until};
 use super::again::Resends;
 use super::candidates::{Candidate, Candidates};
 use super::circuit::Probing;
+use super::health_report::Scope;
 use super::report::Report;
 use super::upgrade::{CellEnd, Switched, Upgrade};
 use super::{Refused, health_report, share};
@@ -312,7 +313,12 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
 
     /// Reports that an exchange with this endpoint failed.
     fn failed(&mut self, pool: &EndpointPool, reason: Reason, error: &str) {
-        let outcome = health_report::failed(self.report, pool, reason, error);
+        self.fails(pool, (reason, Scope::Whole), error);
+    }
+
+    /// The same for a part of it.
+    fn fails(&mut self, pool: &EndpointPool, what: (Reason, Scope), error: &str) {
+        let outcome = health_report::failed(self.report, pool, what, error);
         match outcome.and_then(Outcome::cause) {
             Some(Cause::Connection) => {
                 if let Some(probe) = self.probe.take() {

@@ -18,11 +18,32 @@ use crate::view::ToControl;
 /// The field of a gRPC answer that has its status.
 const GRPC_STATUS: &str = "grpc-status";
 
+/// How much has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scope {
+    /// A connection, or an attempt to make one; or an exchange, because of how long it took or what the
+    /// endpoint sent.
+    Whole,
+    /// One stream. The endpoint has ended it, and its connection works.
+    Stream,
+}
+
+impl Scope {
+    /// Of an exchange that broke off with this error.
+    pub(super) fn of(error: &HttpError) -> Self {
+        let is_reset = |error: &h2::Error| error.is_reset() && error.is_remote();
+        match error.http2().is_some_and(is_reset) {
+            true => Self::Stream,
+            false => Self::Whole,
+        }
+    }
+}
+
 /// Reports that an exchange failed. Returns what that says about the endpoint; `None`: nothing.
 pub(super) fn failed<E: Env, S: Sink>(
     report: &Report<E, S>,
     pool: &EndpointPool,
-    reason: Reason,
+    (reason, scope): (Reason, Scope),
     error: &str,
 ) -> Option<Outcome> {
     let worker = &report.connection.worker;
@@ -34,7 +55,7 @@ pub(super) fn failed<E: Env, S: Sink>(
             error,
         });
     }
-    let outcome = outcome_of(reason)?;
+    let outcome = outcome_of(reason, scope)?;
     tell(report, pool, outcome);
     Some(outcome)
 }
@@ -117,12 +138,13 @@ pub(super) fn circuit_changed<E: Env, S: Sink>(
     clippy::wildcard_enum_match_arm,
     reason = "only what a cell does is held against it"
 )]
-fn outcome_of(reason: Reason) -> Option<Outcome> {
+fn outcome_of(reason: Reason, scope: Scope) -> Option<Outcome> {
     match reason {
         Reason::CellUnreachable | Reason::CellUntrusted => Some(Outcome::ConnectFailed),
         Reason::CellTimeoutConnect | Reason::CellTimeoutTls | Reason::CellTimeoutHeader => {
             Some(Outcome::TimedOut)
         }
+        Reason::CellReset if scope == Scope::Stream => Some(Outcome::StreamReset),
         Reason::CellReset | Reason::CellProtocolError => Some(Outcome::Reset),
         // The connection works, and the cell speaks for itself.
         Reason::CellRefused => Some(Outcome::Refused),

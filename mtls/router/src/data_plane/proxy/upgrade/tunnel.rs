@@ -25,7 +25,7 @@ use super::CellEnd;
 use super::end::End;
 use super::flow::{Broken, Flow};
 use crate::data_plane::pool::{Lease, RequestPermit};
-use crate::data_plane::proxy::health_report;
+use crate::data_plane::proxy::health_report::{self, Scope};
 use crate::data_plane::proxy::report::Report;
 use crate::data_plane::streams::Side;
 use crate::observe::event::{Closed, Event, Sink, TunnelEnd, TunnelProtocol};
@@ -264,7 +264,8 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         self.ends_by(TunnelEnd::CellGone);
         if self.closing.is_none() {
             let reason = Reason::CellReset;
-            health_report::failed(&self.report, &self.lease.pool, reason, error);
+            let what = (reason, Scope::Whole);
+            health_report::failed(&self.report, &self.lease.pool, what, error);
             self.report.reason = Some(reason);
         }
     }
