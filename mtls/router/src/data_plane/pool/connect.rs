@@ -41,6 +41,8 @@ pub(crate) struct ConnectError {
     /// Whether earlier endpoints used up the time. Then this one had less time than a connection
     /// may take, so the failure doesn't count against it.
     pub(crate) cut_short: bool,
+    /// Whether another request has made this attempt, and reports it.
+    pub(crate) is_known: bool,
 }
 
 impl ConnectError {
@@ -50,6 +52,15 @@ impl ConnectError {
             error: error.to_string().into(),
             full: None,
             cut_short: false,
+            is_known: false,
+        }
+    }
+
+    /// The same for a request that has waited for this attempt of another one.
+    pub(super) fn of_another(self) -> Self {
+        Self {
+            is_known: true,
+            ..self
         }
     }
 

@@ -110,6 +110,12 @@ impl Lease {
         self.opened().is_none() && self.answers > 0
     }
 
+    /// Notes that the connection failed. `false` if another request on it has noted that before: a
+    /// connection fails once, however many requests it carries.
+    pub(crate) fn fails(&self) -> bool {
+        self.stream().is_none_or(|Stream(load)| load.fails())
+    }
+
     /// Stops lending the connection, because it takes no more requests or has ended. Open requests
     /// on it may continue.
     pub(crate) fn retire(&self) {
@@ -149,7 +155,7 @@ impl EndpointPool {
                 Next::Wait(attempt) => {
                     settled.await;
                     if let Some(failure) = self.failure_after(attempt) {
-                        return Err(failure);
+                        return Err(failure.of_another());
                     }
                 }
                 Next::Connect { for_all, aged } => {

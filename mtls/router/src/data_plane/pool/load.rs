@@ -1,6 +1,6 @@
 //! How much an HTTP/2 connection carries, and what requests are written to.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(super) struct Load {
     /// The number of answers so far, as a sign of life. It may wrap.
     pub(super) answers: AtomicU32,
     idle_since: Mutex<Instant>,
+    /// Whether a request has reported that the connection failed.
+    failed: AtomicBool,
     counts: Arc<Counts>,
 }
 
@@ -65,7 +67,13 @@ impl Load {
             counts,
             answers: AtomicU32::new(0),
             idle_since: Mutex::new(Instant::now()),
+            failed: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that the connection failed. `false` if that was noted before.
+    pub(super) fn fails(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {

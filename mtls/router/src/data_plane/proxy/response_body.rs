@@ -306,7 +306,8 @@ impl<E: Env, S: Sink> Answering<E, S> {
                 Poll::Ready(Some(Err(self.close(Reason::BodyTooLarge))))
             }
             Poll::Ready(Some(Err(error))) => {
-                let what = (health_report::reason(&error), Scope::of(&error));
+                let scope = Scope::of(&error, &body.lease);
+                let what = (health_report::reason(&error), scope);
                 Poll::Ready(Some(Err(self.breaks_off(what, &error.to_string()))))
             }
             Poll::Pending => match body.overdue(cx) {

@@ -348,7 +348,9 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 Err(error) => {
                     let of_cell = matches!(error.full, None | Some(LimitRefused::All));
                     if of_cell && !error.cut_short {
-                        self.failed(pool, error.reason, &error.error);
+                        let known = error.is_known;
+                        let scope = if known { Scope::Known } else { Scope::Whole };
+                        self.fails(pool, (error.reason, scope), &error.error);
                     }
                     return Attempt::Unsent(error);
                 }

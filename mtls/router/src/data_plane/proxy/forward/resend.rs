@@ -10,7 +10,7 @@ use crate::data_plane::body::{RequestBody, Turn};
 use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::pool::Lease;
 use crate::data_plane::proxy::again;
-use crate::data_plane::proxy::health_report::Scope;
+use crate::data_plane::proxy::health_report::{self, Scope};
 use crate::data_plane::proxy::spare::Spare;
 use crate::observe::event::{Event, Sink, Unserved};
 
@@ -35,8 +35,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return (broken, None);
         }
         let why = again::unserved(error, lease);
-        let scope = Scope::of(error);
-        if scope == Scope::Whole {
+        if !error.http2().is_some_and(health_report::is_stream_reset) {
             lease.retire();
         }
         // The cell didn't process the first one, so this retry adds no load and needs no budget.
@@ -47,7 +46,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // A connection that was closed in order, or that died after it was kept, says nothing
             // about the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
-            _ => self.fails(&lease.pool, (reason, scope), &error.to_string()),
+            _ => {
+                let scope = Scope::of(error, lease);
+                self.fails(&lease.pool, (reason, scope), &error.to_string());
+            }
         }
         match again {
             Some(_) => (Attempt::Again, again),

@@ -11,7 +11,7 @@ use http_body::Body;
 use super::report::Report;
 use crate::data_plane::http1;
 use crate::data_plane::incoming::HttpError;
-use crate::data_plane::pool::{Change, EndpointPool};
+use crate::data_plane::pool::{Change, EndpointPool, Lease};
 use crate::observe::event::{CircuitChange, Event, Sink};
 use crate::view::ToControl;
 
@@ -24,19 +24,39 @@ pub(super) enum Scope {
     /// A connection, or an attempt to make one; or an exchange, because of how long it took or what the
     /// endpoint sent.
     Whole,
+    /// A connection, or an attempt to make one, of which another request has reported the failure. It
+    /// counts once, however many requests wait for it.
+    Known,
     /// One stream. The endpoint has ended it, and its connection works.
     Stream,
 }
 
 impl Scope {
-    /// Of an exchange that broke off with this error.
-    pub(super) fn of(error: &HttpError) -> Self {
-        let is_reset = |error: &h2::Error| error.is_reset() && error.is_remote();
-        match error.http2().is_some_and(is_reset) {
-            true => Self::Stream,
-            false => Self::Whole,
+    /// Of an exchange that broke off with this error. Call it only to report the failure.
+    pub(super) fn of(error: &HttpError, lease: &Lease) -> Self {
+        match error.http2() {
+            Some(http2) if is_stream_reset(http2) => Self::Stream,
+            // Only this stream: the router has reset it because of what came, or the cell has refused it.
+            Some(http2) if http2.is_reset() || http2.is_go_away() && http2.is_remote() => Self::Whole,
+            Some(_) | None if error.is_user() || matches!(error, HttpError::Malformed(_)) => {
+                Self::Whole
+            }
+            Some(_) | None => Self::of_connection(lease),
         }
     }
+
+    /// Of the connection. Call it only to report the failure.
+    pub(super) fn of_connection(lease: &Lease) -> Self {
+        match lease.fails() {
+            true => Self::Whole,
+            false => Self::Known,
+        }
+    }
+}
+
+/// Whether the endpoint has ended the stream and nothing else.
+pub(super) fn is_stream_reset(error: &h2::Error) -> bool {
+    error.is_reset() && error.is_remote()
 }
 
 /// Reports that an exchange failed. Returns what that says about the endpoint; `None`: nothing.
@@ -56,7 +76,9 @@ pub(super) fn failed<E: Env, S: Sink>(
         });
     }
     let outcome = outcome_of(reason, scope)?;
-    tell(report, pool, outcome);
+    if scope != Scope::Known {
+        tell(report, pool, outcome);
+    }
     Some(outcome)
 }
 

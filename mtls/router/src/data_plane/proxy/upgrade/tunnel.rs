@@ -12,6 +12,7 @@
 //! may last until its deadline.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -105,7 +106,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
                 self.opens();
                 self.pass(client, cell).await;
             }
-            Err(error) => self.cell_broke(&error.to_string()),
+            Err(error) => self.cell_broke(Scope::Whole, &error.to_string()),
         }
     }
 
@@ -247,7 +248,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             }
             (Poll::Ready(Err(Broken::To(error))), _)
             | (_, Poll::Ready(Err(Broken::From(error)))) => {
-                self.cell_broke(&error.to_string());
+                self.cell_is_gone(&error);
                 Poll::Ready(())
             }
             // The client is gone.
@@ -260,12 +261,21 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         }
     }
 
-    fn cell_broke(&mut self, error: &str) {
+    /// The bytes of the cell's end broke.
+    fn cell_is_gone(&mut self, error: &io::Error) {
+        let http2 = error.get_ref().and_then(|it| it.downcast_ref());
+        let scope = match http2.is_some_and(health_report::is_stream_reset) {
+            true => Scope::Stream,
+            false => Scope::of_connection(&self.lease),
+        };
+        self.cell_broke(scope, &error.to_string());
+    }
+
+    fn cell_broke(&mut self, scope: Scope, error: &str) {
         self.ends_by(TunnelEnd::CellGone);
         if self.closing.is_none() {
             let reason = Reason::CellReset;
-            let what = (reason, Scope::Whole);
-            health_report::failed(&self.report, &self.lease.pool, what, error);
+            health_report::failed(&self.report, &self.lease.pool, (reason, scope), error);
             self.report.reason = Some(reason);
         }
     }
