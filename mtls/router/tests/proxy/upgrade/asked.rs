@@ -1,6 +1,7 @@
 //! What is asked for, and who agrees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cellway_core::path::PathPattern;
 use cellway_core::upgrade::Upgrades;
@@ -12,12 +13,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::opened::{echoes, open, world};
-use crate::cells::{says, scripted};
+use crate::cells::{played, says, scripted, until_closed};
 use crate::raw::Raw;
 use crate::suspension::soon;
 use crate::world::{
-    World, body, ca, cell, dns, issue, plain, plain_endpoint, provider, registry, secure, start,
-    uri,
+    PATIENCE, World, body, ca, cell, dns, issue, plain, plain_endpoint, provider, registry, secure,
+    start, uri,
 };
 
 fn ask(path: &str, fields: &str) -> String {
@@ -222,6 +223,21 @@ async fn an_extended_connect_for_another_protocol_is_refused_by_name() {
         assert_eq!(refusal, (StatusCode::NOT_IMPLEMENTED, reason));
     }
     open(&world, Protocol::Http2).await;
+}
+
+/// Catches: a wait for the cell's settings that the time limit of the whole exchange doesn't end.
+#[tokio::test]
+async fn the_wait_for_a_cells_settings_is_part_of_the_total_time() {
+    let port = played(|mut stream| async move { until_closed(&mut stream).await }).await;
+    let mut settings = plain(registry(plain_endpoint("h2c", port)));
+    settings.upstream.timeouts.connect = PATIENCE;
+    settings.upstream.timeouts.total = Some(Duration::from_millis(300));
+    let world = start(settings).await;
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let refusal = refused(&world, protocol).await;
+        let reason = "cell_timeout_total".to_owned();
+        assert_eq!(refusal, (StatusCode::GATEWAY_TIMEOUT, reason));
+    }
 }
 
 #[tokio::test]

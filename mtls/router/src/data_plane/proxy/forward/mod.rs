@@ -372,20 +372,12 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
     }
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
-        let worker = &self.report.connection.worker;
-        let leasing = pool.lease(&worker.env, self.config, &self.permit, fresh);
-        let lease = match self.connects_until().map(|(until, _)| until) {
+        let leasing = self.suitable(pool, fresh);
+        let lease = match self.connects_until() {
             None => leasing.await?,
-            Some(until) => {
+            Some((until, _)) => {
                 (timeout_at(until, leasing).await).unwrap_or_else(|_| Err(self.no_time_left()))?
             }
-        };
-        let lease = match (&self.upgrade, &lease.sender) {
-            (Some(_), Sender::H2(_)) => {
-                let (env, permit) = (&worker.env, &self.permit);
-                Box::pin(pool.lease_to_switch(env, self.config, permit, lease)).await?
-            }
-            (Some(_) | None, _) => lease,
         };
         self.report.ends(Phase::Connect);
         if let Some(record) = &self.report.record {
@@ -394,13 +386,32 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         if let Some(took) = lease.opened()
             && let Some(cell) = self.report.cell()
         {
-            worker.reporter.emit(&Event::CellConnected {
+            let reporter = &self.report.connection.worker.reporter;
+            reporter.emit(&Event::CellConnected {
                 cell: &cell.id,
                 endpoint: pool.endpoint.url.as_str(),
                 took,
             });
         }
         Ok(lease)
+    }
+
+    /// A connection for this request: if it asks to switch protocols, one on which the endpoint can be
+    /// asked.
+    async fn suitable(
+        &self,
+        pool: &Arc<EndpointPool>,
+        fresh: bool,
+    ) -> Result<Lease, ConnectError> {
+        let (env, permit) = (&self.report.connection.worker.env, &self.permit);
+        let lease = pool.lease(env, self.config, permit, fresh).await?;
+        match (&self.upgrade, &lease.sender) {
+            // Boxed, because few requests switch.
+            (Some(_), Sender::H2(_)) => {
+                Box::pin(pool.lease_to_switch(env, self.config, permit, lease)).await
+            }
+            (Some(_) | None, _) => Ok(lease),
+        }
     }
 
     /// Reports what the answer says about its endpoint.
