@@ -300,6 +300,10 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 let (bulkhead, resource) = (self.permit.bulkhead(), Resource::CellConnections);
                 share::refused(self.report, bulkhead, allow, resource, full)
             }
+            Some((Reason::CellNoUpgrade, None)) => Refused::new(
+                Reason::CellNoUpgrade,
+                "the cell speaks HTTP/2 and takes no extended CONNECT (RFC 8441)",
+            ),
             Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
             None if allow.cell.endpoints.is_empty() => {
                 Refused::new(Reason::NoCellAvailable, "the cell has no endpoint")
