@@ -51,6 +51,7 @@ mod retry;
 mod retry_by_setting;
 mod revocation;
 mod revoked_while_open;
+mod shared_failures;
 mod shares;
 mod stepped_clock;
 mod suspension;

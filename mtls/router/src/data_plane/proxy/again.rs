@@ -92,7 +92,12 @@ impl Resends {
     /// 9110, section 9.2.2) and the connection was a kept one, which the cell may just have closed
     /// for its age. If a new connection dies, the cell itself has a problem.
     fn survives_death(self, lease: &Lease, method: &Method) -> bool {
-        method.is_idempotent() && lease.opened().is_none() && !self.after_death
+        let kept = match &lease.sender {
+            Sender::H1(_) => lease.opened().is_none(),
+            // Others may have waited for it with this request.
+            Sender::H2(_) => lease.has_served(),
+        };
+        kept && method.is_idempotent() && !self.after_death
     }
 
     /// Counts one retry.

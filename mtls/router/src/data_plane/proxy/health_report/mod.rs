@@ -37,7 +37,9 @@ impl Scope {
         match error.http2() {
             Some(http2) if is_stream_reset(http2) => Self::Stream,
             // Only this stream: the router has reset it because of what came, or the cell has refused it.
-            Some(http2) if http2.is_reset() || http2.is_go_away() && http2.is_remote() => Self::Whole,
+            Some(http2) if http2.is_reset() || http2.is_go_away() && http2.is_remote() => {
+                Self::Whole
+            }
             Some(_) | None if error.is_user() || matches!(error, HttpError::Malformed(_)) => {
                 Self::Whole
             }
