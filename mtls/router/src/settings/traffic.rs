@@ -22,7 +22,8 @@ pub struct TrafficSettings {
     /// Replaces [`CellTimeouts::total`].
     pub total_timeout: TotalTimeout,
     /// How long one attempt may take from the request's last byte to the answer's header, before an
-    /// idempotent request is sent to another endpoint. `None`: it waits for the header timeout.
+    /// idempotent request is sent to another endpoint. `None`: it waits for the header timeout, and so
+    /// does an attempt that no other can follow.
     pub try_timeout: Option<Duration>,
     /// The statuses of answers after which an idempotent request is sent to another endpoint.
     pub retry_statuses: Vec<u16>,

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
 pub use self::budget::RETRIES_RESERVE;
-pub(crate) use self::budget::Retrying;
+pub(crate) use self::budget::{RetryBudget, Retrying};
 pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
 pub(crate) use self::caps::{Capped, Caps};
 pub(crate) use self::connect::ConnectError;

@@ -51,7 +51,7 @@ impl Resends {
         self.may_be_processed
     }
 
-    fn any_left(self) -> bool {
+    pub(super) fn any_left(self) -> bool {
         self.allowed && self.used < RESENDS_MAX
     }
 

@@ -64,6 +64,11 @@ impl RetryBudget {
             .is_ok()
     }
 
+    /// Whether it has a retry.
+    pub(crate) fn has_one(&self) -> bool {
+        self.balance.load(Ordering::Relaxed) >= RETRY
+    }
+
     /// Counts a retry as in flight.
     pub(crate) fn begins(self: &Arc<Self>) -> Retrying {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
 use super::rewrite::{for_http1, for_http2};
+use super::timing::Then;
 use super::{Attempt, Forwarding};
 use crate::data_plane::body::{Places, RequestBody};
 use crate::data_plane::http1::Heads;
@@ -61,18 +62,22 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return unsendable();
         }
         let mut besides = Besides::default();
+        let then = Then {
+            spare: spare.as_ref(),
+            budget: &lease.pool.budget,
+        };
         let sent = match &mut lease.sender {
             Sender::H1(http1) => {
                 let Some(request) = slot.take() else {
                     return unsendable();
                 };
                 let asking = pin!(http1.try_send_request(request));
-                self.ask_http1(asking, http1.question().interims(), slot)
-                    .await
+                let heads = http1.question().interims();
+                self.ask_http1((asking, heads), then, slot).await
             }
             Sender::H2(stream) => {
                 let asking = self.ask_http2(stream.http2(), slot, &mut besides);
-                self.in_time(pin!(asking)).await
+                self.in_time(then, pin!(asking)).await
             }
         };
         self.report.ends(Phase::Cell);
@@ -141,12 +146,15 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Waits for the answer of an HTTP/1.1 cell. Puts the request back if nothing of it was sent.
     async fn ask_http1(
         &self,
-        mut asking: Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
-        heads: &Heads,
+        (mut asking, heads): (
+            Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
+            &Heads,
+        ),
+        then: Then<'_>,
         back: &mut Option<Request<RequestBody>>,
     ) -> Sent {
         let answer = poll_fn(|cx| self.poll_http1(heads, asking.as_mut(), cx));
-        let sent = self.in_time(pin!(answer)).await?;
+        let sent = self.in_time(then, pin!(answer)).await?;
         Ok(sent.map_err(|mut error| {
             *back = error.take_message();
             error.into_error().into()

@@ -17,11 +17,26 @@ use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Progress, Turn};
 use crate::data_plane::incoming::Incoming;
-use crate::data_plane::pool::ConnectError;
+use crate::data_plane::pool::{ConnectError, RetryBudget};
 use crate::data_plane::proxy::health_report;
 use crate::data_plane::proxy::report::Report;
+use crate::data_plane::proxy::spare::Spare;
 use crate::observe::event::Sink;
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings, TrafficSettings};
+
+/// What another attempt needs.
+#[derive(Clone, Copy)]
+pub(super) struct Then<'a> {
+    pub(super) spare: Option<&'a Spare>,
+    pub(super) budget: &'a RetryBudget,
+}
+
+impl Then<'_> {
+    /// Whether another attempt may follow, as far as is known now.
+    fn may_follow(self) -> bool {
+        self.spare.is_some_and(Spare::is_complete) && self.budget.has_one()
+    }
+}
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// The time limits of the request. They aren't kept, because they would make every request's
@@ -74,15 +89,16 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// still sends. Tells the cell's adaptive limit how long the cell took.
     pub(super) async fn in_time<F>(
         &self,
+        then: Then<'_>,
         mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, F>>>,
     ) -> Result<Result<Response<Incoming>, F>, Reason> {
         let began = Instant::now();
         // The turn may change without waking this task, and the limit of the next turn may be
         // nearer.
-        let (header, idle) = (self.header_limit(), self.timeouts().idle);
+        let (header, idle) = (self.header_limit(then), self.timeouts().idle);
         let grace = self.progress.as_ref().and_then(|it| it.grace());
         let look = header.min(idle).min(grace.unwrap_or(idle));
-        let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
+        let mut timer = pin!(sleep_until(self.limit(began, then).0.min(began + look)));
         loop {
             tokio::select! {
                 biased;
@@ -94,7 +110,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     return Ok(answer);
                 }
                 () = timer.as_mut() => {
-                    let (now, (limit, reason)) = (Instant::now(), self.limit(began));
+                    let (now, (limit, reason)) = (Instant::now(), self.limit(began, then));
                     if limit <= now {
                         self.took_too_long(began, reason);
                         return Err(reason);
@@ -153,15 +169,18 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         self.traffic.try_timeout.filter(|_| self.idempotent)
     }
 
-    /// How long the cell may take for its header in this attempt.
-    fn header_limit(&self) -> Duration {
+    /// How long the cell may take for its header in this attempt. If no other attempt can follow, it has
+    /// the time of the whole request: an answer that is late is better than none.
+    fn header_limit(&self, then: Then<'_>) -> Duration {
         let header = self.timeouts().header;
-        self.try_timeout().map_or(header, |one| one.min(header))
+        let one = self.try_timeout();
+        let one = one.filter(|_| self.resends.any_left() && then.may_follow());
+        one.map_or(header, |one| one.min(header))
     }
 
     /// When the wait has lasted too long at present, and the reason to give then.
-    fn limit(&self, began: Instant) -> (Instant, Reason) {
-        let (header, idle) = (self.header_limit(), self.timeouts().idle);
+    fn limit(&self, began: Instant, then: Then<'_>) -> (Instant, Reason) {
+        let (header, idle) = (self.header_limit(then), self.timeouts().idle);
         let moved = self
             .progress
             .as_ref()
