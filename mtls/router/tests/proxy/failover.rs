@@ -119,7 +119,7 @@ async fn another_cell_serves_until_the_first_one_is_back() {
     cells.refuse(0, true);
     // The kept connection still works, and the request that ends it may have been processed.
     cells.a.set_fault(CellFault::BreakOff);
-    assert_eq!(ask(&world).await, "cell_unreachable");
+    assert_eq!(ask(&world).await, "cell_reset");
     assert_eq!(cells.b.arrivals(), 0);
     cells.a.set_fault(CellFault::None);
     while tries(&world) < 5 {

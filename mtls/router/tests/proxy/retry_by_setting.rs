@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_router::RETRIES_RESERVE;
-use cellway_router::settings::TrafficSettings;
+use cellway_router::settings::{RouterSettings, TrafficSettings};
 use cellway_testbed::{CellFault, EchoCell, Request, ServerTls};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
@@ -17,6 +17,14 @@ const LONG: Duration = Duration::from_secs(600);
 
 /// A router before two endpoints, of which the first has this fault.
 async fn world(fault: CellFault, traffic: TrafficSettings) -> (World, [EchoCell; 2]) {
+    world_with(fault, traffic, |_| ()).await
+}
+
+async fn world_with(
+    fault: CellFault,
+    traffic: TrafficSettings,
+    change: impl FnOnce(&mut RouterSettings),
+) -> (World, [EchoCell; 2]) {
     let env = Memory::new();
     let mut cells = Vec::new();
     let mut urls = Vec::new();
@@ -34,6 +42,7 @@ async fn world(fault: CellFault, traffic: TrafficSettings) -> (World, [EchoCell;
     // So that the first endpoint is tried each time.
     settings.upstream.breaker.failures = 0;
     settings.upstream.health.outlier.ejected_percent_max = 0;
+    change(&mut settings);
     let world = memory::start(&env, settings).await;
     (world, cells.try_into().ok().unwrap())
 }
@@ -138,4 +147,37 @@ async fn one_endpoint_gets_a_slow_request_again() {
     other.set_fault(CellFault::HalfOpen);
     let answer = world.client(LONG).send(Request::get("/")).await.unwrap();
     assert_eq!(reason(&answer), "cell_timeout_header");
+}
+
+/// Catches: a limit of one attempt that cuts the only one there can be, because nothing may be sent
+/// again.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_no_other_can_follow_has_the_whole_time() {
+    let slow = CellFault::Slow(Duration::from_secs(5));
+    let (world, cells) = world_with(slow, on_try_timeout(), |settings| {
+        settings.upstream.retry_percent = 0;
+    })
+    .await;
+    assert_eq!(statuses(&world, Method::GET, 10).await, [200; 10]);
+    assert!(cells.iter().all(|cell| cell.arrivals() > 0));
+    // The last of several attempts has it too, and so has the first when the budget is used up.
+    let (world, [_, other]) = self::world(slow, on_try_timeout()).await;
+    other.set_fault(slow);
+    assert_eq!(statuses(&world, Method::GET, 20).await, [200; 20]);
+}
+
+/// Catches: an answer that says that nothing was sent, after an attempt that the cell may have
+/// processed; and a retry that is taken from the budget and never sent.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_leaves_no_endpoint_is_the_answer() {
+    let (world, [_, other]) = world_with(CellFault::HalfOpen, on_try_timeout(), |settings| {
+        settings.upstream.breaker.failures = 1;
+    })
+    .await;
+    other.set_fault(CellFault::HalfOpen);
+    let answer = world.client(LONG).send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "cell_timeout_header");
+    let lines = world.events.lines();
+    let retries = lines.iter().filter(|line| line.starts_with("retry"));
+    assert_eq!(retries.count(), 1, "to the other endpoint");
 }

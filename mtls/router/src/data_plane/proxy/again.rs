@@ -21,8 +21,8 @@ pub(super) struct Resends {
     used: u8,
     /// Whether it was already sent again because its connection died. That happens only once.
     after_death: bool,
-    /// Whether a cell may have processed it.
-    may_be_processed: bool,
+    /// Set if a cell may have processed it: how that attempt ended.
+    may_be_processed: Option<Unserved>,
     /// Whether the settings allow to send idempotent requests again that the cell may have processed.
     processed: bool,
 }
@@ -35,7 +35,7 @@ impl Resends {
             allowed: percent > 0,
             used: 0,
             after_death: false,
-            may_be_processed: false,
+            may_be_processed: None,
             processed,
         }
     }
@@ -48,7 +48,25 @@ impl Resends {
     /// Whether a cell may have processed the request although it is sent again. If so, no other cell
     /// may get it.
     pub(super) fn may_be_processed(self) -> bool {
-        self.may_be_processed
+        self.may_be_processed.is_some()
+    }
+
+    /// The reason and the detail of the answer if no endpoint takes the request again, although a cell
+    /// may have processed it.
+    pub(super) fn last(self) -> Option<(Reason, &'static str)> {
+        match self.may_be_processed? {
+            Unserved::TimedOut => Some((
+                Reason::CellTimeoutHeader,
+                "the cell took too long, and no endpoint was left to send the request to again",
+            )),
+            Unserved::Died => Some((
+                Reason::CellReset,
+                "the cell closed the connection before it answered, and no endpoint was left to send the \
+                 request to again",
+            )),
+            // The cell has answered.
+            Unserved::Status | Unserved::Refused | Unserved::GoneAway => None,
+        }
     }
 
     pub(super) fn any_left(self) -> bool {
@@ -104,10 +122,12 @@ impl Resends {
     pub(super) fn used(&mut self, why: Unserved) {
         self.used = self.used.saturating_add(1);
         self.after_death |= why == Unserved::Died;
-        self.may_be_processed |= match why {
-            Unserved::Refused | Unserved::GoneAway => false,
-            Unserved::Died | Unserved::TimedOut | Unserved::Status => true,
-        };
+        match why {
+            Unserved::Refused | Unserved::GoneAway => {}
+            Unserved::Died | Unserved::TimedOut | Unserved::Status => {
+                self.may_be_processed = Some(why);
+            }
+        }
     }
 }
 

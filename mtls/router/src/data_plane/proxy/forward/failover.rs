@@ -1,6 +1,9 @@
-//! Sends a request to another cell if its own one can't be reached and its placement allows it.
+//! What happens to a request that no endpoint of its cell takes: another cell gets it, if its placement
+//! allows that, or the router answers.
 
-use cellway_core::{Allow, CellFailure, FailoverQuery, fail_over};
+use std::time::Duration;
+
+use cellway_core::{Allow, CellFailure, FailoverQuery, Reason, fail_over};
 use cellway_env::Env;
 use http::Request;
 
@@ -9,6 +12,7 @@ use crate::data_plane::authz::{Refused, fails_over_to, stamp};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::proxy::share;
 use crate::observe::event::Sink;
+use crate::shares::{LimitRefused, Resource};
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Asks core for another cell. If there is one, this takes a place there and stamps the request
@@ -67,5 +71,44 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         self.retrying = None;
         self.failover = None;
         Ok(Some(Box::new(next)))
+    }
+
+    /// The answer if no endpoint takes the request. `failure` is the last one, and `open` says for how
+    /// long the breakers of those that are left let no request pass.
+    pub(super) fn unreached(
+        &self,
+        allow: &Allow,
+        failure: Option<(Reason, Option<LimitRefused>)>,
+        open: Option<Duration>,
+    ) -> Refused {
+        if let Some((reason, detail)) = self.resends.last() {
+            // The others say that no cell has got the request.
+            return Refused::new(reason, detail);
+        }
+        match failure {
+            Some((_, Some(full))) => {
+                let (bulkhead, resource) = (self.permit.bulkhead(), Resource::CellConnections);
+                share::refused(self.report, bulkhead, allow, resource, full)
+            }
+            Some((Reason::CellNoUpgrade, None)) => Refused::new(
+                Reason::CellNoUpgrade,
+                "the cell speaks HTTP/2 and takes no extended CONNECT (RFC 8441)",
+            ),
+            Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
+            None if open.is_some() => Refused {
+                retry_after: open,
+                ..Refused::new(
+                    Reason::CircuitOpen,
+                    "requests to the cell's endpoints have failed in a row, and it is not yet time to try again",
+                )
+            },
+            None if allow.cell.endpoints.is_empty() => {
+                Refused::new(Reason::NoCellAvailable, "the cell has no endpoint")
+            }
+            None => Refused::new(
+                Reason::NoEndpointHealthy,
+                "no endpoint of the cell is usable",
+            ),
+        }
     }
 }

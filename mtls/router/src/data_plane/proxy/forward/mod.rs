@@ -33,11 +33,13 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Exchange, Framing, Progress, RequestBody};
 use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
-use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Retrying, Sender};
+use crate::data_plane::pool::{
+    ConnectError, EndpointPool, Lease, ProbeSlot, RequestPermit, Retrying, Sender,
+};
 use crate::data_plane::target;
 use crate::observe::event::{Event, Phase, Sink};
 use crate::settings::TrafficSettings;
-use crate::shares::{LimitRefused, Resource};
+use crate::shares::LimitRefused;
 
 /// The cell's answer, and what it holds until its body ends.
 pub(in crate::data_plane::proxy) struct Answered {
@@ -114,11 +116,16 @@ impl Outgoing {
     }
 }
 
+/// What a cell has done for the request.
+enum Served {
+    Answer(Response<Incoming>, Framing, Lease),
+    /// It agreed to switch the protocol.
+    Switch(Response<Incoming>, CellEnd, Lease),
+}
+
 /// The result of one attempt.
 enum Attempt {
-    Answered(Response<Incoming>, Framing, Lease),
-    /// The cell agreed to switch the protocol.
-    Switched(Response<Incoming>, CellEnd, Lease),
+    Served(Served),
     /// Nothing of the request was sent.
     Unsent(ConnectError),
     /// It was sent, was not served, and may be sent again.
@@ -196,69 +203,27 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
     }
 }
 
-/// The answer if the breakers of all endpoints that are left let no request pass for this long.
-fn circuit_open(after: Duration) -> Refused {
-    // `Retry-After` has whole seconds. Earlier it would be refused again.
-    let secs = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-    Refused {
-        retry_after: Some(Duration::from_secs(secs.max(1))),
-        ..Refused::new(
-            Reason::CircuitOpen,
-            "requests to the cell's endpoints have failed in a row, and it is not yet time to try again",
-        )
-    }
-}
-
 impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
-    /// Tries the endpoints of the cell, the best first, and then those of another cell, if core allows
-    /// one. This is not an `async fn`, because it consumes `self` (see [`forward`]).
+    /// Tries the endpoints of the cell, and then those of another cell, if core allows one. This is not
+    /// an `async fn`, because it consumes `self` (see [`forward`]).
     fn try_endpoints(
         mut self,
         allow: &Allow,
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Result<Answered, Refused>> + Send {
-        let report = self.report;
-        let pools = &report.connection.worker.pools;
         async move {
             // Set if the request goes to another cell than was decided first.
             let mut moved: Option<Box<Allow>> = None;
             loop {
                 let allow = moved.as_deref().unwrap_or(allow);
-                let mut candidates = Candidates::default();
-                let mut failure = None;
-                while let Some(Candidate { at, pool, probe }) = candidates.next(pools, allow) {
-                    self.probe =
-                        probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
-                    if let Some(record) = &report.record {
-                        record.tries(at);
+                let refused = match self.at_cell(allow, slot).await {
+                    Ok(Served::Answer(response, framing, lease)) => {
+                        return Ok(self.answered(response, framing, lease));
                     }
-                    match self.try_endpoint(&pool, slot).await {
-                        Attempt::Answered(response, framing, lease) => {
-                            return Ok(self.answered(response, framing, lease));
-                        }
-                        Attempt::Switched(response, cell, lease) => {
-                            return Ok(self.switched(response, cell, lease));
-                        }
-                        Attempt::Failed(reason, detail) => {
-                            return Err(Refused::new(reason, detail));
-                        }
-                        Attempt::Again => {
-                            self.probe = None;
-                            candidates.gave_back(at);
-                        }
-                        Attempt::Unsent(error) => {
-                            self.probe = None;
-                            candidates.unreachable(at);
-                            failure = Some((error.reason, error.full));
-                            if !self.fails_over(&error) {
-                                break;
-                            }
-                        }
+                    Ok(Served::Switch(response, cell, lease)) => {
+                        return Ok(self.switched(response, cell, lease));
                     }
-                }
-                let refused = match (failure, candidates.circuit_open()) {
-                    (None, Some(after)) => circuit_open(after),
-                    _ => self.unreached(allow, failure),
+                    Err(refused) => refused,
                 };
                 if allow.standby.is_none() {
                     return Err(refused);
@@ -270,6 +235,53 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                     Err(unstamped) => return Err(unstamped),
                 }
             }
+        }
+    }
+
+    /// Tries the endpoints of this cell, the best first. This is not an `async fn`, because the future of
+    /// one would hold its arguments twice.
+    ///
+    /// # Errors
+    /// The answer, unless another cell takes the request.
+    fn at_cell(
+        &mut self,
+        allow: &Allow,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> impl Future<Output = Result<Served, Refused>> + Send {
+        async move {
+            let mut candidates = Candidates::default();
+            let mut failure = None;
+            while let Some(Candidate { at, pool, probe }) =
+                candidates.next(&self.report.connection.worker.pools, allow)
+            {
+                self.tries(at, &pool, probe);
+                match self.try_endpoint(&pool, slot).await {
+                    Attempt::Served(served) => return Ok(served),
+                    Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
+                    Attempt::Again => {
+                        self.probe = None;
+                        candidates.gave_back(at);
+                    }
+                    Attempt::Unsent(error) => {
+                        self.probe = None;
+                        candidates.unreachable(at);
+                        failure = Some((error.reason, error.full));
+                        if !self.fails_over(&error) {
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(self.unreached(allow, failure, candidates.circuit_open()))
+        }
+    }
+
+    /// Notes that the endpoint at this position is tried.
+    fn tries(&mut self, at: usize, pool: &Arc<EndpointPool>, probe: Option<ProbeSlot>) {
+        let report = self.report;
+        self.probe = probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
+        if let Some(record) = &report.record {
+            record.tries(at);
         }
     }
 
@@ -290,28 +302,6 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
             idle,
             total: self.total,
             switched: None,
-        }
-    }
-
-    /// The answer if no endpoint got the request. `failure` is the last one.
-    fn unreached(&self, allow: &Allow, failure: Option<(Reason, Option<LimitRefused>)>) -> Refused {
-        match failure {
-            Some((_, Some(full))) => {
-                let (bulkhead, resource) = (self.permit.bulkhead(), Resource::CellConnections);
-                share::refused(self.report, bulkhead, allow, resource, full)
-            }
-            Some((Reason::CellNoUpgrade, None)) => Refused::new(
-                Reason::CellNoUpgrade,
-                "the cell speaks HTTP/2 and takes no extended CONNECT (RFC 8441)",
-            ),
-            Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
-            None if allow.cell.endpoints.is_empty() => {
-                Refused::new(Reason::NoCellAvailable, "the cell has no endpoint")
-            }
-            None => Refused::new(
-                Reason::NoEndpointHealthy,
-                "no endpoint of the cell is usable",
-            ),
         }
     }
 
@@ -365,10 +355,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                     return Attempt::Unsent(error);
                 }
                 Attempt::Unsent(_) => fresh = true,
-                done @ (Attempt::Answered(..)
-                | Attempt::Switched(..)
-                | Attempt::Again
-                | Attempt::Failed(..)) => {
+                done @ (Attempt::Served(_) | Attempt::Again | Attempt::Failed(..)) => {
                     return done;
                 }
             }
@@ -402,11 +389,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
 
     /// A connection for this request: if it asks to switch protocols, one on which the endpoint can be
     /// asked.
-    async fn suitable(
-        &self,
-        pool: &Arc<EndpointPool>,
-        fresh: bool,
-    ) -> Result<Lease, ConnectError> {
+    async fn suitable(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
         let (env, permit) = (&self.report.connection.worker.env, &self.permit);
         let lease = pool.lease(env, self.config, permit, fresh).await?;
         match (&self.upgrade, &lease.sender) {
@@ -442,7 +425,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
             Ok(None) => {}
             Ok(Some(cell)) => {
                 self.heard(&response, &lease);
-                return Attempt::Switched(response, cell, lease);
+                return Attempt::Served(Served::Switch(response, cell, lease));
             }
             Err((reason, why)) => {
                 self.failed(&lease.pool, reason, why);
@@ -455,7 +438,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         match self.fit(&mut response, &lease) {
             Ok(framing) => {
                 self.heard(&response, &lease);
-                Attempt::Answered(response, framing, lease)
+                Attempt::Served(Served::Answer(response, framing, lease))
             }
             Err(why) => {
                 let reason = Reason::CellProtocolError;

@@ -1,6 +1,9 @@
 //! Sends a request again that was sent and not served, or whose answer asks for it.
 
+use std::sync::Arc;
+
 use cellway_core::Reason;
+use cellway_core::registry::Cell;
 use cellway_env::Env;
 use http::header::RETRY_AFTER;
 use http::{Request, Response};
@@ -87,8 +90,27 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Some(again)
     }
 
+    /// Handles an exchange that took too long. Returns the request if it may be sent again.
+    pub(super) fn overdue(
+        &mut self,
+        reason: Reason,
+        lease: &Lease,
+        spare: Option<Spare>,
+    ) -> (Attempt, Option<Request<RequestBody>>) {
+        if reason == Reason::ClientTimeout {
+            let detail = "the request's body arrived more slowly than body_rate_min";
+            return (Attempt::Failed(reason, detail), None);
+        }
+        lease.unanswered();
+        self.failed(&lease.pool, reason, reason.describe());
+        match spare.and_then(|spare| self.too_slow(reason, lease, spare)) {
+            Some(again) => (Attempt::Again, Some(again)),
+            None => (Attempt::Failed(reason, "the cell took too long"), None),
+        }
+    }
+
     /// The request, if the attempt took longer than the settings allow for one.
-    pub(super) fn too_slow(
+    fn too_slow(
         &mut self,
         reason: Reason,
         lease: &Lease,
@@ -109,7 +131,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         why: Unserved,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
-        if !self.resends.allows(why, lease, &spare) {
+        let pools = &self.report.connection.worker.pools;
+        let passes = |cell: &Arc<Cell>| pools.has_passage(cell);
+        // The breaker may have opened by this very failure. Then nothing is sent again, and the client
+        // is told of this one.
+        if !self.resends.allows(why, lease, &spare) || !self.report.cell().is_some_and(passes) {
             return None;
         }
         let granted = free || lease.pool.budget.take();

@@ -73,11 +73,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 };
                 let asking = pin!(http1.try_send_request(request));
                 let heads = http1.question().interims();
-                self.ask_http1((asking, heads), then, slot).await
+                self.ask_http1((asking, heads), &then, slot).await
             }
             Sender::H2(stream) => {
                 let asking = self.ask_http2(stream.http2(), slot, &mut besides);
-                self.in_time(then, pin!(asking)).await
+                self.in_time(&then, pin!(asking)).await
             }
         };
         self.report.ends(Phase::Cell);
@@ -99,18 +99,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 *slot = again;
                 attempt
             }
-            Err(Reason::ClientTimeout) => Attempt::Failed(
-                Reason::ClientTimeout,
-                "the request's body arrived more slowly than body_rate_min",
-            ),
             Err(reason) => {
-                lease.unanswered();
-                self.failed(&lease.pool, reason, reason.describe());
-                *slot = spare.and_then(|spare| self.too_slow(reason, &lease, spare));
-                match slot {
-                    Some(_) => Attempt::Again,
-                    None => Attempt::Failed(reason, "the cell took too long"),
-                }
+                let (attempt, again) = self.overdue(reason, &lease, spare);
+                *slot = again;
+                attempt
             }
         }
     }
@@ -150,7 +142,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
             &Heads,
         ),
-        then: Then<'_>,
+        then: &Then<'_>,
         back: &mut Option<Request<RequestBody>>,
     ) -> Sent {
         let answer = poll_fn(|cx| self.poll_http1(heads, asking.as_mut(), cx));

@@ -24,8 +24,7 @@ use crate::data_plane::proxy::spare::Spare;
 use crate::observe::event::Sink;
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings, TrafficSettings};
 
-/// What another attempt needs.
-#[derive(Clone, Copy)]
+/// What another attempt needs. It is passed by reference, which makes every request's future smaller.
 pub(super) struct Then<'a> {
     pub(super) spare: Option<&'a Spare>,
     pub(super) budget: &'a RetryBudget,
@@ -33,7 +32,7 @@ pub(super) struct Then<'a> {
 
 impl Then<'_> {
     /// Whether another attempt may follow, as far as is known now.
-    fn may_follow(self) -> bool {
+    fn may_follow(&self) -> bool {
         self.spare.is_some_and(Spare::is_complete) && self.budget.has_one()
     }
 }
@@ -89,7 +88,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// still sends. Tells the cell's adaptive limit how long the cell took.
     pub(super) async fn in_time<F>(
         &self,
-        then: Then<'_>,
+        then: &Then<'_>,
         mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, F>>>,
     ) -> Result<Result<Response<Incoming>, F>, Reason> {
         let began = Instant::now();
@@ -171,7 +170,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// How long the cell may take for its header in this attempt. If no other attempt can follow, it has
     /// the time of the whole request: an answer that is late is better than none.
-    fn header_limit(&self, then: Then<'_>) -> Duration {
+    fn header_limit(&self, then: &Then<'_>) -> Duration {
         let header = self.timeouts().header;
         let one = self.try_timeout();
         let one = one.filter(|_| self.resends.any_left() && then.may_follow());
@@ -179,7 +178,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     /// When the wait has lasted too long at present, and the reason to give then.
-    fn limit(&self, began: Instant, then: Then<'_>) -> (Instant, Reason) {
+    fn limit(&self, began: Instant, then: &Then<'_>) -> (Instant, Reason) {
         let (header, idle) = (self.header_limit(then), self.timeouts().idle);
         let moved = self
             .progress
