@@ -6,6 +6,7 @@
     reason = "a test that finds nothing has found a bug"
 )]
 
+mod authorizer;
 mod install;
 mod server;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Answer, Client, EchoCell, Protocol, Report, Request, ServerTls, Signer};
 use cellway_tests::pki::Pki;
-use cellway_tests::world::{Host, Running, World};
+use cellway_tests::world::{Host, PATIENCE, Running, World};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
@@ -57,7 +58,15 @@ struct Scene {
 
 impl Scene {
     async fn new(binary: PathBuf) -> Self {
-        let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
+        let scene = Self::with(binary, true, true).await;
+        let ready = scene.router.handle.ready();
+        tokio::time::timeout(PATIENCE, ready).await.unwrap();
+        scene
+    }
+
+    /// With an identity provider and a control plane that may be down. The router may not be ready.
+    async fn with(binary: PathBuf, idp: bool, plane: bool) -> Self {
+        let mut world = World::down(Signer::from_seed("one", [7; 32]).unwrap()).await;
         let cell = EchoCell::new("a", |_: Report<'_>| ());
         let served = cell.clone();
         let mut host = Host::reserve().host(move |env, listener| {
@@ -80,7 +89,13 @@ impl Scene {
         pki.write(&world.folder, "envoy-server", LOOPBACK);
         pki.write(&world.folder, "envoy", "spiffe://clients.test/envoy");
         world.configure(&format!("{}{LISTENERS}", world.config()));
-        let router = world.router().await;
+        if idp {
+            world.idp_host.start().await;
+        }
+        if plane {
+            world.plane_host.start().await;
+        }
+        let router = world.boot().await;
         Self {
             binary,
             world,
