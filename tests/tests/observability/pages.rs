@@ -128,7 +128,7 @@ async fn certificates_are_shown_with_their_ends() {
 async fn the_snapshot_shows_limits_failover_and_drain() {
     let world = World::up(Signer::from_seed("one", [1; 32]).unwrap()).await;
     let rate = json!({"requests": 10, "window_secs": 2, "burst": 20});
-    let limits = json!({"rate": rate});
+    let limits = json!({"rate": rate, "requests_max": 5});
     let mut registry = world.registry.clone();
     registry["version"] = json!(6);
     let b = json!({"id": "b", "tier": "standard", "region": "eu", "state": "draining",

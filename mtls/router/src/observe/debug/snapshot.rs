@@ -1,6 +1,7 @@
 //! The configuration and the snapshot that decide requests now.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use cellway_core::rate_limit::RateLimit;
 use cellway_core::registry::{Cell, CellDrain, Placement, Registry, Target, TenantRef};
 use cellway_core::{Now, Snapshot, Text};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::settings;
 use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
@@ -323,8 +324,15 @@ fn cell_shown(cell: &Cell) -> CellShown {
 }
 
 /// The limits of a tenant or a placement, as in the registry.
-fn limits(rate: Option<RateLimit>) -> Option<Value> {
-    rate.map(|rate| json!({ "rate": settings::rate(rate) }))
+fn limits(rate: Option<RateLimit>, requests_max: Option<NonZeroU32>) -> Option<Value> {
+    let mut limits = Map::new();
+    if let Some(rate) = rate {
+        limits.insert("rate".into(), json!(settings::rate(rate)));
+    }
+    if let Some(requests_max) = requests_max {
+        limits.insert("requests_max".into(), json!(requests_max));
+    }
+    (!limits.is_empty()).then_some(Value::Object(limits))
 }
 
 fn placement(placement: &Placement) -> PlacementShown {
@@ -336,7 +344,7 @@ fn placement(placement: &Placement) -> PlacementShown {
         cells: placement.cells().map(|cell| cell.id.to_string()).collect(),
         failover: standby.is_some_and(|it| it.failover),
         fallback: standby.and_then(|it| it.fallback.as_ref().map(Text::to_string)),
-        limits: limits(placement.rate),
+        limits: limits(placement.rate, placement.requests_max),
     }
 }
 
@@ -362,6 +370,6 @@ fn tenant_shown(tenant: &TenantRef<'_>) -> TenantShown {
         issuer: terms.issuer.as_ref().map(Text::to_string),
         allowed_roles: terms.allowed_roles.iter().map(Text::to_string).collect(),
         default_role: terms.default_role.as_ref().map(Text::to_string),
-        limits: limits(terms.rate),
+        limits: limits(terms.rate, terms.requests_max),
     }
 }
