@@ -10,8 +10,8 @@ use crate::fact::{Arrived, BodyEnded, Fact, Sent};
 pub(crate) const TRAILER: &str = "x-sim-trailer";
 
 /// A request arrives with its client's method and path. If a cell gets a body as complete, it has
-/// every byte of it, and its trailers; a body that never ends never becomes complete. A complete answer is the answer
-/// to the client's own request, and has no part missing.
+/// every byte of it, and its trailers; a body that never ends never becomes complete. A complete answer
+/// is the answer to the client's own request, and has no part missing.
 #[derive(Debug, Default)]
 pub struct TrueExchange {
     /// By tag. Kept after the answer, because the network may deliver a request late.

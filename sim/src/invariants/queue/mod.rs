@@ -11,11 +11,11 @@ use crate::fact::{Answer, Decided, Fact, Responded, Sent};
 /// How many places in a row may go to requests of high priority while others wait.
 const HIGH_IN_A_ROW: usize = 3;
 
-/// While the first request of a tenant waits for a place at a cell, other tenants get no more places than
-/// their turns: one for each tenant, and three more before each of these if there are requests of high
-/// priority. If the request has high priority itself, at most one place in four goes to a request that
-/// came later and has no high priority. Of either priority, the router doesn't refuse such a request at
-/// once while fewer are open than may wait.
+/// While the first request of a tenant waits for a place at a cell, other tenants get no more places
+/// than their turns: one for each tenant, and three more before each of these if there are requests of
+/// high priority. If the request has high priority itself, at most one place in four goes to a request
+/// that came later and has no high priority. Of either priority, the router doesn't refuse such a request
+/// at once while fewer are open than may wait.
 ///
 /// The places are counted where requests arrive. Whether a request waited in vain is what its client
 /// was answered.
@@ -48,7 +48,8 @@ struct Open {
     /// The router.
     to: String,
     sent: Duration,
-    /// Whether its tenant had no other request open when it was sent, and none of another priority since.
+    /// Whether its tenant had no other request open when it was sent, and none of another priority
+    /// since.
     alone: bool,
     /// Whether it has come to a cell.
     arrived: bool,
