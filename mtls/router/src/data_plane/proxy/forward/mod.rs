@@ -226,12 +226,12 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                     Err(refused) => refused,
                 };
                 if allow.standby.is_none() {
-                    return Err(refused);
+                    return Err(*refused);
                 }
                 // Boxed, because few requests get here.
                 match Box::pin(self.move_on(allow, &refused, slot)).await {
                     Ok(Some(next)) => moved = Some(next),
-                    Ok(None) => return Err(refused),
+                    Ok(None) => return Err(*refused),
                     Err(unstamped) => return Err(unstamped),
                 }
             }
@@ -242,12 +242,13 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
     /// one would hold its arguments twice.
     ///
     /// # Errors
-    /// The answer, unless another cell takes the request.
+    /// The answer, unless another cell takes the request. Boxed, because it waits for that decision, and
+    /// most requests have none.
     fn at_cell(
         &mut self,
         allow: &Allow,
         slot: &mut Option<Request<RequestBody>>,
-    ) -> impl Future<Output = Result<Served, Refused>> + Send {
+    ) -> impl Future<Output = Result<Served, Box<Refused>>> + Send {
         async move {
             let mut candidates = Candidates::default();
             let mut failure = None;
@@ -257,7 +258,9 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 self.tries(at, &pool, probe);
                 match self.try_endpoint(&pool, slot).await {
                     Attempt::Served(served) => return Ok(served),
-                    Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
+                    Attempt::Failed(reason, detail) => {
+                        return Err(Box::new(Refused::new(reason, detail)));
+                    }
                     Attempt::Again => {
                         self.probe = None;
                         candidates.gave_back(at);
@@ -272,7 +275,8 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                     }
                 }
             }
-            Err(self.unreached(allow, failure, candidates.circuit_open()))
+            let refused = self.unreached(allow, failure, candidates.circuit_open());
+            Err(Box::new(refused))
         }
     }
 
