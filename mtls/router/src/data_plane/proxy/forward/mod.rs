@@ -333,34 +333,37 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
     }
 
     /// Tries a pooled connection, and a new one if the pooled one turns out to be closed. A request
-    /// that is sent again gets a new connection at once.
-    async fn try_endpoint(
+    /// that is sent again gets a new connection at once. Like [`send`](Self::send), this is not an
+    /// `async fn`: the future of one would hold its arguments twice.
+    fn try_endpoint(
         &mut self,
         pool: &Arc<EndpointPool>,
         slot: &mut Option<Request<RequestBody>>,
-    ) -> Attempt {
-        let mut fresh = self.resends.any_used();
-        loop {
-            let lease = match self.lease(pool, fresh).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    let of_cell = matches!(error.full, None | Some(LimitRefused::All));
-                    if of_cell && !error.cut_short {
-                        let known = error.is_known;
-                        let scope = if known { Scope::Known } else { Scope::Whole };
-                        self.fails(pool, (error.reason, scope), &error.error);
+    ) -> impl Future<Output = Attempt> + Send {
+        async move {
+            let mut fresh = self.resends.any_used();
+            loop {
+                let lease = match self.lease(pool, fresh).await {
+                    Ok(lease) => lease,
+                    Err(error) => {
+                        let of_cell = matches!(error.full, None | Some(LimitRefused::All));
+                        if of_cell && !error.cut_short {
+                            let known = error.is_known;
+                            let scope = if known { Scope::Known } else { Scope::Whole };
+                            self.fails(pool, (error.reason, scope), &error.error);
+                        }
+                        return Attempt::Unsent(error);
                     }
-                    return Attempt::Unsent(error);
-                }
-            };
-            match self.send(lease, slot).await {
-                Attempt::Unsent(error) if fresh => {
-                    self.failed(pool, error.reason, &error.error);
-                    return Attempt::Unsent(error);
-                }
-                Attempt::Unsent(_) => fresh = true,
-                done @ (Attempt::Served(_) | Attempt::Again | Attempt::Failed(..)) => {
-                    return done;
+                };
+                match self.send(lease, slot).await {
+                    Attempt::Unsent(error) if fresh => {
+                        self.failed(pool, error.reason, &error.error);
+                        return Attempt::Unsent(error);
+                    }
+                    Attempt::Unsent(_) => fresh = true,
+                    done @ (Attempt::Served(_) | Attempt::Again | Attempt::Failed(..)) => {
+                        return done;
+                    }
                 }
             }
         }

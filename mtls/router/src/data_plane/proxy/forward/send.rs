@@ -49,60 +49,62 @@ fn unsendable() -> Attempt {
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Sends the request on this connection. Puts it back if nothing of it was sent, or if it is to
     /// be sent again.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         mut lease: Lease,
         slot: &mut Option<Request<RequestBody>>,
-    ) -> Attempt {
-        let prepared = self.prepare(&lease, slot.as_mut());
-        // Borrowed from the slot, because a borrowed local would make the future larger.
-        let spare = (slot.as_mut())
-            .and_then(|request| self.resends.spare(&lease, request, || self.places()));
-        if prepared.is_none() {
-            return unsendable();
-        }
-        let mut besides = Besides::default();
-        let then = Then {
-            spare: spare.as_ref(),
-            budget: &lease.pool.budget,
-        };
-        let sent = match &mut lease.sender {
-            Sender::H1(http1) => {
-                let Some(request) = slot.take() else {
-                    return unsendable();
-                };
-                let asking = pin!(http1.try_send_request(request));
-                let heads = http1.question().interims();
-                self.ask_http1((asking, heads), &then, slot).await
+    ) -> impl Future<Output = Attempt> + Send {
+        async move {
+            let prepared = self.prepare(&lease, slot.as_mut());
+            // Borrowed from the slot, because a borrowed local would make the future larger.
+            let spare = (slot.as_mut())
+                .and_then(|request| self.resends.spare(&lease, request, || self.places()));
+            if prepared.is_none() {
+                return unsendable();
             }
-            Sender::H2(stream) => {
-                let asking = self.ask_http2(stream.http2(), slot, &mut besides);
-                self.in_time(&then, pin!(asking)).await
-            }
-        };
-        self.report.ends(Phase::Cell);
-        match sent {
-            Ok(Ok(response)) => {
-                *slot = spare.and_then(|spare| self.declined(&response, &lease, spare));
-                match slot {
-                    Some(_) => Attempt::Again,
-                    None => self.accept(response, besides.tunnel, lease),
+            let mut besides = Besides::default();
+            let then = Then {
+                spare: spare.as_ref(),
+                budget: &lease.pool.budget,
+            };
+            let sent = match &mut lease.sender {
+                Sender::H1(http1) => {
+                    let Some(request) = slot.take() else {
+                        return unsendable();
+                    };
+                    let asking = pin!(http1.try_send_request(request));
+                    let heads = http1.question().interims();
+                    self.ask_http1((asking, heads), &then, slot).await
                 }
-            }
-            Ok(Err(error)) if slot.is_some() => {
-                lease.retire();
-                Attempt::Unsent(ConnectError::new(Reason::CellReset, error))
-            }
-            Ok(Err(error)) => {
-                let spare = spare.filter(|_| !besides.heard);
-                let (attempt, again) = self.broken(&lease, &error, spare);
-                *slot = again;
-                attempt
-            }
-            Err(reason) => {
-                let (attempt, again) = self.overdue(reason, &lease, spare);
-                *slot = again;
-                attempt
+                Sender::H2(stream) => {
+                    let asking = self.ask_http2(stream.http2(), slot, &mut besides);
+                    self.in_time(&then, pin!(asking)).await
+                }
+            };
+            self.report.ends(Phase::Cell);
+            match sent {
+                Ok(Ok(response)) => {
+                    *slot = spare.and_then(|spare| self.declined(&response, &lease, spare));
+                    match slot {
+                        Some(_) => Attempt::Again,
+                        None => self.accept(response, besides.tunnel, lease),
+                    }
+                }
+                Ok(Err(error)) if slot.is_some() => {
+                    lease.retire();
+                    Attempt::Unsent(ConnectError::new(Reason::CellReset, error))
+                }
+                Ok(Err(error)) => {
+                    let spare = spare.filter(|_| !besides.heard);
+                    let (attempt, again) = self.broken(&lease, &error, spare);
+                    *slot = again;
+                    attempt
+                }
+                Err(reason) => {
+                    let (attempt, again) = self.overdue(reason, &lease, spare);
+                    *slot = again;
+                    attempt
+                }
             }
         }
     }
@@ -136,7 +138,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     /// Waits for the answer of an HTTP/1.1 cell. Puts the request back if nothing of it was sent.
-    async fn ask_http1(
+    fn ask_http1(
         &self,
         (mut asking, heads): (
             Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
@@ -144,13 +146,15 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         ),
         then: &Then<'_>,
         back: &mut Option<Request<RequestBody>>,
-    ) -> Sent {
-        let answer = poll_fn(|cx| self.poll_http1(heads, asking.as_mut(), cx));
-        let sent = self.in_time(then, pin!(answer)).await?;
-        Ok(sent.map_err(|mut error| {
-            *back = error.take_message();
-            error.into_error().into()
-        }))
+    ) -> impl Future<Output = Sent> {
+        async move {
+            let answer = poll_fn(|cx| self.poll_http1(heads, asking.as_mut(), cx));
+            let sent = self.in_time(then, pin!(answer)).await?;
+            Ok(sent.map_err(|mut error| {
+                *back = error.take_message();
+                error.into_error().into()
+            }))
+        }
     }
 
     /// Polls for the final answer. Passes on the interim answers that came before it.

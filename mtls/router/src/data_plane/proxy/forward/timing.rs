@@ -86,36 +86,38 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// Waits for the answer's header, within the time limits for the cell and for a client that
     /// still sends. Tells the cell's adaptive limit how long the cell took.
-    pub(super) async fn in_time<F>(
+    pub(super) fn in_time<F>(
         &self,
         then: &Then<'_>,
         mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, F>>>,
-    ) -> Result<Result<Response<Incoming>, F>, Reason> {
-        let began = Instant::now();
-        // The turn may change without waking this task, and the limit of the next turn may be
-        // nearer.
-        let (header, idle) = (self.header_limit(then), self.timeouts().idle);
-        let grace = self.progress.as_ref().and_then(|it| it.grace());
-        let look = header.min(idle).min(grace.unwrap_or(idle));
-        let mut timer = pin!(sleep_until(self.limit(began, then).0.min(began + look)));
-        loop {
-            tokio::select! {
-                biased;
-                answer = answer.as_mut() => {
-                    // A connection that broke says nothing about how long the cell takes.
-                    if let Ok(response) = &answer {
-                        self.took(began, response);
+    ) -> impl Future<Output = Result<Result<Response<Incoming>, F>, Reason>> {
+        async move {
+            let began = Instant::now();
+            // The turn may change without waking this task, and the limit of the next turn may be
+            // nearer.
+            let (header, idle) = (self.header_limit(then), self.timeouts().idle);
+            let grace = self.progress.as_ref().and_then(|it| it.grace());
+            let look = header.min(idle).min(grace.unwrap_or(idle));
+            let mut timer = pin!(sleep_until(self.limit(began, then).0.min(began + look)));
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = answer.as_mut() => {
+                        // A connection that broke says nothing about how long the cell takes.
+                        if let Ok(response) = &answer {
+                            self.took(began, response);
+                        }
+                        return Ok(answer);
                     }
-                    return Ok(answer);
-                }
-                () = timer.as_mut() => {
-                    let (now, (limit, reason)) = (Instant::now(), self.limit(began, then));
-                    if limit <= now {
-                        self.took_too_long(began, reason);
-                        return Err(reason);
+                    () = timer.as_mut() => {
+                        let (now, (limit, reason)) = (Instant::now(), self.limit(began, then));
+                        if limit <= now {
+                            self.took_too_long(began, reason);
+                            return Err(reason);
+                        }
+                        self.probes_no_longer(began, now);
+                        timer.as_mut().reset(limit.min(now + look));
                     }
-                    self.probes_no_longer(began, now);
-                    timer.as_mut().reset(limit.min(now + look));
                 }
             }
         }
