@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use cellway_env::tokio::TokioEnv;
-use cellway_testbed::{Ca, Client, Protocol, Request, San};
-use cellway_tests::world::{Running, World, certificate, provider, to};
-use http::Method;
+use cellway_testbed::{Ca, Client, Protocol, Request, San, Signer};
+use cellway_tests::world::{AUTHORIZER, Running, World, certificate, provider, to};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
 use serde_json::json;
 
 use crate::ask::{self, call, framed, post, question};
@@ -225,4 +226,39 @@ async fn only_listed_callers_are_answered() {
             .await
             .is_err()
     );
+}
+
+/// Catches: a denial with status 200, which a gRPC answer has. An Envoy of the plain form takes it for a
+/// request that is allowed, and passes the headers on that the client made up.
+#[tokio::test]
+async fn a_grpc_call_that_is_denied_is_no_success_in_the_plain_form() {
+    let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
+    let router = world.with(AUTHORIZER).await;
+    let suspended = world.token_of("wayne");
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let client = to(router.listener("envoy"), protocol, None);
+        for path in [
+            "/ext_authz/v3/http/a.B/C",
+            "/ext_authz/v3/check/a.B/C",
+            "/ext_authz/v3/check",
+            "/a.B/C",
+            "/envoy.service.auth.v3.Authorization/Other",
+        ] {
+            for token in ["", "x", &suspended] {
+                let kind = HeaderValue::from_static("application/grpc");
+                let call = Request {
+                    method: Method::POST,
+                    ..Request::get(path)
+                };
+                let mut call = call.header(CONTENT_TYPE, kind);
+                if !token.is_empty() {
+                    call = call.bearer(token);
+                }
+                let answer = client.send(call).await.unwrap();
+                let status = answer.status.as_u16();
+                assert!([400, 401, 403].contains(&status), "{path}: {status}");
+                assert!(!answer.headers.contains_key("grpc-status"), "{path}");
+            }
+        }
+    }
 }

@@ -130,8 +130,9 @@ async fn answered<E: Env, S: Sink>(
     // Under this configuration the router decides whether it reads the check. Reading it may take a
     // while, so the described request is decided under another view, and the caller is checked again.
     let config = report.connection.worker.views.config();
+    let asking = asking(&head);
     if let Err(outdated) = report.connection.accepted(&config) {
-        let wants = Wants::of(&head).closing(true);
+        let wants = asking.closing(true);
         return from_router(report, config.header_rules(), &outdated.into(), &wants);
     }
     // This page is public. A described request never has this path, except after the prefix of the
@@ -139,7 +140,6 @@ async fn answered<E: Env, S: Sink>(
     if envelope::is_asked(&head.uri) {
         return envelope_keys(report, &config, &head);
     }
-    let asking = Wants::of(&head);
     if let Err(unfit) = well_formed::well_formed(&head) {
         return from_router(report, config.header_rules(), &unfit.into(), &asking);
     }
@@ -163,6 +163,18 @@ async fn answered<E: Env, S: Sink>(
     decided(report, spread, form, described).await
 }
 
+/// The form of an error in which the check itself is refused.
+///
+/// The status of a gRPC answer is 200. In the plain form, an Envoy takes that for a request that is allowed,
+/// whatever else the answer says, and the client chooses the `Content-Type`. So only calls of gRPC get such
+/// an answer.
+fn asking(head: &Parts) -> Wants {
+    let mut asking = Wants::of(head);
+    let calls = matches!(Address::of(head), Some(Address::Grpc)) || Call::of(head).is_some();
+    asking.grpc &= calls;
+    asking
+}
+
 /// Decides the described request.
 async fn decided<E: Env, S: Sink>(
     report: Report<E, S>,
@@ -176,7 +188,8 @@ async fn decided<E: Env, S: Sink>(
         address,
         has_target,
     } = described;
-    let wants = Wants::of(&parts);
+    let mut wants = Wants::of(&parts);
+    wants.grpc &= form != Form::Http;
     let before: Vec<HeaderName> = parts.headers.keys().cloned().collect();
     let checked = well_formed::check(&parts, |_| false);
     let case = Case {
