@@ -1,4 +1,8 @@
 //! Forwards an allowed request to its cell and returns the answer.
+#![expect(
+    clippy::manual_async_fn,
+    reason = "the future of an `async fn` holds its arguments twice, and each request has these futures"
+)]
 
 mod failover;
 mod interim;
@@ -124,6 +128,10 @@ enum Served {
 }
 
 /// The result of one attempt.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most attempts are served, and a box would cost each of them an allocation"
+)]
 enum Attempt {
     Served(Served),
     /// Nothing of the request was sent.
