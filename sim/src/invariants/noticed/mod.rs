@@ -14,13 +14,15 @@ const EJECTED_WITHIN: Duration = Duration::from_secs(1);
 /// the router ejects it, if the cell may lose another one.
 ///
 /// A request has failed if its client was answered so: by the router, because the connection broke or
-/// the cell took too long, or by the cell, 503.
+/// the cell took too long, or by the cell, 503. Of the requests on one connection only the first counts: a
+/// connection breaks once, and a cell that resets streams of a connection has answered.
 #[derive(Debug)]
 pub struct FailuresNoticed {
     endpoints: Endpoints,
     settings: SettingsInForce,
     delivery_max: Duration,
-    /// Open requests, by tag: when each was sent, to which router, and where it has arrived last.
+    /// Open requests, by tag: when each was sent, to which router, and where it has arrived last, on which
+    /// connection.
     open: BTreeMap<String, Open>,
     /// By router and endpoint.
     rows: BTreeMap<(String, String), Row>,
@@ -31,7 +33,7 @@ pub struct FailuresNoticed {
 struct Open {
     sent: Duration,
     to: String,
-    host: Option<String>,
+    host: Option<(String, u64)>,
 }
 
 /// The failures in a row of an endpoint.
@@ -41,6 +43,8 @@ struct Row {
     served: Option<Duration>,
     /// When requests failed whose connection broke.
     connection: Vec<Duration>,
+    /// These connections.
+    broken: BTreeSet<u64>,
     /// When requests were answered 503.
     answers: Vec<Duration>,
 }
@@ -69,7 +73,7 @@ impl FailuresNoticed {
     fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) {
         let Some(Open {
             to,
-            host: Some(host),
+            host: Some((host, connection)),
             ..
         }) = self.open.remove(tag)
         else {
@@ -87,9 +91,11 @@ impl FailuresNoticed {
                 }
             }
             _ if row.served.is_some_and(unordered) => {}
-            Said::ConnectionFailed => row.connection.push(at),
+            Said::ConnectionFailed if row.broken.insert(connection) => row.connection.push(at),
+            Said::ConnectionFailed => {}
             Said::AnswerFailed => {
                 row.connection.clear();
+                row.broken.clear();
                 row.answers.push(at);
             }
         }
@@ -100,7 +106,7 @@ impl FailuresNoticed {
             return Ok(());
         };
         let host = &arrived.host;
-        open.host = Some(host.clone());
+        open.host = Some((host.clone(), arrived.connection));
         let (router, sent) = (open.to.clone(), open.sent);
         let key = (router.clone(), host.clone());
         let Some(row) = self.rows.get(&key) else {
@@ -187,6 +193,7 @@ impl Invariant for FailuresNoticed {
                 let key = (life.router.clone(), host.clone());
                 if let Some(row) = self.rows.get_mut(&key) {
                     row.connection.clear();
+                    row.broken.clear();
                 }
             }
             Fact::Ejected {

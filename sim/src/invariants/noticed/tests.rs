@@ -23,9 +23,10 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     feed(&mut FailuresNoticed::new(&bounds), &facts)
 }
 
-/// A request that arrives and gets this answer.
+/// A request that arrives on a connection of its own and gets this answer.
 fn exchange(tag: &str, answer: Answer) -> [Fact; 3] {
-    let came = arrived("a", tag, tag);
+    let number = tag.parse().expect("tags are numbers here");
+    let came = arrived_with("a", tag, tag, |it| it.connection = number);
     [sent(tag, "acme"), came, answered(tag, answer)]
 }
 
@@ -57,6 +58,15 @@ fn notices_a_breaker_that_does_not_open() {
     assert!(error.contains("after 2 requests in a row"), "{error}");
     let opened = circuit(CircuitChange::Opened);
     assert_eq!(fed(two().chain([opened]).chain(reset("3"))), Ok(()));
+}
+
+#[test]
+fn a_connection_breaks_once() {
+    let requests = ["1", "2", "3"].map(|tag| (sent(tag, "acme"), arrived("a", tag, tag)));
+    let (sent, arrived): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+    let failed = ["1", "2", "3"].map(|tag| answered(tag, Answer::Router("cell_reset".to_owned())));
+    let facts = sent.into_iter().chain(arrived).chain(failed);
+    assert_eq!(fed(facts.chain(reset("4"))), Ok(()));
 }
 
 #[test]
