@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Endpoints, Invariant, SettingsInForce};
 use crate::fact::{Answer, Decided, Fact, Responded, Sent};
 
 /// How many places in a row may go to requests of high priority while others wait.
@@ -23,6 +23,7 @@ const HIGH_IN_A_ROW: usize = 3;
 pub struct FairQueue {
     request_id: String,
     settings: SettingsInForce,
+    endpoints: Endpoints,
     /// Whether requests wait for cells only, and not for their tenants' limits.
     holds: bool,
     transit: Duration,
@@ -70,6 +71,7 @@ impl FairQueue {
         Self {
             request_id: format!("{}request-id", bounds.header_prefix),
             settings: bounds.settings.clone(),
+            endpoints: bounds.endpoints.clone(),
             holds: bounds.tenant_requests.is_empty(),
             transit: bounds.transit_max,
             open: BTreeMap::new(),
@@ -185,6 +187,11 @@ impl FairQueue {
         let Some(open) = self.open.get(waited.tag).filter(|it| it.alone) else {
             return Ok(());
         };
+        // A request may also wait for a connection to one endpoint, while others get places at another.
+        let healthy = self.endpoints.healthy(&cell.1, waited.since, waited.until);
+        if (1..self.endpoints.count(&cell.1)).contains(&healthy.count()) {
+            return Ok(());
+        }
         let places = self.places.get(&cell);
         let given = || {
             let places = places.into_iter().flatten();
