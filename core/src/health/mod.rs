@@ -9,7 +9,7 @@
 //! Never more than [`OutlierSettings::ejected_percent_max`] of a cell's endpoints are ejected at
 //! once: if half of a cell fails, the cause is probably not its endpoints, and the other half must
 //! not get all the load. So by default a cell with one endpoint never loses it. If a cell has too few
-//! usable endpoints all the same, [`WhenAllEjected`] decides. Only [`failover`](crate::failover) moves
+//! usable endpoints all the same, [`WhenAllEjected`] decides. Only `failover` moves
 //! requests to another cell.
 //!
 //! **Active checks** probe endpoints at intervals, if [`HealthSettings::checks`] has any. An endpoint
