@@ -28,8 +28,8 @@ pub(crate) use self::news::News;
 const LINES: usize = 256;
 const COUNTERS: usize = 16;
 
-/// Lines in the table of a limit that one tenant or placement has. There may be many such limits, so each table is
-/// small, and holders share counters more often.
+/// Lines in the table of a limit that one tenant or placement has. There may be many such limits, so each
+/// table is small, and holders share counters more often.
 const LINES_FEW: usize = 16;
 
 /// A larger number of places is treated as this number.
