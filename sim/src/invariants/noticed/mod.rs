@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cellway_testbed::Unserved;
+
 use super::{Bounds, Endpoints, Invariant, SettingsInForce};
 use crate::fact::{Answer, Arrived, Fact};
 
@@ -14,8 +16,11 @@ const EJECTED_WITHIN: Duration = Duration::from_secs(1);
 /// the router ejects it, if the cell may lose another one.
 ///
 /// A request has failed if its client was answered so: by the router, because the connection broke or
-/// the cell took too long, or by the cell, 503. Of the requests on one connection only the first counts: a
-/// connection breaks once, and a cell that resets streams of a connection has answered.
+/// the cell took too long, or by the cell, 503. Of the requests on a connection that breaks only the first
+/// counts, but each that takes too long does. A cell that resets a stream has answered, as with a 503.
+///
+/// A row ends with an answer of any other kind. It also ends with a request that is sent again elsewhere,
+/// because its client doesn't learn why.
 #[derive(Debug)]
 pub struct FailuresNoticed {
     endpoints: Endpoints,
@@ -34,6 +39,8 @@ struct Open {
     sent: Duration,
     to: String,
     host: Option<(String, u64)>,
+    /// What the cell reported there, if it gave no answer.
+    unserved: Option<Unserved>,
 }
 
 /// The failures in a row of an endpoint.
@@ -41,17 +48,28 @@ struct Open {
 struct Row {
     /// When a request was served last.
     served: Option<Duration>,
-    /// When requests failed whose connection broke.
+    /// When requests failed whose connection broke, or that took too long.
     connection: Vec<Duration>,
-    /// These connections.
+    /// The connections that broke.
     broken: BTreeSet<u64>,
-    /// When requests were answered 503.
+    /// When requests were answered 503, or their streams were reset.
     answers: Vec<Duration>,
+}
+
+impl Row {
+    /// Without failures, after this success.
+    fn served(at: Duration) -> Self {
+        Self {
+            served: Some(at),
+            ..Self::default()
+        }
+    }
 }
 
 /// What an answer says about the endpoint where the request was.
 enum Said {
-    ConnectionFailed,
+    ConnectionBroke,
+    TookTooLong,
     AnswerFailed,
     /// It worked, or may have.
     Served,
@@ -74,6 +92,7 @@ impl FailuresNoticed {
         let Some(Open {
             to,
             host: Some((host, connection)),
+            unserved,
             ..
         }) = self.open.remove(tag)
         else {
@@ -83,16 +102,12 @@ impl FailuresNoticed {
         let row = self.rows.entry((to, host)).or_default();
         // The router may have seen this failure before that success.
         let unordered = |served: Duration| at < served + delivery_max;
-        match said(answer) {
-            Said::Served => {
-                *row = Row {
-                    served: Some(at),
-                    ..Row::default()
-                }
-            }
+        match said(answer, unserved) {
+            Said::Served => *row = Row::served(at),
             _ if row.served.is_some_and(unordered) => {}
-            Said::ConnectionFailed if row.broken.insert(connection) => row.connection.push(at),
-            Said::ConnectionFailed => {}
+            Said::ConnectionBroke if row.broken.insert(connection) => row.connection.push(at),
+            Said::ConnectionBroke => {}
+            Said::TookTooLong => row.connection.push(at),
             Said::AnswerFailed => {
                 row.connection.clear();
                 row.broken.clear();
@@ -106,8 +121,12 @@ impl FailuresNoticed {
             return Ok(());
         };
         let host = &arrived.host;
-        open.host = Some((host.clone(), arrived.connection));
+        open.unserved = None;
+        let before = open.host.replace((host.clone(), arrived.connection));
         let (router, sent) = (open.to.clone(), open.sent);
+        if let Some((before, _)) = before {
+            self.rows.insert((router.clone(), before), Row::served(at));
+        }
         let key = (router.clone(), host.clone());
         let Some(row) = self.rows.get(&key) else {
             return Ok(());
@@ -155,11 +174,15 @@ impl FailuresNoticed {
     }
 }
 
-fn said(answer: &Answer) -> Said {
+fn said(answer: &Answer, unserved: Option<Unserved>) -> Said {
     match answer {
-        Answer::Router(reason) if reason == "cell_reset" || reason == "cell_timeout_header" => {
-            Said::ConnectionFailed
-        }
+        Answer::Router(reason) if reason == "cell_timeout_header" => Said::TookTooLong,
+        Answer::Router(reason) if reason == "cell_reset" => match unserved {
+            Some(Unserved::StreamReset) => Said::AnswerFailed,
+            // A host that stops reports nothing.
+            Some(Unserved::ConnectionClosed) | None => Said::ConnectionBroke,
+            Some(Unserved::StreamRefused | Unserved::AfterGoaway) => Said::Served,
+        },
         Answer::Cell(503) => Said::AnswerFailed,
         Answer::Ok
         | Answer::Cell(_)
@@ -186,6 +209,7 @@ impl Invariant for FailuresNoticed {
                     sent: at,
                     to: sent.to.clone(),
                     host: None,
+                    unserved: None,
                 };
                 self.open.insert(sent.tag.clone(), open);
             }
@@ -211,6 +235,15 @@ impl Invariant for FailuresNoticed {
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
                     return self.arrived(at, arrived, tag);
+                }
+            }
+            Fact::Unserved {
+                tag: Some(tag),
+                how,
+                ..
+            } => {
+                if let Some(open) = self.open.get_mut(tag) {
+                    open.unserved = Some(*how);
                 }
             }
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),

@@ -60,12 +60,53 @@ fn notices_a_breaker_that_does_not_open() {
     assert_eq!(fed(two().chain([opened]).chain(reset("3"))), Ok(()));
 }
 
-#[test]
-fn a_connection_breaks_once() {
+/// Three requests on one connection that the router answers with this reason.
+fn together(reason: &str) -> impl Iterator<Item = Fact> + use<> {
     let requests = ["1", "2", "3"].map(|tag| (sent(tag, "acme"), arrived("a", tag, tag)));
     let (sent, arrived): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
-    let failed = ["1", "2", "3"].map(|tag| answered(tag, Answer::Router("cell_reset".to_owned())));
-    let facts = sent.into_iter().chain(arrived).chain(failed);
+    let failed = ["1", "2", "3"].map(|tag| answered(tag, Answer::Router(reason.to_owned())));
+    sent.into_iter().chain(arrived).chain(failed)
+}
+
+#[test]
+fn a_connection_breaks_once() {
+    let broken = together("cell_reset");
+    assert_eq!(fed(broken.chain(reset("4"))), Ok(()));
+}
+
+#[test]
+fn each_request_on_a_connection_may_take_too_long() {
+    let late = together("cell_timeout_header");
+    let error = fed(late.chain(reset("4"))).unwrap_err();
+    assert!(error.contains("after 2 requests in a row"), "{error}");
+}
+
+/// A request whose stream the cell resets, and nothing else.
+fn stream_reset(tag: &str) -> impl Iterator<Item = Fact> {
+    let unserved = Fact::Unserved {
+        cell: "a".to_owned(),
+        host: "a-1".to_owned(),
+        tag: Some(tag.to_owned()),
+        how: Unserved::StreamReset,
+    };
+    let [sent, arrived, answered] = reset(tag);
+    [sent, arrived, unserved, answered].into_iter()
+}
+
+#[test]
+fn a_cell_that_resets_streams_has_answered() {
+    let two = || stream_reset("1").chain(stream_reset("2"));
+    assert_eq!(fed(two().chain(reset("3"))), Ok(()));
+    let late = two().chain(stream_reset("3")).chain([bad("t"), bad("u")]);
+    let error = fed(late.chain(reset("4"))).unwrap_err();
+    assert!(error.contains("has not ejected"), "{error}");
+}
+
+#[test]
+fn a_request_that_is_sent_again_elsewhere_ends_the_row() {
+    let elsewhere = arrived_with("a", "2", "2", |it| it.host = "a-2".to_owned());
+    let again = [sent("2", "acme"), arrived("a", "2", "2"), elsewhere];
+    let facts = reset("1").into_iter().chain(again).chain(reset("3"));
     assert_eq!(fed(facts.chain(reset("4"))), Ok(()));
 }
 
