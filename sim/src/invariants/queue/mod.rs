@@ -17,6 +17,10 @@ const HIGH_IN_A_ROW: usize = 3;
 /// that came later and has no high priority. Of either priority, the router doesn't refuse such a request
 /// at once while fewer are open than may wait.
 ///
+/// With its place, a request may still try to connect to an endpoint that fails. While some endpoints of the
+/// cell have a fault and others have none, only the time before that counts. Nothing is checked if the registry
+/// limits the requests of tenants in flight, because requests wait for that too.
+///
 /// The places are counted where requests arrive. Whether a request waited in vain is what its client
 /// was answered.
 #[derive(Debug)]
@@ -182,20 +186,28 @@ impl FairQueue {
         Ok(())
     }
 
+    /// Until when a request has certainly waited for its place. With the place it may try to connect to an
+    /// endpoint that fails, while others arrive at another one.
+    fn waited_until(&self, waited: &Waited<'_>, open: &Open, cell: &str) -> Duration {
+        let time = [waited.since, waited.until];
+        let healthy = self.endpoints.healthy(cell, time[0], time[1]).count();
+        if (1..self.endpoints.count(cell)).contains(&healthy) {
+            let connects = self.settings.most(&open.to, time, |it| it.connects);
+            return waited.until.saturating_sub(connects);
+        }
+        waited.until
+    }
+
     /// Checks who got places of `cell` while a request waited.
     fn check(&self, waited: &Waited<'_>, cell: (String, String)) -> Result<(), String> {
         let Some(open) = self.open.get(waited.tag).filter(|it| it.alone) else {
             return Ok(());
         };
-        // A request may also wait for a connection to one endpoint, while others get places at another.
-        let healthy = self.endpoints.healthy(&cell.1, waited.since, waited.until);
-        if (1..self.endpoints.count(&cell.1)).contains(&healthy.count()) {
-            return Ok(());
-        }
+        let until = self.waited_until(waited, open, &cell.1);
         let places = self.places.get(&cell);
         let given = || {
             let places = places.into_iter().flatten();
-            places.filter(|it| waited.since < it.arrived && it.arrived < waited.until)
+            places.filter(|it| waited.since < it.arrived && it.arrived < until)
         };
         if open.high {
             let later = given().filter(|it| !it.high && it.decided > waited.since);

@@ -1,5 +1,5 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
+use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
 
 /// A request of `client`, a tenant of the same name, that is decided as soon as it is sent.
@@ -36,13 +36,21 @@ fn refused(client: &str) -> [Fact; 3] {
 
 /// The only clients of high priority are `high` and `higher`.
 fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        high_priority: ["high", "higher"].map(str::to_owned).into(),
-        high_room: 1,
-        queue_room: 0,
-        queue_wait: SECOND * 100,
-        ..RouterSettings::default()
-    });
+    fed_with(Endpoints::default(), facts)
+}
+
+fn fed_with(endpoints: Endpoints, facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
+    let bounds = Bounds {
+        endpoints,
+        ..with_settings(RouterSettings {
+            high_priority: ["high", "higher"].map(str::to_owned).into(),
+            high_room: 1,
+            queue_room: 0,
+            queue_wait: SECOND * 100,
+            connects: SECOND * 20,
+            ..RouterSettings::default()
+        })
+    };
     let facts: Vec<_> = facts.into_iter().collect();
     feed(&mut FairQueue::new(&bounds), &facts)
 }
@@ -66,6 +74,30 @@ fn notices_a_tenant_that_is_passed_over() {
     let in_vain = waits("quiet").into_iter().chain(others());
     let error = fed(in_vain.chain(refused("quiet"))).unwrap_err();
     assert!(error.contains("at most 4"), "{error}");
+}
+
+/// It may have its place, and try to connect to the other one.
+#[test]
+fn while_an_endpoint_fails_only_the_time_before_a_connect_counts() {
+    let endpoints = || Endpoints {
+        hosts: [("a".to_owned(), ["a-1", "a-2"].map(str::to_owned).into())].into(),
+        troubles: vec![EndpointTrouble {
+            host: "a-2".to_owned(),
+            from: Duration::ZERO,
+            until: Duration::MAX,
+        }],
+    };
+    let passed_over = |rounds| {
+        let others = (1..=rounds).flat_map(served);
+        let came = arrived("a", "quiet", "quiet");
+        fed_with(
+            endpoints(),
+            waits("quiet").into_iter().chain(others).chain([came]),
+        )
+    };
+    assert_eq!(passed_over(3), Ok(()));
+    let error = passed_over(6).unwrap_err();
+    assert!(error.contains("the first request of quiet, but"), "{error}");
 }
 
 /// Its earlier request may have the turn, or have used up its share.

@@ -44,6 +44,8 @@ pub struct RouterSettings {
     pub stall: Duration,
     /// How long it tries further endpoints of a cell.
     pub failover: Duration,
+    /// How long it may try to connect to endpoints of a cell, the first one included.
+    pub connects: Duration,
     /// How long it may take an endpoint for bad that is well again: in an open breaker, in an ejection, or
     /// until its checks have succeeded.
     pub knows_late: Duration,

@@ -103,6 +103,10 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         header_timeout: upstream.timeouts.header,
         stall: stall(&router.listeners.first()?.timeouts),
         failover: upstream.timeouts.failover,
+        connects: {
+            let timeouts = &upstream.timeouts;
+            timeouts.connect + timeouts.tls + timeouts.failover
+        },
         knows_late: knows_late(upstream),
         panic_percent: match upstream.health.when_all_ejected {
             WhenAllEjected::Panic { threshold_percent } => threshold_percent.into(),
