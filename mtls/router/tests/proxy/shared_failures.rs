@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cellway_env::Listener;
 use cellway_testbed::{Protocol, Request, bundle_pem};
 use http::{Method, StatusCode};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::cells::played;
 use crate::frames::{Came, Frames, INTERNAL_ERROR};
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, MemoryListener};
 use crate::world::{World, ca, plain, plain_endpoint, reason, registry, start};
 
 /// More requests than may fail in a row before a breaker opens.
@@ -108,24 +110,56 @@ async fn a_connection_that_ends_fails_once() {
     assert_eq!(connections.get(), 2);
 }
 
-/// Catches: an attempt to connect that counts once for each request that waits for it.
-#[tokio::test(start_paused = true)]
-async fn an_attempt_to_connect_fails_once() {
+/// A router before an endpoint that gets connections from this listener, and answers no handshake.
+async fn silent() -> (memory::World, MemoryListener) {
     let env = Memory::new();
-    // Nobody accepts, so the handshake never ends.
-    let (_listener, port) = env.listen().await;
+    let (listener, port) = env.listen().await;
     let url = json!([{"url": format!("https://127.0.0.1:{port}")}]);
     let mut settings = plain(registry(url));
     settings.upstream.bundle = Some(bundle_pem(&[&ca(1)]).into());
-    let world = memory::start(&env, settings).await;
-    for _ in 0..2 {
-        let requests = (0..MANY).map(|_| {
-            let client = world.client(Duration::from_secs(600));
-            tokio::spawn(async move { client.send(post()).await.unwrap() })
-        });
-        for request in requests.collect::<Vec<_>>() {
-            assert_eq!(reason(&request.await.unwrap()), "cell_timeout_tls");
+    (memory::start(&env, settings).await, listener)
+}
+
+/// Many requests at the same time.
+fn many(world: &memory::World) -> Vec<JoinHandle<String>> {
+    let request = || {
+        let client = world.client(Duration::from_secs(600));
+        tokio::spawn(async move { reason(&client.send(post()).await.unwrap()) })
+    };
+    (0..MANY).map(|_| request()).collect()
+}
+
+/// Catches: an attempt to connect that is refused, and counts once for each request that waits for it.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_refused_fails_once() {
+    let (world, mut listener) = silent().await;
+    tokio::spawn(async move {
+        loop {
+            let (_stream, _) = listener.accept().await.unwrap();
+            // With the clock paused, this is over when all tasks wait.
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    });
+    for _ in 0..2 {
+        for request in many(&world) {
+            assert_eq!(request.await.unwrap(), "cell_unreachable");
+        }
+    }
+    let lines = world.events.lines();
+    let failed = lines.iter().filter(|line| line.starts_with("cell failed"));
+    assert_eq!(failed.count(), 2 * MANY, "all waited for the same attempts");
+}
+
+/// Catches: an endpoint that answers nothing, and whose requests run into the timeout again and again
+/// because they share an attempt to connect.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_times_out_fails_for_all_that_waited() {
+    let (world, _listener) = silent().await;
+    for request in many(&world) {
+        assert_eq!(request.await.unwrap(), "cell_timeout_tls");
+    }
+    for request in many(&world) {
+        assert_eq!(request.await.unwrap(), "circuit_open");
     }
 }
 

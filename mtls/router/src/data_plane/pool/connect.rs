@@ -41,7 +41,7 @@ pub(crate) struct ConnectError {
     /// Whether earlier endpoints used up the time. Then this one had less time than a connection
     /// may take, so the failure doesn't count against it.
     pub(crate) cut_short: bool,
-    /// Whether another request has made this attempt, and reports it.
+    /// Whether another request has made this attempt, and its report is enough.
     pub(crate) is_known: bool,
 }
 
@@ -56,10 +56,18 @@ impl ConnectError {
         }
     }
 
-    /// The same for a request that has waited for this attempt of another one.
+    /// The same for a request that has waited for this attempt of another one. An attempt that is
+    /// refused fails once, however many wait for it: the next one may succeed. If the endpoint stays
+    /// silent until the time is over, each request has waited in vain, as over HTTP/1.1, where each
+    /// connects for itself. Counted once, attempt after attempt would have to time out before the
+    /// breaker opens.
     pub(super) fn of_another(self) -> Self {
+        let silent = matches!(
+            self.reason,
+            Reason::CellTimeoutConnect | Reason::CellTimeoutTls
+        );
         Self {
-            is_known: true,
+            is_known: !silent,
             ..self
         }
     }

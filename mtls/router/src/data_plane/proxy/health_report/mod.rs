@@ -24,8 +24,8 @@ pub(super) enum Scope {
     /// A connection, or an attempt to make one; or an exchange, because of how long it took or what the
     /// endpoint sent.
     Whole,
-    /// A connection, or an attempt to make one, of which another request has reported the failure. It
-    /// counts once, however many requests wait for it.
+    /// A connection that ended, or an attempt to make one that was refused, of which another request has
+    /// reported the failure. It counts once, however many requests wait for it.
     Known,
     /// One stream. The endpoint has ended it, and its connection works.
     Stream,
