@@ -1,12 +1,13 @@
 //! The circuit breaker of an endpoint: closed, open, half-open with one request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_testbed::{CellFault, EchoCell, Request, ServerTls};
 use http::StatusCode;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
 
 use crate::memory::{self, Memory, World};
 use crate::world::{plain, reason, registry};
@@ -113,22 +114,35 @@ async fn answers_never_open_it() {
     assert_eq!(cell.arrivals(), 50);
 }
 
-/// Catches: an upload that holds the only place of a half-open breaker, so that nobody else is served
-/// until it ends.
-#[tokio::test(start_paused = true)]
-async fn a_slow_upload_gives_its_place_to_the_next_request() {
-    let (env, world, _cell, port) = world().await;
+/// The header of a request whose body is `bytes` long.
+fn upload(bytes: usize) -> String {
+    format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {bytes}\r\n\r\n")
+}
+
+/// A router whose breaker is about to let one request pass, and its cell works again.
+async fn half_open() -> World {
+    let (env, world, _, port) = world().await;
     env.refuse(port, true);
     for _ in 0..5 {
         ask(&world).await;
     }
     env.refuse(port, false);
     tokio::time::advance(OPEN).await;
-    let mut upload = world.connect().await;
-    let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n";
-    upload.write_all(head).await.unwrap();
+    world
+}
+
+/// Catches: an upload that holds the only place of a half-open breaker, so that nobody else is served
+/// until it ends.
+#[tokio::test(start_paused = true)]
+async fn a_slow_upload_gives_its_place_to_the_next_request() {
+    let world = half_open().await;
+    let mut stream = world.connect().await;
+    stream
+        .write_all(upload(100_000_000).as_bytes())
+        .await
+        .unwrap();
     tokio::spawn(async move {
-        while upload.write_all(&[b'x'; 1000]).await.is_ok() {
+        while stream.write_all(&[b'x'; 1000]).await.is_ok() {
             sleep(Duration::from_secs(1)).await;
         }
     });
@@ -137,4 +151,46 @@ async fn a_slow_upload_gives_its_place_to_the_next_request() {
     world.events.line("circuit freed").await;
     assert_eq!(ask(&world).await, "ok");
     world.events.line("circuit closed").await;
+}
+
+/// Catches: uploads that never end and hand the place on among themselves, so that everybody else gets
+/// 503 from a cell that works.
+#[tokio::test(start_paused = true)]
+async fn many_unfinished_uploads_keep_nobody_out() {
+    const UPLOADS: usize = 50;
+    let world = Arc::new(half_open().await);
+    let tries = (0..UPLOADS).map(|_| {
+        let world = world.clone();
+        tokio::spawn(async move {
+            loop {
+                let mut stream = world.connect().await;
+                stream.write_all(upload(1).as_bytes()).await.unwrap();
+                // Until the router refuses it.
+                let _ = stream.read(&mut [0; 1000]).await;
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+    });
+    let tries: Vec<_> = tries.collect();
+    world.events.line("circuit probing").await;
+    let until = Instant::now() + Duration::from_secs(1);
+    while ask(&world).await != "ok" {
+        assert!(Instant::now() < until, "nobody else is served");
+        sleep(Duration::from_millis(10)).await;
+    }
+    for uploading in tries {
+        uploading.abort();
+    }
+}
+
+/// Catches: a cell that gets only slow uploads, serves them, and stays known as down.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_gave_its_place_up_still_closes_it() {
+    let world = half_open().await;
+    let mut stream = world.connect().await;
+    stream.write_all(upload(1).as_bytes()).await.unwrap();
+    world.events.line("circuit freed").await;
+    stream.write_all(b"x").await.unwrap();
+    world.events.line("circuit closed").await;
+    assert_eq!(ask(&world).await, "ok");
 }

@@ -24,7 +24,7 @@ use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::breaker::{Change, Passage, ProbeSlot};
+pub(crate) use self::breaker::{Change, Passage, ProbeSlot, Sent, UPLOAD_PROBES};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::budget::{RetryBudget, Retrying};
 pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
@@ -66,10 +66,10 @@ impl Pools {
     }
 
     /// Whether the breaker of one of the cell's endpoints lets a request pass.
-    pub(crate) fn has_passage(&self, cell: &Cell) -> bool {
+    pub(crate) fn has_passage(&self, cell: &Cell, sent: Sent) -> bool {
         let endpoints = cell.endpoints.iter();
         let mut pools = endpoints.map(|endpoint| self.endpoint(cell, endpoint));
-        pools.any(|pool| pool.breaker.lets_pass())
+        pools.any(|pool| pool.breaker.lets_pass(sent))
     }
 
     /// The limits of tenants and placements.

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use cellway_core::Allow;
 
-use crate::data_plane::pool::{EndpointPool, Passage, Pools, ProbeSlot};
+use crate::data_plane::pool::{EndpointPool, Passage, Pools, ProbeSlot, Sent};
 
 /// The endpoints that one request may still try.
 ///
 /// They are tried in the order of the decision, except that endpoints whose last exchange just
 /// failed come after the other usable ones, and that those with an open breaker aren't tried. The
 /// sets have one bit for each position in the cell's list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Candidates {
+    /// How much of the request's body was there when its cell was chosen.
+    sent: Sent,
     /// Endpoints that couldn't be reached.
     unreachable: u64,
     /// Endpoints that returned the request unprocessed. They get it again if there are no others.
@@ -33,6 +35,15 @@ pub(super) struct Candidate {
 }
 
 impl Candidates {
+    pub(super) fn new(sent: Sent) -> Self {
+        Self {
+            sent,
+            unreachable: 0,
+            gave_back: 0,
+            open: None,
+        }
+    }
+
     /// The next endpoint; `None` if none is left.
     pub(super) fn next(&mut self, pools: &Pools, allow: &Allow) -> Option<Candidate> {
         let next = self.best(pools, allow, self.unreachable | self.gave_back);
@@ -69,7 +80,7 @@ impl Candidates {
             };
             let pool = pools.endpoint(cell, endpoint);
             let candidate = |pool, probe| Some(Candidate { at, pool, probe });
-            match pool.breaker.pass() {
+            match pool.breaker.pass(self.sent) {
                 Passage::Free => return candidate(pool, None),
                 Passage::Probe(slot) => return candidate(pool, Some(slot)),
                 Passage::Suspect if suspect.is_none() => suspect = candidate(pool, None),

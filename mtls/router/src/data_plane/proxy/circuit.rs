@@ -17,7 +17,7 @@ use crate::settings::BreakerSettings;
 pub(super) struct Probing<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     pool: Arc<EndpointPool>,
-    /// `None` if the request has given it up. Only the request's own task uses it.
+    /// `None` if the request has given it up. Its answer still closes the breaker. Only the request's own task uses it.
     slot: Mutex<Option<ProbeSlot>>,
 }
 
@@ -34,8 +34,11 @@ impl<'a, E: Env, S: Sink> Probing<'a, E, S> {
 
     /// The endpoint answered, with this outcome.
     pub(super) fn answered(self, outcome: Option<Outcome>) {
-        if let Some(slot) = self.take() {
-            slot.answered();
+        let closed = match self.take() {
+            Some(slot) => slot.answered(),
+            None => self.pool.breaker.answered_after_all(),
+        };
+        if closed {
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Closed);
             if outcome == Some(Outcome::Success) {
                 health_report::tell(self.report, &self.pool, Outcome::Recovered);
@@ -45,17 +48,30 @@ impl<'a, E: Env, S: Sink> Probing<'a, E, S> {
 
     /// The endpoint failed again.
     pub(super) fn failed(self, settings: BreakerSettings) {
-        if let Some(slot) = self.take() {
-            slot.failed(settings);
+        if self.take().is_some_and(|slot| slot.failed(settings)) {
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Opened);
         }
     }
 }
 
 impl<E: Env, S: Sink> Probing<'_, E, S> {
-    /// Frees the place for the next request. What becomes of this one says nothing any more.
+    /// Whether the request still has the place.
+    pub(super) fn holds(&self) -> bool {
+        lock_uncontended(&self.slot).is_some()
+    }
+
+    /// Frees the place for the next request. If this one fails, that says nothing any more.
     pub(super) fn gives_up(&self) {
-        if self.take().is_some() {
+        self.leaves(ProbeSlot::freed);
+    }
+
+    /// The same for a request that waits for its client.
+    pub(super) fn waits_for_client(&self) {
+        self.leaves(ProbeSlot::waits_for_client);
+    }
+
+    fn leaves(&self, leave: fn(ProbeSlot) -> bool) {
+        if self.take().is_some_and(leave) {
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Freed);
         }
     }

@@ -29,8 +29,8 @@ pub enum CircuitChange {
     Probing,
     /// That request was answered. All requests pass again.
     Closed,
-    /// That request ended without an outcome, because its client went away for example. The next one
-    /// may pass.
+    /// That request ended without an outcome, because its client went away for example, or gave its
+    /// place up. The next one may pass.
     Freed,
 }
 

@@ -6,6 +6,10 @@
 //! it. If that one gets an answer, the breaker closes; if it fails, the breaker opens again. If it
 //! ends without either, because its client went away, its place is free for the next one.
 //!
+//! A request whose client still sends the body soon gives its place up too. For a while only requests
+//! whose body is complete may take it then, so that no number of slow uploads keeps all others out. If
+//! the endpoint answers such an upload later, the breaker closes all the same.
+//!
 //! An answer, whatever it says, ends the row: the endpoint is there and speaks for itself.
 //!
 //! While the breaker is closed, the endpoint may be *suspect*: its last exchange failed. Requests
@@ -26,6 +30,10 @@ use crate::settings::BreakerSettings;
 /// How long a suspect endpoint is avoided before another request tries it, if the cell has others.
 pub(super) const SUSPECT: Duration = Duration::from_secs(5);
 
+/// How long a request may wait for its client's body while it holds the place in a half-open breaker;
+/// and for how long the next place isn't for such a request.
+pub(crate) const UPLOAD_PROBES: Duration = Duration::from_millis(100);
+
 /// The most failures in a row that the word can hold.
 const ROW_MAX: u64 = (1 << 14) - 1;
 /// The bits of a time in milliseconds.
@@ -37,6 +45,8 @@ const MILLIS_MAX: u64 = (1 << MILLIS_BITS) - 1;
 pub(crate) struct Breaker {
     /// A [`State`], packed.
     word: AtomicU64,
+    /// How many requests have had the place of a half-open breaker. It may wrap.
+    probes: AtomicU64,
     /// Times in the word are milliseconds since then.
     origin: Instant,
 }
@@ -49,10 +59,10 @@ enum State {
     /// Requests pass, but the last exchange failed. `row` counts connection failures in a row, and
     /// the endpoint was last tried at `since`.
     Suspect { row: u64, since: u64 },
-    /// Nothing passes until then.
-    Open { until: u64 },
-    /// One request is on its way, and nothing else passes.
-    HalfOpen,
+    /// Nothing passes until then. With `only_uploads`, requests whose body is complete do.
+    Open { until: u64, only_uploads: bool },
+    /// One request is on its way, and nothing else passes. `probe` is its number.
+    HalfOpen { probe: u64 },
 }
 
 impl State {
@@ -60,8 +70,11 @@ impl State {
         let (kind, row, millis) = match self {
             Self::Closed => (0, 0, 0),
             Self::Suspect { row, since } => (1, row, since),
-            Self::Open { until } => (2, 0, until),
-            Self::HalfOpen => (3, 0, 0),
+            Self::Open {
+                until,
+                only_uploads,
+            } => (2, only_uploads as u64, until),
+            Self::HalfOpen { probe } => (3, probe, 0),
         };
         kind << 62 | (row & ROW_MAX) << MILLIS_BITS | millis & MILLIS_MAX
     }
@@ -71,10 +84,22 @@ impl State {
         match word >> 62 {
             0 => Self::Closed,
             1 => Self::Suspect { row, since: millis },
-            2 => Self::Open { until: millis },
-            _ => Self::HalfOpen,
+            2 => Self::Open {
+                until: millis,
+                only_uploads: row > 0,
+            },
+            _ => Self::HalfOpen { probe: row },
         }
     }
+}
+
+/// How much of its body a client has sent when its request asks for passage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    /// All of it.
+    Whole,
+    /// The router may have to wait for the rest.
+    Part,
 }
 
 /// Whether a request may be sent to the endpoint.
@@ -105,6 +130,7 @@ impl Default for Breaker {
     fn default() -> Self {
         Self {
             word: AtomicU64::new(State::Closed.pack()),
+            probes: AtomicU64::new(0),
             origin: Instant::now(),
         }
     }
@@ -112,7 +138,7 @@ impl Default for Breaker {
 
 impl Breaker {
     /// Asks for passage. A request that gets [`Passage::Probe`] should be sent.
-    pub(crate) fn pass(self: &Arc<Self>) -> Passage {
+    pub(crate) fn pass(self: &Arc<Self>, sent: Sent) -> Passage {
         loop {
             let word = self.word.load(Ordering::Acquire);
             let state = State::unpack(word);
@@ -127,16 +153,20 @@ impl Breaker {
                     return Passage::Suspect;
                 }
                 State::Suspect { row, .. } => (State::Suspect { row, since: now }, Passage::Free),
-                State::Open { until } if now < until => {
+                State::Open {
+                    until,
+                    only_uploads,
+                } if refuses(until, only_uploads, sent, now) => {
                     return Passage::Refused(Duration::from_millis(until - now));
                 }
                 State::Open { .. } => {
-                    if self.swap(word, State::HalfOpen) {
-                        return Passage::Probe(ProbeSlot(Some(self.clone())));
+                    let probe = self.probes.fetch_add(1, Ordering::Relaxed) & ROW_MAX;
+                    if self.swap(word, State::HalfOpen { probe }) {
+                        return Passage::Probe(ProbeSlot(Some((self.clone(), probe))));
                     }
                     continue;
                 }
-                State::HalfOpen => return Passage::Refused(Duration::ZERO),
+                State::HalfOpen { .. } => return Passage::Refused(Duration::ZERO),
             };
             if self.swap(word, next) {
                 return passage;
@@ -145,11 +175,14 @@ impl Breaker {
     }
 
     /// Whether a request that asks now would get passage.
-    pub(crate) fn lets_pass(&self) -> bool {
+    pub(crate) fn lets_pass(&self, sent: Sent) -> bool {
         match State::unpack(self.word.load(Ordering::Acquire)) {
             State::Closed | State::Suspect { .. } => true,
-            State::Open { until } => self.millis() >= until,
-            State::HalfOpen => false,
+            State::Open {
+                until,
+                only_uploads,
+            } => !refuses(until, only_uploads, sent, self.millis()),
+            State::HalfOpen { .. } => false,
         }
     }
 
@@ -161,12 +194,12 @@ impl Breaker {
             let row = match State::unpack(word) {
                 State::Closed => 0,
                 State::Suspect { row, .. } => row,
-                State::Open { .. } | State::HalfOpen => return Change::None,
+                State::Open { .. } | State::HalfOpen { .. } => return Change::None,
             };
             let row = (row + 1).min(ROW_MAX);
             let opens = settings.failures > 0 && row >= settings.failures.into();
             let (next, change) = match opens {
-                true => (self.open(settings.open), Change::Opened),
+                true => (self.opens(settings.open, false), Change::Opened),
                 false => {
                     let since = self.millis();
                     (State::Suspect { row, since }, Change::None)
@@ -199,10 +232,25 @@ impl Breaker {
             let change = match State::unpack(word) {
                 State::Closed => Change::None,
                 State::Suspect { .. } => Change::Cleared,
-                State::Open { .. } | State::HalfOpen => return Change::None,
+                State::Open { .. } | State::HalfOpen { .. } => return Change::None,
             };
             if self.swap(word, next) {
                 return change;
+            }
+        }
+    }
+
+    /// Notes the answer to a request that had the place of a half-open breaker and gave it up. It was sent
+    /// after the breaker opened, so the endpoint works again. Returns whether the breaker closes by this.
+    pub(crate) fn answered_after_all(&self) -> bool {
+        loop {
+            let word = self.word.load(Ordering::Acquire);
+            match State::unpack(word) {
+                State::Closed | State::Suspect { .. } => return false,
+                State::Open { .. } | State::HalfOpen { .. } => {}
+            }
+            if self.swap(word, State::Closed) {
+                return true;
             }
         }
     }
@@ -220,24 +268,26 @@ impl Breaker {
         match State::unpack(self.word.load(Ordering::Relaxed)) {
             State::Closed => BreakerState::Closed,
             State::Suspect { row, .. } => BreakerState::Suspect { failures: row },
-            State::Open { until } => BreakerState::Open {
+            State::Open { until, .. } => BreakerState::Open {
                 left_ms: until.saturating_sub(self.millis()),
             },
-            State::HalfOpen => BreakerState::HalfOpen,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
     /// Whether requests are refused, or only one may pass.
     pub(crate) fn is_open(&self) -> bool {
         match State::unpack(self.word.load(Ordering::Relaxed)) {
-            State::Open { .. } | State::HalfOpen => true,
+            State::Open { .. } | State::HalfOpen { .. } => true,
             State::Closed | State::Suspect { .. } => false,
         }
     }
 
-    fn open(&self, open: Duration) -> State {
+    fn opens(&self, open: Duration, only_uploads: bool) -> State {
+        let until = (self.millis() + millis(open)).min(MILLIS_MAX);
         State::Open {
-            until: (self.millis() + millis(open)).min(MILLIS_MAX),
+            until,
+            only_uploads,
         }
     }
 
@@ -253,39 +303,56 @@ impl Breaker {
     }
 }
 
+/// Whether an open breaker refuses a request of which this much was sent.
+fn refuses(until: u64, only_uploads: bool, sent: Sent, now: u64) -> bool {
+    now < until && !(only_uploads && sent == Sent::Whole)
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The one place in a half-open breaker. Only its holder ends that state. Dropped without an
-/// outcome, it is free for the next request at once.
+/// The one place in a half-open breaker, with the number of its holder. Dropped without an outcome, it is
+/// free for the next request at once. Each way to leave it says whether it was still held: the breaker
+/// may have closed meanwhile, see [`Breaker::answered_after_all`].
 #[derive(Debug)]
-pub(crate) struct ProbeSlot(Option<Arc<Breaker>>);
+pub(crate) struct ProbeSlot(Option<(Arc<Breaker>, u64)>);
 
 impl ProbeSlot {
     /// The endpoint answered: the breaker closes.
-    pub(crate) fn answered(mut self) {
-        self.leave(|_| State::Closed);
+    pub(crate) fn answered(mut self) -> bool {
+        self.leave(|_| State::Closed)
     }
 
     /// The request failed as others did before: the breaker opens again.
-    pub(crate) fn failed(mut self, settings: BreakerSettings) {
-        self.leave(|breaker| breaker.open(settings.open));
+    pub(crate) fn failed(mut self, settings: BreakerSettings) -> bool {
+        self.leave(|breaker| breaker.opens(settings.open, false))
     }
 
-    fn leave(&mut self, next: impl FnOnce(&Breaker) -> State) {
-        if let Some(breaker) = self.0.take() {
-            let left = breaker.swap(State::HalfOpen.pack(), next(&breaker));
-            debug_assert!(left, "only the probe ends the half-open state");
-        }
+    /// The request ends without an outcome, or has been on its way for too long: the next one may pass.
+    pub(crate) fn freed(mut self) -> bool {
+        self.leave(Self::free)
+    }
+
+    /// The request waits for its client: the next one may pass, an upload only after a while.
+    pub(crate) fn waits_for_client(mut self) -> bool {
+        self.leave(|breaker| breaker.opens(UPLOAD_PROBES, true))
+    }
+
+    fn free(breaker: &Breaker) -> State {
+        breaker.opens(Duration::ZERO, false)
+    }
+
+    fn leave(&mut self, next: impl FnOnce(&Breaker) -> State) -> bool {
+        self.0.take().is_some_and(|(breaker, probe)| {
+            breaker.swap(State::HalfOpen { probe }.pack(), next(&breaker))
+        })
     }
 }
 
 impl Drop for ProbeSlot {
     fn drop(&mut self) {
-        self.leave(|breaker| State::Open {
-            until: breaker.millis(),
-        });
+        self.leave(Self::free);
     }
 }
 

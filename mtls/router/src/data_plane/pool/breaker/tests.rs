@@ -25,17 +25,31 @@ fn word(passage: &Passage) -> &'static str {
     }
 }
 
+fn slot(passage: Passage) -> ProbeSlot {
+    match passage {
+        Passage::Probe(slot) => slot,
+        Passage::Free | Passage::Suspect | Passage::Refused(_) => panic!("it is no probe"),
+    }
+}
+
 fn passes(breaker: &Arc<Breaker>) -> &'static str {
-    word(&breaker.pass())
+    word(&breaker.pass(Sent::Whole))
 }
 
 #[test]
 fn every_state_fits_into_the_word() {
     for state in [
         State::Closed,
-        State::HalfOpen,
-        State::Open { until: 0 },
-        State::Open { until: MILLIS_MAX },
+        State::HalfOpen { probe: 0 },
+        State::HalfOpen { probe: ROW_MAX },
+        State::Open {
+            until: 0,
+            only_uploads: false,
+        },
+        State::Open {
+            until: MILLIS_MAX,
+            only_uploads: true,
+        },
         State::Suspect { row: 0, since: 0 },
         State::Suspect {
             row: ROW_MAX,
@@ -54,16 +68,16 @@ async fn opens_after_a_row_of_failures_and_closes_after_a_good_probe() {
         failed(&breaker, 3),
         [Change::None, Change::None, Change::Opened]
     );
-    assert!(matches!(breaker.pass(), Passage::Refused(after) if after == SETTINGS.open));
+    assert!(matches!(breaker.pass(Sent::Whole), Passage::Refused(after) if after == SETTINGS.open));
     tokio::time::advance(SETTINGS.open).await;
-    let Passage::Probe(slot) = breaker.pass() else {
+    let Passage::Probe(slot) = breaker.pass(Sent::Whole) else {
         panic!("the time is over")
     };
     assert_eq!(passes(&breaker), "refused", "one at a time");
     slot.failed(SETTINGS);
     assert_eq!(passes(&breaker), "refused");
     tokio::time::advance(SETTINGS.open).await;
-    let Passage::Probe(slot) = breaker.pass() else {
+    let Passage::Probe(slot) = breaker.pass(Sent::Whole) else {
         panic!("the time is over")
     };
     slot.answered();
@@ -77,10 +91,49 @@ async fn a_probe_without_an_outcome_frees_its_place() {
     failed(&breaker, 3);
     tokio::time::advance(SETTINGS.open).await;
     for _ in 0..3 {
-        let passage = breaker.pass();
+        let passage = breaker.pass(Sent::Whole);
         assert_eq!(word(&passage), "probe");
         drop(passage);
     }
+}
+
+/// Catches: uploads that hand the place on among themselves, and an endpoint that only serves uploads and
+/// never gets one.
+#[tokio::test(start_paused = true)]
+async fn after_an_upload_only_complete_requests_pass_for_a_while() {
+    let breaker = Arc::new(Breaker::default());
+    failed(&breaker, 3);
+    tokio::time::advance(SETTINGS.open).await;
+    let upload = |breaker: &Arc<Breaker>| slot(breaker.pass(Sent::Part));
+    assert!(upload(&breaker).waits_for_client());
+    assert_eq!(word(&breaker.pass(Sent::Part)), "refused");
+    assert!(!breaker.lets_pass(Sent::Part) && breaker.lets_pass(Sent::Whole));
+    assert_eq!(passes(&breaker), "probe");
+    assert!(upload(&breaker).waits_for_client());
+    tokio::time::advance(UPLOAD_PROBES).await;
+    assert!(upload(&breaker).freed());
+}
+
+/// Catches: an answer that is forgotten because its request gave up its place, and a request that ends a
+/// later one's place.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_closes_it() {
+    let breaker = Arc::new(Breaker::default());
+    let probe = async || {
+        failed(&breaker, 3);
+        tokio::time::advance(SETTINGS.open).await;
+        slot(breaker.pass(Sent::Whole))
+    };
+    assert!(!breaker.answered_after_all());
+    assert!(probe().await.waits_for_client());
+    assert!(breaker.answered_after_all());
+    let earlier = probe().await;
+    assert!(breaker.answered_after_all());
+    let later = probe().await;
+    assert!(!earlier.failed(SETTINGS));
+    assert_eq!(passes(&breaker), "refused", "the later one has the place");
+    assert!(later.answered());
+    assert_eq!(passes(&breaker), "free");
 }
 
 /// Catches: a request from before the breaker opened that closes it, or that counts as its probe.
@@ -92,7 +145,7 @@ async fn earlier_requests_say_nothing_about_an_open_breaker() {
     breaker.answer_failed();
     assert_eq!(passes(&breaker), "refused");
     tokio::time::advance(SETTINGS.open).await;
-    let passage = breaker.pass();
+    let passage = breaker.pass(Sent::Whole);
     assert_eq!(word(&passage), "probe");
     assert_eq!(breaker.succeeded(), Change::None);
     assert_eq!(failed(&breaker, 9), [Change::None; 9]);
@@ -161,15 +214,16 @@ fn never_do_two_probes_pass_at_once() {
                     if round % 64 == 0 {
                         together.wait();
                     }
-                    match breaker.pass() {
+                    match breaker.pass(Sent::Whole) {
                         Passage::Probe(slot) => {
                             assert_eq!(probing.fetch_add(1, Ordering::SeqCst), 0);
                             probes.fetch_add(1, Ordering::SeqCst);
                             std::hint::spin_loop();
                             assert_eq!(probing.fetch_sub(1, Ordering::SeqCst), 1);
-                            match (thread + round) % 3 {
-                                0 => slot.answered(),
-                                1 => slot.failed(settings),
+                            match (thread + round) % 4 {
+                                0 => assert!(slot.answered()),
+                                1 => assert!(slot.failed(settings)),
+                                2 => assert!(slot.waits_for_client()),
                                 _ => drop(slot),
                             }
                         }
@@ -186,7 +240,7 @@ fn never_do_two_probes_pass_at_once() {
         }
     });
     assert!(probes.load(Ordering::SeqCst) > 0);
-    let left = breaker.pass();
+    let left = breaker.pass(Sent::Whole);
     assert_ne!(word(&left), "refused", "no place is lost");
 }
 
@@ -235,7 +289,7 @@ proptest! {
             for step in steps {
                 match step {
                     Step::Pass => {
-                        let passage = breaker.pass();
+                        let passage = breaker.pass(Sent::Whole);
                         let expected = match open {
                             Some(_) if probe.is_some() => "refused",
                             Some(until) if now < until => "refused",

@@ -258,7 +258,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Result<Served, Box<Refused>>> + Send {
         async move {
-            let mut candidates = Candidates::default();
+            let mut candidates = Candidates::new(self.sent());
             let mut failure = None;
             while let Some(Candidate { at, pool, probe }) =
                 candidates.next(&self.report.connection.worker.pools, allow)

@@ -132,7 +132,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
         let pools = &self.report.connection.worker.pools;
-        let passes = |cell: &Arc<Cell>| pools.has_passage(cell);
+        let passes = |cell: &Arc<Cell>| pools.has_passage(cell, self.sent());
         // The breaker may have opened by this very failure. Then nothing is sent again, and the client
         // is told of this one.
         if !self.resends.allows(why, lease, &spare) || !self.report.cell().is_some_and(passes) {

@@ -17,7 +17,7 @@ use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Progress, Turn};
 use crate::data_plane::incoming::Incoming;
-use crate::data_plane::pool::{ConnectError, RetryBudget};
+use crate::data_plane::pool::{ConnectError, RetryBudget, Sent, UPLOAD_PROBES};
 use crate::data_plane::proxy::health_report;
 use crate::data_plane::proxy::report::Report;
 use crate::data_plane::proxy::spare::Spare;
@@ -84,6 +84,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             .map_or(Turn::Done, |progress| progress.turn())
     }
 
+    /// How much of its body the client has sent.
+    pub(super) fn sent(&self) -> Sent {
+        match self.turn() {
+            Turn::Done | Turn::Broken => Sent::Whole,
+            Turn::Client | Turn::Cell => Sent::Part,
+        }
+    }
+
     /// Waits for the answer's header, within the time limits for the cell and for a client that
     /// still sends. Tells the cell's adaptive limit how long the cell took.
     pub(super) fn in_time<F>(
@@ -93,12 +101,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     ) -> impl Future<Output = Result<Result<Response<Incoming>, F>, Reason>> {
         async move {
             let began = Instant::now();
-            // The turn may change without waking this task, and the limit of the next turn may be
-            // nearer.
-            let (header, idle) = (self.header_limit(then), self.timeouts().idle);
-            let grace = self.progress.as_ref().and_then(|it| it.grace());
-            let look = header.min(idle).min(grace.unwrap_or(idle));
-            let mut timer = pin!(sleep_until(self.limit(began, then).0.min(began + look)));
+            let first = began + self.look(then);
+            let mut timer = pin!(sleep_until(self.limit(began, then).0.min(first)));
             loop {
                 tokio::select! {
                     biased;
@@ -116,19 +120,34 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                             return Err(reason);
                         }
                         self.probes_no_longer(began, now);
-                        timer.as_mut().reset(limit.min(now + look));
+                        timer.as_mut().reset(limit.min(now + self.look(then)));
                     }
                 }
             }
         }
     }
 
-    /// Gives up the place in a half-open breaker after the time that the cell has for a header. Nothing
-    /// else passes while the request holds it, and a client may take hours to send its body.
+    /// After how long to look at the turn again. It may change without waking this task, and the limit
+    /// of the next turn may be nearer.
+    fn look(&self, then: &Then<'_>) -> Duration {
+        let (header, idle) = (self.header_limit(then), self.timeouts().idle);
+        let grace = self.progress.as_ref().and_then(|it| it.grace());
+        let look = header.min(idle).min(grace.unwrap_or(idle));
+        match &self.probe {
+            Some(probe) if probe.holds() && self.sent() == Sent::Part => look.min(UPLOAD_PROBES),
+            Some(_) | None => look,
+        }
+    }
+
+    /// Gives up the place in a half-open breaker: after a short time if the client still sends, which it
+    /// may do for hours, and else after the time that the cell has for a header. Nothing else passes
+    /// while the request holds the place.
     fn probes_no_longer(&self, began: Instant, now: Instant) {
-        if let Some(probe) = &self.probe
-            && now >= began + self.timeouts().header
-        {
+        let Some(probe) = &self.probe else { return };
+        let spent = now - began;
+        if self.turn() == Turn::Client && spent >= UPLOAD_PROBES {
+            probe.waits_for_client();
+        } else if spent >= self.timeouts().header {
             probe.gives_up();
         }
     }
