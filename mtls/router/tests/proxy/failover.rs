@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::health::{CheckKind, CheckSettings};
+use cellway_env::Listener;
 use cellway_router::settings::{RouterSettings, TrafficSettings};
 use cellway_testbed::{Answer, CellFault, EchoCell, Request, ServerTls};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::explained::explains;
+use crate::frames::{Came, Frames, REFUSED_STREAM};
 use crate::memory::{self, Memory, World};
 use crate::world::{body, plain, reason};
 
@@ -210,6 +213,44 @@ async fn a_request_that_a_cell_received_stays() {
     // Now both breakers are open, and nothing is tried.
     assert_eq!(ask(&world).await, "b: circuit_open");
     assert_eq!([cells.a.arrivals(), cells.b.arrivals()], [1, 1]);
+}
+
+/// Catches: a request that its cell hands back unprocessed, and that no other cell gets because the breaker
+/// has opened meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_cell_hands_back_moves_on() {
+    const HEADER: Duration = Duration::from_secs(8);
+    let cells = Cells::new().await;
+    let (mut listener, port) = cells.env.listen().await;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut cell = Frames::greet(stream).await;
+        let mut ended = Vec::new();
+        while let Some(came) = cell.next().await {
+            if let Came::End(id) = came {
+                ended.push(id);
+            }
+            if let [_, second] = ended[..] {
+                // The first request has timed out then, and the second hasn't.
+                sleep(HEADER - OPEN / 10).await;
+                cell.reset(second, REFUSED_STREAM).await;
+                ended.clear();
+            }
+        }
+    });
+    let urls = json!([{"url": format!("h2c://127.0.0.1:{port}")}]);
+    let mut settings = cells.settings(("placement", "home"), Some(urls));
+    settings.upstream.timeouts.header = HEADER;
+    settings.upstream.breaker.failures = 1;
+    let world = memory::start(&cells.env, settings).await;
+    let client = world.client(LONG);
+    let first = tokio::spawn(async move { client.send(Request::get("/")).await.unwrap() });
+    sleep(OPEN / 5).await;
+    assert_eq!(ask(&world).await, "b: circuit_open");
+    assert_eq!(reason(&first.await.unwrap()), "cell_timeout_header");
+    let lines = world.events.lines();
+    let retries = lines.iter().filter(|line| line.starts_with("retry"));
+    assert_eq!(retries.count(), 0, "no retry is taken from the budget");
 }
 
 /// Catches: a cell that is full and whose load goes to the next one.

@@ -73,6 +73,14 @@ impl Unserved {
         Self::Status,
     ];
 
+    /// Whether the cell has said that it didn't process the request.
+    pub const fn is_unprocessed(self) -> bool {
+        match self {
+            Self::Refused | Self::GoneAway => true,
+            Self::Died | Self::TimedOut | Self::Status => false,
+        }
+    }
+
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

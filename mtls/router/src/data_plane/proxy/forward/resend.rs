@@ -131,12 +131,18 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         why: Unserved,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
-        let pools = &self.report.connection.worker.pools;
-        let passes = |cell: &Arc<Cell>| pools.has_passage(cell, self.sent());
-        // The breaker may have opened by this very failure. Then nothing is sent again, and the client
-        // is told of this one.
-        if !self.resends.allows(why, lease, &spare) || !self.report.cell().is_some_and(passes) {
+        if !self.resends.allows(why, lease, &spare) {
             return None;
+        }
+        if !self.may_pass() {
+            // The breaker may have opened by this very failure. Then nothing is sent again, and the
+            // client is told of this one. A request that the cell hasn't processed is as good as unsent:
+            // another cell may get it.
+            if !why.is_unprocessed() {
+                return None;
+            }
+            self.resends.used(why);
+            return spare.restore();
         }
         let granted = free || lease.pool.budget.take();
         if let Some(cell) = self.report.cell() {
@@ -158,5 +164,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         self.resends.used(why);
         self.retrying = Some(lease.pool.budget.begins());
         spare.restore()
+    }
+
+    /// Whether an endpoint of the cell lets the request pass again. If it is the one that tries a
+    /// half-open breaker, its own place is free then.
+    fn may_pass(&self) -> bool {
+        let pools = &self.report.connection.worker.pools;
+        let passes = |cell: &Arc<Cell>| pools.has_passage(cell, self.sent());
+        (self.probe.as_ref()).is_some_and(|probe| probe.holds())
+            || self.report.cell().is_some_and(passes)
     }
 }
