@@ -243,6 +243,8 @@ reasons! {
     CellUnreachable => "cell_unreachable", BadGateway;
     /// The cell closed the connection before its answer was complete.
     CellReset => "cell_reset", BadGateway;
+    /// The cell answered with one of the `retry_statuses`, and no endpoint took the request again.
+    CellDeclined => "cell_declined", BadGateway;
     /// The cell's answer isn't valid HTTP, or its header or trailers are over the limits.
     CellProtocolError => "cell_protocol_error", BadGateway;
     /// The cell can't be asked to switch protocols, or answered a client over HTTP/2 with a success

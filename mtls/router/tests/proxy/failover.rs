@@ -253,6 +253,25 @@ async fn a_request_that_the_cell_hands_back_moves_on() {
     assert_eq!(retries.count(), 0, "no retry is taken from the budget");
 }
 
+/// Catches: an answer that says that nothing was sent, after the cell has answered.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_cell_answered_stays() {
+    let cells = Cells::new().await;
+    let mut settings = cells.settings(("placement", "home"), None);
+    settings.listeners[0].traffic = Arc::new(TrafficSettings {
+        retry_statuses: vec![503],
+        ..TrafficSettings::default()
+    });
+    let world = memory::start(&cells.env, settings).await;
+    // It leaves a connection behind. The retry needs a new one.
+    assert_eq!(ask(&world).await, "a");
+    cells.refuse(0, true);
+    let busy = CellFault::Status(StatusCode::SERVICE_UNAVAILABLE);
+    cells.a.set_fault(busy);
+    assert_eq!(ask(&world).await, "cell_declined");
+    assert_eq!([cells.a.arrivals(), cells.b.arrivals()], [2, 0]);
+}
+
 /// Catches: a cell that is full and whose load goes to the next one.
 #[tokio::test(start_paused = true)]
 async fn a_cell_at_its_limit_keeps_its_load() {

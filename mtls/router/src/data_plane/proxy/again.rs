@@ -64,8 +64,12 @@ impl Resends {
                 "the cell closed the connection before it answered, and no endpoint was left to send the \
                  request to again",
             )),
-            // The cell has answered.
-            Unserved::Status | Unserved::Refused | Unserved::GoneAway => None,
+            Unserved::Status => Some((
+                Reason::CellDeclined,
+                "the cell answered with a status of retry_statuses, and no endpoint was left to send the \
+                 request to again",
+            )),
+            Unserved::Refused | Unserved::GoneAway => None,
         }
     }
 
@@ -122,11 +126,8 @@ impl Resends {
     pub(super) fn used(&mut self, why: Unserved) {
         self.used = self.used.saturating_add(1);
         self.after_death |= why == Unserved::Died;
-        match why {
-            Unserved::Refused | Unserved::GoneAway => {}
-            Unserved::Died | Unserved::TimedOut | Unserved::Status => {
-                self.may_be_processed = Some(why);
-            }
+        if !why.is_unprocessed() {
+            self.may_be_processed = Some(why);
         }
     }
 }
