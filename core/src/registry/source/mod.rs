@@ -73,9 +73,12 @@ impl LastGood {
     }
 }
 
-/// How often the time of an unchanged document is saved. After a restart, the document may count as
-/// this much older.
+/// How often the time of an unchanged document is saved, at most. After a restart, the document may count
+/// as this much older.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The part of [`RegistryTiming::identity_max_age`] that a restart may take away.
+const CONFIRM_PART: u32 = 10;
 
 /// How far in the future a saved document's time may be. If it is later, the clock or the file is
 /// wrong, and the document counts as older than any limit.
@@ -306,7 +309,11 @@ impl RegistrySource {
     /// The source confirmed the current content.
     fn confirmed(&mut self, now: Now) {
         self.good(now);
-        let kept_long_ago = |at: Mono| now.mono.since(at) >= CONFIRM_INTERVAL;
+        let max_age = self.timing.identity_max_age;
+        let interval = max_age.map_or(CONFIRM_INTERVAL, |age| {
+            CONFIRM_INTERVAL.min(age / CONFIRM_PART)
+        });
+        let kept_long_ago = |at: Mono| now.mono.since(at) >= interval;
         if self.kept_at.is_none_or(kept_long_ago) {
             self.kept_at = Some(now.mono);
             let fetched_at = now.unix;

@@ -338,6 +338,29 @@ fn the_time_of_an_unchanged_document_is_saved_rarely() {
     }
 }
 
+/// Catches: a restart that takes most of a short limit away, because the saved time is old.
+#[test]
+fn with_a_short_limit_the_time_is_saved_more_often() {
+    let timing = |max_age| RegistryTiming {
+        identity_max_age: max_age,
+        ..source_timing()
+    };
+    for (max_age, between) in [
+        (Some(secs(30)), 3),
+        (Some(secs(599)), 60),
+        (Some(secs(86_400)), 60),
+        (None, 60),
+    ] {
+        let mut source = loaded();
+        source.handle_timing(at(0), timing(max_age));
+        let confirmed = (1..=between).filter(|second| {
+            source.handle_fetched(at(*second), Ok(RegistryFetched::NotModified));
+            drain(&mut source).contains(&Did::Confirm(*second))
+        });
+        assert_eq!(confirmed.collect::<Vec<_>>(), [between], "{max_age:?}");
+    }
+}
+
 #[test]
 fn not_modified_of_nothing_is_a_failure() {
     let mut source = source();
