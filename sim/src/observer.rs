@@ -254,6 +254,7 @@ impl State {
             | Fact::EndpointStopped(_)
             | Fact::RouterCertificate { .. }
             | Fact::CellTrustChanged
+            | Fact::ClientTrustChanged(_)
             | Fact::AnswerForged { .. }
             | Fact::AnswerMixed { .. }
             | Fact::Unserved { .. } => {}
@@ -387,6 +388,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::EnvelopeKeys { .. }
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
+        | Fact::ClientTrustChanged(_)
         | Fact::EndpointStopped(_) => None,
     }
 }
@@ -417,6 +419,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::AnswerMixed { .. }
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
+        | Fact::ClientTrustChanged(_)
         | Fact::Presented { .. }
         | Fact::Traced { .. }
         | Fact::Checked { .. }

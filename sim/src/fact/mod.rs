@@ -148,12 +148,17 @@ pub enum Fact {
     },
     /// The world: the authority between routers and cells has changed.
     CellTrustChanged,
+    /// The world: routers' disks trust no earlier authority of clients than this one from now on. The first
+    /// is 0.
+    ClientTrustChanged(usize),
     /// A client: the request goes over a connection with a client certificate.
     Presented {
         /// The request's tag.
         tag: String,
         /// When the certificate expires, since the Unix epoch; `None` if that is after the run.
         certificate_expires: Option<Duration>,
+        /// The authority that issued it. The first is 0.
+        authority: usize,
     },
     /// An Envoy: what came of asking its router about a request.
     Checked {

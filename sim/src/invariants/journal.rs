@@ -55,6 +55,7 @@ impl Journal {
             Fact::Presented {
                 tag,
                 certificate_expires,
+                ..
             } => {
                 self.certificates.insert(tag.clone(), *certificate_expires);
             }

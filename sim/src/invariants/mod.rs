@@ -18,6 +18,7 @@ mod cell_bound;
 mod cell_certificates;
 mod certificates;
 mod claims;
+mod client_trust;
 mod drained;
 mod ejected;
 mod endpoints;
@@ -82,6 +83,7 @@ pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use cell_certificates::CellCertificates;
 pub use certificates::CertificateLife;
 pub use claims::{TenantChoice, TierKept, TokenAudience};
+pub use client_trust::ClientTrust;
 pub use drained::Drained;
 pub use ejected::EjectedRest;
 pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
@@ -254,6 +256,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(CellCertificates::default()),
         Box::new(ServingCertificate::new(bounds)),
         Box::new(FreshConnections::new(bounds)),
+        Box::new(ClientTrust::new(bounds)),
         Box::new(EnvelopeHolds::new(bounds)),
         Box::new(MonotonicRegistry::default()),
         Box::new(RegistryFollowed::new(bounds)),

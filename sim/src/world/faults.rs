@@ -407,8 +407,13 @@ impl World {
             }
             state.renew_serving()?;
         }
-        if changed == Authority::Cells {
-            self.tell(&Fact::CellTrustChanged);
+        match changed {
+            Authority::Cells => self.tell(&Fact::CellTrustChanged),
+            Authority::Clients => {
+                let [_, trusted_from] = self.handle.lock().pki.place(changed);
+                self.tell(&Fact::ClientTrustChanged(trusted_from));
+            }
+            Authority::Servers => {}
         }
         Ok(())
     }

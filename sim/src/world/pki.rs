@@ -80,6 +80,12 @@ impl Pki {
         self.generation += 1;
     }
 
+    /// The authority that issues now, and the first that is trusted. Both count from 0.
+    pub(super) fn place(&self, authority: Authority) -> [usize; 2] {
+        let lineage = self.lineages.get(&authority);
+        lineage.map_or([0; 2], |lineage| [lineage.issuing, lineage.trusted_from])
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }

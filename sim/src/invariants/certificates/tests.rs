@@ -8,6 +8,7 @@ fn fed(expires: &[Option<Duration>]) -> Result<(), String> {
     facts.extend(expires.iter().map(|expires| Fact::Presented {
         tag: "t".to_owned(),
         certificate_expires: *expires,
+        authority: 0,
     }));
     facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
     feed(&mut CertificateLife::new("x-cellway-"), &facts)

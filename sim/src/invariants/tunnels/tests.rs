@@ -30,6 +30,7 @@ fn opened_with(
         Fact::Presented {
             tag: "t".to_owned(),
             certificate_expires: certificate,
+            authority: 0,
         },
         allowed("r", "a", 1),
         arrived("a", "t", "r"),

@@ -35,7 +35,16 @@ struct PoolState {
 /// An open connection that carries no request.
 pub(super) struct Idle {
     connection: Connection,
-    certificate_expires: Option<Duration>,
+    certificate: Certificate,
+}
+
+/// What the client knows about its certificate.
+#[derive(Clone, Copy)]
+struct Certificate {
+    /// When it expires, since the Unix epoch. `None` if that is after the run.
+    expires: Option<Duration>,
+    /// The authority that issued it.
+    authority: usize,
 }
 
 /// Where to connect, with a certificate or without.
@@ -44,8 +53,7 @@ pub(super) struct Certified {
     target: Target,
     /// Since the start.
     issued: Duration,
-    /// When the certificate expires, since the Unix epoch.
-    certificate_expires: Option<Duration>,
+    certificate: Certificate,
 }
 
 impl Pool {
@@ -74,7 +82,7 @@ impl Pool {
     ) -> Result<Response, ClientError> {
         let (certified, idle) = self.checkout();
         if let Some(mut idle) = idle {
-            self.presents(tag, idle.certificate_expires);
+            self.presents(tag, idle.certificate);
             let sending = idle
                 .connection
                 .send_and_watch(request.clone(), &mut streamed);
@@ -90,12 +98,12 @@ impl Pool {
                 }
             }
         }
-        let certificate_expires = certified.certificate_expires;
+        let certificate = certified.certificate;
         let mut connection = self.connect(tag, certified).await?;
         let sent = connection.send_and_watch(request, streamed).await;
         let idle = Idle {
             connection,
-            certificate_expires,
+            certificate,
         };
         match &sent {
             Ok(_) => self.checkin(idle),
@@ -118,7 +126,7 @@ impl Pool {
         tag: &str,
         certified: Certified,
     ) -> Result<Connection, ClientError> {
-        self.presents(tag, certified.certificate_expires);
+        self.presents(tag, certified.certificate);
         let mut client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
         if let Some(balancer) = &self.spec.through {
             client = client.through(balancer);
@@ -136,11 +144,12 @@ impl Pool {
         Ok(connection)
     }
 
-    fn presents(&self, tag: &str, certificate_expires: Option<Duration>) {
+    fn presents(&self, tag: &str, certificate: Certificate) {
         if self.spec.certificate_path().is_some() {
             let fact = Fact::Presented {
                 tag: tag.to_owned(),
-                certificate_expires,
+                certificate_expires: certificate.expires,
+                authority: certificate.authority,
             };
             self.world.tell(&self.env, &fact);
         }
@@ -190,6 +199,7 @@ impl Pool {
         let validity = self.spec.certificate_lifetime;
         let validity = validity.map(|lifetime| Validity::around(unix_at(issued), lifetime));
         let mut state = self.world.lock();
+        let [authority, _] = state.pki.place(Authority::Clients);
         let certificate = self
             .spec
             .certificate_path()
@@ -208,8 +218,11 @@ impl Pool {
         Certified {
             target,
             issued,
-            // A certificate is valid until the end of its last second.
-            certificate_expires: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
+            certificate: Certificate {
+                // It is valid until the end of its last second.
+                expires: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
+                authority,
+            },
         }
     }
 }
