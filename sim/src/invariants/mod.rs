@@ -195,6 +195,8 @@ pub struct Bounds {
     pub registry_troubles: Vec<(Option<String>, Duration, Duration)>,
     /// Envelope keys that must not seal between these times, because another key has replaced them.
     pub replaced_envelope_keys: Vec<(String, Duration, Option<Duration>)>,
+    /// Envelope keys that every router must publish between these times.
+    pub published_envelope_keys: Vec<(String, Duration, Duration)>,
     /// Keys that routers must know.
     pub known_keys: Vec<KnownKey>,
     /// Routers that can't follow their files between these times since the start.

@@ -17,7 +17,8 @@ const NO_KEY: [&str; 2] = ["envelope_unknown_key", "envelope_no_keys"];
 /// client really acts for. Other requests carry none.
 ///
 /// A cell may refuse an envelope for an unknown key only if it has not been able to fetch the
-/// published keys for longer than services may keep them. The cell reports this itself.
+/// published keys for longer than services may keep them. The cell reports this itself. A cell that
+/// fetches them gets all that may have sealed an envelope that is still valid, and those that follow.
 #[derive(Debug)]
 pub struct EnvelopeHolds {
     prefix: String,
@@ -26,6 +27,8 @@ pub struct EnvelopeHolds {
     settings: SettingsInForce,
     /// Keys that must not seal between these times, because another key has replaced them.
     replaced: Vec<(String, Duration, Option<Duration>)>,
+    /// Keys that routers must publish between these times.
+    published: Vec<(String, Duration, Duration)>,
     sent: BTreeMap<String, Sent>,
     decided: BTreeMap<String, Decided>,
     decided_at: BTreeMap<String, Duration>,
@@ -43,6 +46,7 @@ impl EnvelopeHolds {
             sealed: bounds.envelopes,
             settings: bounds.settings.clone(),
             replaced: bounds.replaced_envelope_keys.clone(),
+            published: bounds.published_envelope_keys.clone(),
             sent: BTreeMap::new(),
             decided: BTreeMap::new(),
             decided_at: BTreeMap::new(),
@@ -114,6 +118,23 @@ impl EnvelopeHolds {
                 }
             }
             Err(refused) => Err(format!("{host} refuses the envelope of {tag}: {refused}")),
+        }
+    }
+
+    /// An endpoint has fetched so many keys.
+    fn fetched(&mut self, at: Duration, host: &str, keys: usize) -> Result<(), String> {
+        self.fetched.insert(host.to_owned(), at);
+        let published = self.published.iter();
+        let needed: Vec<_> = published
+            .filter(|(_, from, until)| (*from..=*until).contains(&at))
+            .map(|(kid, ..)| kid.as_str())
+            .collect();
+        match keys < needed.len() {
+            true => Err(format!(
+                "{host} has fetched {keys} envelope keys, but routers must publish {}",
+                needed.join(", ")
+            )),
+            false => Ok(()),
         }
     }
 
@@ -222,10 +243,8 @@ impl Invariant for EnvelopeHolds {
             Fact::EnvelopeChecked(checked) => return self.checked(at, checked),
             Fact::EnvelopeKeys {
                 host,
-                outcome: Ok(_),
-            } => {
-                self.fetched.insert(host.clone(), at);
-            }
+                outcome: Ok(keys),
+            } => return self.fetched(at, host, *keys),
             // A crashed host never checks what it had received.
             Fact::FaultBegins(what) if what.starts_with("crash ") => self.waiting.clear(),
             _ => {}

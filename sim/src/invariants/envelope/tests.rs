@@ -7,6 +7,10 @@ fn bounds(envelopes: bool) -> Bounds {
     Bounds {
         envelopes,
         replaced_envelope_keys: vec![("old".to_owned(), SECOND, Some(SECOND * 9))],
+        published_envelope_keys: vec![
+            ("env-1".to_owned(), Duration::ZERO, Duration::MAX),
+            ("old".to_owned(), SECOND, SECOND * 3),
+        ],
         ..with_settings(RouterSettings {
             envelope_keys_max_age: SECOND * 10,
             envelope_lifetime: SECOND * 5,
@@ -170,4 +174,13 @@ fn says_nothing_where_nobody_seals() {
 fn notices_a_key_whose_place_another_has_taken() {
     let old = with(|checked| checked.kid = Some("old".to_owned()));
     assert!(fed(&old).unwrap_err().contains("another key had replaced"));
+}
+
+#[test]
+fn notices_a_key_that_is_withdrawn_early() {
+    let fetches = |all: &[usize]| fed(&all.iter().map(|n| keys(Ok(*n))).collect::<Vec<_>>());
+    assert_eq!(fetches(&[1, 2, 2, 2, 1]), Ok(()));
+    let error = fetches(&[1, 2, 1]).unwrap_err();
+    assert!(error.contains("must publish env-1, old"), "{error}");
+    assert!(fetches(&[0]).is_err());
 }

@@ -296,3 +296,70 @@ pub(super) fn replaced_envelope_keys(
     }
     found
 }
+
+/// A key in the folder of envelope keys.
+struct FolderKey<'a> {
+    kid: &'a str,
+    added: Duration,
+    signs_from: Duration,
+}
+
+/// The envelope keys that routers must publish, and when: from when they must have read them until the
+/// last envelope that the key has sealed expires. A folder in which a key signs too early is refused, and
+/// changes nothing.
+pub(super) fn published_envelope_keys(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+) -> Vec<(String, Duration, Duration)> {
+    let max_age = settings.longest(|it| it.envelope_keys_max_age);
+    let reload = settings.longest(|it| it.reload_within);
+    let lifetime = settings.all().map(|it| it.envelope_lifetime).min();
+    let lifetime = lifetime.unwrap_or_default();
+    let mut folder = vec![FolderKey {
+        kid: FIRST_ENVELOPE_KEY,
+        added: Duration::ZERO,
+        signs_from: Duration::ZERO,
+    }];
+    let mut found = vec![(FIRST_ENVELOPE_KEY.to_owned(), Duration::ZERO, Duration::MAX)];
+    for fault in &scenario.faults {
+        match &fault.kind {
+            FaultKind::AddEnvelopeKey(kid, after) => folder.push(FolderKey {
+                kid,
+                added: fault.at,
+                signs_from: fault.at + *after,
+            }),
+            FaultKind::RemoveEnvelopeKey(kid) => folder.retain(|key| key.kid != kid),
+            // Routers go by their clocks, and a router that can't reload knows no new key.
+            FaultKind::ClockSkew(..)
+            | FaultKind::BreakConfiguration(_)
+            | FaultKind::BreakCertificate(_) => return Vec::new(),
+            _ => continue,
+        }
+        folder.sort_by_key(|key| key.signs_from);
+        let mut later = folder.iter().skip(1);
+        if later.any(|key| key.signs_from < key.added + max_age) {
+            continue;
+        }
+        for (kid, _, until) in &mut found {
+            let at = folder.iter().position(|key| key.kid == kid);
+            let next = at.and_then(|at| folder.get(at + 1));
+            let end = match (at, next) {
+                (None, _) => fault.at,
+                (Some(_), Some(next)) => next.signs_from + lifetime,
+                (Some(_), None) => continue,
+            };
+            *until = end.min(*until);
+        }
+        let known = |kid: &str| {
+            found
+                .iter()
+                .any(|(it, _, until)| it == kid && *until > fault.at)
+        };
+        let new = folder.iter().filter(|key| !known(key.kid));
+        let new: Vec<_> = new
+            .map(|key| (key.kid.to_owned(), fault.at + reload, Duration::MAX))
+            .collect();
+        found.extend(new);
+    }
+    found
+}

@@ -61,6 +61,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         room_for_quiet,
         registry_troubles: registry_troubles(scenario),
         replaced_envelope_keys: keys::replaced_envelope_keys(scenario, &settings),
+        published_envelope_keys: keys::published_envelope_keys(scenario, &settings),
         known_keys: keys::known_keys(scenario, &settings),
         reloads_stuck: reloads_stuck(scenario),
         short_requests: short_requests(scenario),
