@@ -73,6 +73,11 @@ fn retries_by_setting() {
 }
 
 #[test]
+fn queue() {
+    matches_snapshot("queue");
+}
+
+#[test]
 fn request_limits() {
     matches_snapshot("request_limits");
 }

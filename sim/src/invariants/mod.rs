@@ -27,6 +27,7 @@ mod envoy;
 mod errors;
 mod exchange;
 mod failover;
+mod free_places;
 mod fresh;
 mod headers;
 mod in_force;
@@ -93,6 +94,7 @@ pub use errors::NoUnexpectedErrors;
 pub(crate) use exchange::TRAILER;
 pub use exchange::TrueExchange;
 pub use failover::FailoverAllowed;
+pub use free_places::FreePlaces;
 pub use fresh::FreshConnections;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
@@ -269,6 +271,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(TrueExchange::default()),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(FairQueue::new(bounds)),
+        Box::new(FreePlaces::new(bounds)),
         Box::new(RatesKept::new(bounds)),
         Box::new(LimitsKept::new(bounds)),
         Box::new(TrueClient::default()),

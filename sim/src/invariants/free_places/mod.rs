@@ -1,0 +1,198 @@
+//! A place that is free at a cell goes to a request that waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Bounds, Invariant};
+use crate::fact::{Decided, Fact, FailedOver, Life};
+
+/// No request waits for a cell at which its router has no other request, because then a place is free.
+///
+/// A request waits from its decision until it arrives, less the time that it may be on its way. It has its
+/// place until its router reports its end and its client has the answer. Nothing is checked while a fault may
+/// keep requests from arriving, or if the registry limits the requests of tenants in flight, for which they
+/// wait too.
+#[derive(Debug)]
+pub struct FreePlaces {
+    request_id: String,
+    /// Whether requests wait for cells only.
+    holds: bool,
+    transit: Duration,
+    troubles: Vec<(Duration, Duration)>,
+    /// The requests to each cell of a router, and since when none of them is there.
+    cells: BTreeMap<(Life, String), AtCell>,
+    /// By the router's id: where a request waits or is.
+    requests: BTreeMap<String, Request>,
+    /// The ids of requests that have arrived, by tag.
+    ids: BTreeMap<String, String>,
+    /// The tags of requests that clients have sent to routers and that aren't answered.
+    unanswered: BTreeSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct AtCell {
+    waiting: BTreeMap<String, Duration>,
+    there: BTreeSet<String>,
+    empty_since: Duration,
+}
+
+#[derive(Debug)]
+struct Request {
+    cell: (Life, String),
+    tag: Option<String>,
+    responded: bool,
+}
+
+impl FreePlaces {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            request_id: format!("{}request-id", bounds.header_prefix),
+            holds: bounds.tenant_requests.is_empty(),
+            transit: bounds.transit_max,
+            troubles: bounds.troubles.clone(),
+            cells: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
+        }
+    }
+
+    /// A request goes to this cell of a router, and to no other any more.
+    fn goes_to(&mut self, at: Duration, cell: (Life, String), id: &str) {
+        if let Some(before) = self.requests.remove(id)
+            && let Some(at_cell) = self.cells.get_mut(&before.cell)
+        {
+            at_cell.waiting.remove(id);
+        }
+        let at_cell = self.cells.entry(cell.clone()).or_default();
+        at_cell.waiting.insert(id.to_owned(), at);
+        let request = Request {
+            cell,
+            tag: None,
+            responded: false,
+        };
+        self.requests.insert(id.to_owned(), request);
+    }
+
+    fn arrived(&mut self, tag: &str, id: &str) {
+        let Some(request) = self.requests.get_mut(id) else {
+            return;
+        };
+        request.tag = Some(tag.to_owned());
+        self.ids.insert(tag.to_owned(), id.to_owned());
+        if let Some(at_cell) = self.cells.get_mut(&request.cell) {
+            at_cell.waiting.remove(id);
+            at_cell.there.insert(id.to_owned());
+        }
+    }
+
+    /// A request may be over: its router has reported that, and its client has the answer.
+    fn ends(&mut self, at: Duration, id: &str) {
+        let Some(request) = self.requests.get(id) else {
+            return;
+        };
+        let waits = |tag: &String| self.unanswered.contains(tag);
+        if !request.responded || request.tag.as_ref().is_some_and(waits) {
+            return;
+        }
+        if let Some(at_cell) = self.cells.get_mut(&request.cell) {
+            at_cell.waiting.remove(id);
+            at_cell.there.remove(id);
+            if at_cell.there.is_empty() {
+                at_cell.empty_since = at;
+            }
+        }
+        self.requests.remove(id);
+    }
+
+    fn check(&self, at: Duration) -> Result<(), String> {
+        for ((life, cell), at_cell) in &self.cells {
+            if !at_cell.there.is_empty() {
+                continue;
+            }
+            let waits_in_vain = |since: &Duration| {
+                let from = at_cell.empty_since.max(*since);
+                at > from + self.transit && !self.is_troubled(from, at)
+            };
+            let mut waiting = at_cell.waiting.iter();
+            if let Some((id, since)) = waiting.find(|(_, since)| waits_in_vain(since)) {
+                return Err(format!(
+                    "{} lets {id} wait for {cell} since {since:?}, but has no request there since {:?}",
+                    life.router, at_cell.empty_since
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a fault may be why a request hasn't arrived in this time.
+    fn is_troubled(&self, from: Duration, until: Duration) -> bool {
+        let mut troubles = self.troubles.iter();
+        troubles.any(|(begin, end)| *begin <= until && from <= *end)
+    }
+
+    fn forget(&mut self, life: &Life) {
+        self.cells.retain(|(of, _), _| of != life);
+        self.requests.retain(|_, request| request.cell.0 != *life);
+    }
+}
+
+impl Invariant for FreePlaces {
+    fn name(&self) -> &'static str {
+        "free_places"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if !self.holds {
+            return Ok(());
+        }
+        match fact {
+            Fact::Sent(sent) if sent.via.is_none() => {
+                self.unanswered.insert(sent.tag.clone());
+            }
+            Fact::Decided(Decided {
+                life,
+                request_id,
+                cell: Some(cell),
+                ..
+            })
+            | Fact::FailedOver(FailedOver {
+                life,
+                request_id,
+                cell,
+                ..
+            }) => self.goes_to(at, (life.clone(), cell.clone()), request_id),
+            Fact::Arrived(arrived) => {
+                if let (Some(tag), Some(id)) = (&arrived.tag, arrived.header(&self.request_id)) {
+                    self.arrived(tag, id);
+                }
+            }
+            Fact::Responded(responded) => {
+                if let Some(request) = self.requests.get_mut(&responded.request_id) {
+                    request.responded = true;
+                }
+                self.ends(at, &responded.request_id);
+            }
+            Fact::Answered { tag, .. } => {
+                self.unanswered.remove(tag);
+                if let Some(id) = self.ids.remove(tag) {
+                    self.ends(at, &id);
+                }
+            }
+            Fact::Crashed(life) => self.forget(life),
+            _ => {}
+        }
+        self.check(at)
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        match self.holds {
+            true => self.check(at),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
