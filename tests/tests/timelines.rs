@@ -73,6 +73,11 @@ fn retries_by_setting() {
 }
 
 #[test]
+fn flapping() {
+    matches_snapshot("flapping");
+}
+
+#[test]
 fn queue() {
     matches_snapshot("queue");
 }

@@ -30,6 +30,7 @@ mod failover;
 mod free_places;
 mod fresh;
 mod headers;
+mod in_a_row;
 mod in_force;
 mod issuers;
 mod journal;
@@ -97,6 +98,7 @@ pub use failover::FailoverAllowed;
 pub use free_places::FreePlaces;
 pub use fresh::FreshConnections;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
+pub use in_a_row::InARow;
 pub use issuers::IssuerSpeaks;
 pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
@@ -279,6 +281,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(EjectedRest::new(bounds)),
         Box::new(EjectedForCause::new(bounds)),
         Box::new(FailuresNoticed::new(bounds)),
+        Box::new(InARow::new(bounds)),
         Box::new(OneProbe::new(bounds)),
         Box::new(CellWaits::new(bounds)),
         Box::new(StalledCut::new(bounds)),

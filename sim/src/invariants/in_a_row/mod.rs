@@ -1,0 +1,256 @@
+//! Only failures in a row open a breaker or eject an endpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
+use crate::fact::{Answer, Arrived, CircuitChange, Fact};
+
+/// How often a request is sent to cells at most, if a setting lets a router send it again that a cell has
+/// processed.
+const SENT_MAX: usize = 4;
+
+/// A breaker opens, and an endpoint is ejected for the first time, only if as many requests may have failed
+/// there as the settings say since the last one that was served well.
+///
+/// A request may have failed at an endpoint unless it was served well elsewhere in its only attempt, or is
+/// for another cell. What clients were answered decides, so a change is judged once they must know.
+#[derive(Debug)]
+pub struct InARow {
+    request_id: String,
+    endpoints: Endpoints,
+    settings: SettingsInForce,
+    delivery_max: Duration,
+    /// All requests, by tag.
+    requests: BTreeMap<String, Request>,
+    /// The requests that went to another cell, by the router's id.
+    failed_over: BTreeSet<String>,
+    /// The breakers that aren't closed, by router and endpoint.
+    open: BTreeSet<(String, String)>,
+    /// The endpoints that each router has ejected before. One failure may eject them again.
+    ejected: BTreeSet<(String, String)>,
+    started: BTreeMap<String, Duration>,
+    /// The changes that aren't judged yet.
+    changes: Vec<Change>,
+}
+
+#[derive(Debug)]
+struct Request {
+    sent: Duration,
+    router: String,
+    /// Where it arrived, and when.
+    arrived: Vec<(String, Duration)>,
+    failed_over: bool,
+    answered: Option<Duration>,
+    ok: bool,
+}
+
+/// A breaker has opened, or an endpoint was ejected.
+#[derive(Debug)]
+struct Change {
+    at: Duration,
+    router: String,
+    host: String,
+    what: &'static str,
+    /// How many failures in a row it takes.
+    least: usize,
+}
+
+impl InARow {
+    /// With the endpoints in `bounds`.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            request_id: format!("{}request-id", bounds.header_prefix),
+            endpoints: bounds.endpoints.clone(),
+            settings: bounds.settings.clone(),
+            delivery_max: bounds.delivery_max,
+            requests: BTreeMap::new(),
+            failed_over: BTreeSet::new(),
+            open: BTreeSet::new(),
+            ejected: BTreeSet::new(),
+            started: BTreeMap::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) {
+        let Some(request) = self.requests.get_mut(tag) else {
+            return;
+        };
+        let id = arrived.header(&self.request_id).unwrap_or_default();
+        request.failed_over |= self.failed_over.contains(id);
+        request.arrived.push((arrived.host.clone(), at));
+    }
+
+    /// How many failures in a row it takes at least, by this setting. 0 in a setting means never.
+    fn least(&self, at: Duration, router: &str, setting: fn(&RouterSettings) -> u32) -> usize {
+        let started = self.started.get(router).copied().unwrap_or_default();
+        let of = |it: &RouterSettings| match setting(it) {
+            0 => u32::MAX,
+            least => least,
+        };
+        self.settings.least(router, [started, at], of) as usize
+    }
+
+    fn opened(&mut self, at: Duration, (router, host): (String, String)) {
+        let least = self.least(at, &router, |it| it.breaker_failures);
+        self.changes.push(Change {
+            at,
+            router,
+            host,
+            what: "opens the breaker of",
+            least,
+        });
+    }
+
+    fn ejected(&mut self, at: Duration, (router, host): (String, String)) {
+        let connections = self.least(at, &router, |it| it.connection_failures);
+        let answers = self.least(at, &router, |it| it.answer_failures);
+        self.changes.push(Change {
+            at,
+            router,
+            host,
+            what: "ejects",
+            least: connections.min(answers),
+        });
+    }
+
+    /// Judges the changes that clients must know all about.
+    fn judge(&mut self, before: Duration) -> Result<(), String> {
+        let (due, later): (Vec<_>, _) = std::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|change| change.at <= before);
+        self.changes = later;
+        for change in due {
+            let (served, failed) = self.row(&change);
+            let Change {
+                at,
+                router,
+                host,
+                what,
+                least,
+            } = change;
+            if failed < least {
+                return Err(format!(
+                    "{router} {what} {host} at {at:?}, but since {served:?}, when one was served, at most \
+                     {failed} requests can have failed there, and it takes {least}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// When the last request that was served well arrived, and how many may have failed since.
+    fn row(&self, change: &Change) -> (Duration, usize) {
+        let Change {
+            at, router, host, ..
+        } = change;
+        let (at, time) = (*at, [Duration::ZERO, *at]);
+        let of_router = || self.requests.values().filter(|it| it.router == *router);
+        let served =
+            of_router().filter(|it| it.ok && it.answered.is_some_and(|answered| answered <= at));
+        let arrived = served.filter_map(|it| match &it.arrived[..] {
+            [(only, arrived)] if only == host => Some(*arrived),
+            _ => None,
+        });
+        let started = self.started.get(router).copied().unwrap_or_default();
+        let since = arrived.max().unwrap_or_default().max(started);
+        let mut cells = self.endpoints.hosts.values();
+        let same_cell = cells.find(|it| it.contains(host));
+        let elsewhere = |it: &Request| {
+            let hosts = it.arrived.iter();
+            let here = |host: &String| same_cell.is_none_or(|cell| cell.contains(host));
+            let other = hosts.clone().next().is_some() && !hosts.clone().any(|(it, _)| here(it));
+            other && !it.failed_over
+        };
+        let only_here = |it: &Request| matches!(&it.arrived[..], [(only, _)] if only == host);
+        let may_have = of_router().filter(|it| {
+            it.sent < at
+                && it.answered.is_none_or(|answered| answered > since)
+                && !elsewhere(it)
+                && !(it.ok && only_here(it))
+        });
+        let attempts = match self
+            .settings
+            .during(router, time)
+            .any(|it| it.retries_processed)
+        {
+            true => SENT_MAX,
+            false => 1,
+        };
+        (since, may_have.count() * attempts)
+    }
+}
+
+impl Invariant for InARow {
+    fn name(&self) -> &'static str {
+        "in_a_row"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Started(life) => {
+                self.started.insert(life.router.clone(), at);
+                self.open.retain(|(router, _)| *router != life.router);
+                self.ejected.retain(|(router, _)| *router != life.router);
+            }
+            Fact::Sent(sent) if sent.via.is_none() => {
+                let request = Request {
+                    sent: at,
+                    router: sent.to.clone(),
+                    arrived: Vec::new(),
+                    failed_over: false,
+                    answered: None,
+                    ok: false,
+                };
+                self.requests.insert(sent.tag.clone(), request);
+            }
+            Fact::FailedOver(failed_over) => {
+                self.failed_over.insert(failed_over.request_id.clone());
+            }
+            Fact::Arrived(arrived) => {
+                if let Some(tag) = &arrived.tag {
+                    self.arrived(at, arrived, tag);
+                }
+            }
+            Fact::Answered { tag, answer } => {
+                if let Some(request) = self.requests.get_mut(tag) {
+                    (request.answered, request.ok) = (Some(at), *answer == Answer::Ok);
+                }
+            }
+            Fact::Circuit {
+                life, host, change, ..
+            } => {
+                let key = (life.router.clone(), host.clone());
+                match change {
+                    CircuitChange::Opened if self.open.insert(key.clone()) => {
+                        self.opened(at, key);
+                    }
+                    CircuitChange::Closed => {
+                        self.open.remove(&key);
+                    }
+                    CircuitChange::Opened | CircuitChange::Probing | CircuitChange::Freed => {}
+                }
+            }
+            Fact::Ejected {
+                life,
+                host,
+                ejected: true,
+            } => {
+                let key = (life.router.clone(), host.clone());
+                if self.ejected.insert(key.clone()) {
+                    self.ejected(at, key);
+                }
+            }
+            _ => {}
+        }
+        self.judge(at.saturating_sub(self.delivery_max))
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        self.judge(at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use super::super::RouterSettings;
+use super::super::testing::*;
+use super::*;
+
+/// Two failures in a row open a breaker, and three eject an endpoint.
+fn fed(facts: &[Fact]) -> Result<(), String> {
+    let hosts = [("a", "a-1"), ("b", "b-1")];
+    let bounds = Bounds {
+        endpoints: Endpoints {
+            hosts: hosts
+                .map(|(cell, host)| (cell.to_owned(), [host.to_owned()].into()))
+                .into(),
+            troubles: Vec::new(),
+        },
+        delivery_max: SECOND,
+        ..with_settings(RouterSettings {
+            breaker_failures: 2,
+            connection_failures: 3,
+            answer_failures: 3,
+            ..RouterSettings::default()
+        })
+    };
+    feed(&mut InARow::new(&bounds), facts)
+}
+
+/// A request that arrives at a cell and gets this answer.
+fn at_cell(cell: &str, tag: &str, answer: Answer) -> Vec<Fact> {
+    let arrived = arrived(cell, tag, tag);
+    vec![sent(tag, "acme"), arrived, answered(tag, answer)]
+}
+
+fn served(tag: &str) -> Vec<Fact> {
+    at_cell("a", tag, Answer::Ok)
+}
+
+fn fails(tag: &str) -> Vec<Fact> {
+    at_cell("a", tag, Answer::Router("cell_reset".to_owned()))
+}
+
+fn opened() -> Vec<Fact> {
+    vec![Fact::Circuit {
+        life: life(0),
+        host: "a-1".to_owned(),
+        request_id: "2".to_owned(),
+        change: CircuitChange::Opened,
+    }]
+}
+
+fn ejected() -> Vec<Fact> {
+    vec![Fact::Ejected {
+        life: life(0),
+        host: "a-1".to_owned(),
+        ejected: true,
+    }]
+}
+
+#[test]
+fn notices_a_breaker_that_counts_over_a_success() {
+    let facts = [fails("1"), served("2"), fails("3"), opened()].concat();
+    let error = fed(&facts).unwrap_err();
+    assert!(
+        error.contains("at most 1 requests can have failed"),
+        "{error}"
+    );
+    let facts = [served("1"), fails("2"), fails("3"), opened()].concat();
+    assert_eq!(fed(&facts), Ok(()));
+}
+
+#[test]
+fn notices_an_ejection_that_counts_over_a_success() {
+    let facts = [fails("1"), served("2"), fails("3"), fails("4"), ejected()].concat();
+    let error = fed(&facts).unwrap_err();
+    assert!(error.contains("ejects a-1"), "{error}");
+    let facts = [served("1"), fails("2"), fails("3"), fails("4"), ejected()].concat();
+    assert_eq!(fed(&facts), Ok(()));
+    // It returns on probation.
+    let again = [facts, served("5"), fails("6"), ejected()].concat();
+    assert_eq!(fed(&again), Ok(()));
+}
+
+#[test]
+fn a_request_elsewhere_has_not_failed_here() {
+    let other = at_cell("b", "2", Answer::Router("cell_reset".to_owned()));
+    let facts = [fails("1"), other, opened()].concat();
+    assert!(fed(&facts).is_err());
+}
+
+#[test]
+fn a_request_whose_answer_is_on_its_way_may_have_failed() {
+    let [sent, arrived, answered]: [Fact; 3] = fails("2").try_into().expect("three facts");
+    let facts = [served("0"), fails("1"), vec![sent, arrived], opened()].concat();
+    assert_eq!(fed(&[facts, vec![answered]].concat()), Ok(()));
+}
+
+#[test]
+fn a_breaker_that_was_open_opens_again_after_one_failure() {
+    let first = [fails("1"), fails("2"), opened()].concat();
+    assert_eq!(
+        fed(&[first, served("3"), fails("4"), opened()].concat()),
+        Ok(())
+    );
+}
