@@ -17,9 +17,9 @@ const HIGH_IN_A_ROW: usize = 3;
 /// that came later and has no high priority. Of either priority, the router doesn't refuse such a request
 /// at once while fewer are open than may wait.
 ///
-/// With its place, a request may still try to connect to an endpoint that fails. While some endpoints of the
-/// cell have a fault and others have none, only the time before that counts. Nothing is checked if the registry
-/// limits the requests of tenants in flight, because requests wait for that too.
+/// With its place, a request may still try to connect to an endpoint that fails. While some endpoints of
+/// the cell have a fault and others have none, only the time before that counts. Nothing is checked if the
+/// registry limits the requests of tenants in flight, because requests wait for that too.
 ///
 /// The places are counted where requests arrive. Whether a request waited in vain is what its client
 /// was answered.
