@@ -6,6 +6,10 @@ use super::{
     shard_of, tag,
 };
 
+/// How many shards are built at a time, each time from all items. The positions of the items of a million
+/// tenants' shards would take 4 MiB when the most memory is in use, and to hash each id again takes little.
+const PART_LEN: usize = GROUP_LEN * if cfg!(test) { 1 } else { 32 };
+
 /// The tenants to build an index from, in the order of their document. There are fewer than 2^32, and
 /// ids have 1 to 256 bytes.
 ///
@@ -48,24 +52,23 @@ impl TenantIndex {
     ) -> Result<Self, Duplicate> {
         let bits = bits_for(items.len(), previous);
         let previous = previous.filter(|previous| previous.bits == bits);
-        let (order, ends) = by_shard(items, bits);
-        let mut groups = Vec::with_capacity(ends.len().div_ceil(GROUP_LEN));
+        let counts = count_by_shard(items, bits);
+        let mut groups = Vec::with_capacity(counts.len().div_ceil(GROUP_LEN));
         let mut rows = Vec::new();
-        let mut start = 0;
-        for (at, ends) in ends.chunks(GROUP_LEN).enumerate() {
-            let old = previous.and_then(|previous| previous.groups.get(at));
-            let mut shards = Vec::with_capacity(ends.len());
-            for (at, &end) in ends.iter().enumerate() {
-                let members = &order[start as usize..end as usize];
-                start = end;
-                collect_rows(items, members, &mut rows)?;
-                let old = old.and_then(|group| group.get(at));
-                shards.push(match old {
-                    Some(old) if old.holds(&rows) => old.clone(),
-                    _ => Shard::from_rows(&rows),
-                });
+        for (part, counts) in counts.chunks(PART_LEN).enumerate() {
+            let order = by_shard(items, bits, part * PART_LEN, counts);
+            let mut order = &order[..];
+            for counts in counts.chunks(GROUP_LEN) {
+                let old = previous.and_then(|previous| previous.groups.get(groups.len()));
+                let mut shards = Vec::with_capacity(counts.len());
+                for (at, &count) in counts.iter().enumerate() {
+                    let (members, rest) = order.split_at(count as usize);
+                    order = rest;
+                    collect_rows(items, members, &mut rows)?;
+                    shards.push(shared_shard(old.and_then(|group| group.get(at)), &rows));
+                }
+                groups.push(shared_group(old, shards));
             }
-            groups.push(shared_group(old, shards));
         }
         Ok(Self {
             bits,
@@ -99,27 +102,34 @@ fn bits_for(len: usize, previous: Option<&TenantIndex>) -> u8 {
     }
 }
 
-/// The items' positions, shard by shard (a counting sort), and where each shard's end.
-fn by_shard<I: Items + ?Sized>(items: &I, bits: u8) -> (Vec<u32>, Vec<u32>) {
-    let shard = |at: usize| shard_of(hash(items.id(at)), bits);
-    let mut ends = vec![0; 1 << bits];
+/// How many items each shard has.
+fn count_by_shard<I: Items + ?Sized>(items: &I, bits: u8) -> Vec<u32> {
+    let mut counts = vec![0; 1 << bits];
     for at in 0..items.len() {
-        ends[shard(at)] += 1;
+        counts[shard_of(hash(items.id(at)), bits)] += 1;
     }
+    counts
+}
+
+/// The positions of the items in the shards from `first` on, which have `counts` items, shard by shard (a
+/// counting sort).
+fn by_shard<I: Items + ?Sized>(items: &I, bits: u8, first: usize, counts: &[u32]) -> Vec<u32> {
     let mut sum = 0;
-    for end in &mut ends {
-        sum += *end;
-        *end = sum;
+    let starts = counts.iter().map(|count| {
+        let start = sum;
+        sum += *count;
+        start
+    });
+    let mut next: Vec<u32> = starts.collect();
+    let mut order = vec![0; sum as usize];
+    for at in 0..items.len() {
+        let shard = shard_of(hash(items.id(at)), bits).checked_sub(first);
+        if let Some(next) = shard.and_then(|shard| next.get_mut(shard)) {
+            order[*next as usize] = at as u32;
+            *next += 1;
+        }
     }
-    // Backwards, so that items of one shard stay in the order of the document.
-    let mut order = vec![0; items.len()];
-    let mut next = ends.clone();
-    for at in (0..items.len()).rev() {
-        let next = &mut next[shard(at)];
-        *next -= 1;
-        order[*next as usize] = at as u32;
-    }
-    (order, ends)
+    order
 }
 
 /// The rows of one shard, in order.
@@ -147,6 +157,14 @@ fn collect_rows<'a, I: Items + ?Sized>(
     let first = same.next().unwrap_or_default();
     let second = same.next().unwrap_or(first);
     Err(Duplicate { first, second })
+}
+
+/// The old shard if it has these rows.
+fn shared_shard(old: Option<&Shard>, rows: &[Row<'_>]) -> Shard {
+    match old {
+        Some(old) if old.holds(rows) => old.clone(),
+        _ => Shard::from_rows(rows),
+    }
 }
 
 /// The old group if nothing in it has changed.

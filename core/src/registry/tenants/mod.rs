@@ -31,7 +31,7 @@ pub(super) enum TargetKind {
 /// The index's entry for one tenant, in numbers that the registry resolves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Assignment {
-    /// The slot of the tenant's cell or placement. The index uses `u32::MAX` itself.
+    /// The slot of the tenant's cell or placement.
     pub target: u32,
     /// The slot of the tenant's terms plus one, or 0 for none.
     pub terms: u16,
