@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocator;
 mod check;
 mod demo;
 mod envelope_key;
@@ -16,11 +17,6 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// Only the binary chooses an allocator. A program that embeds the router keeps its own. The reasons
-/// are in `docs/decisions/allocator.md`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The exit code of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -32,7 +32,7 @@ use self::sockets::{Passed, Sockets};
 use self::supervisor::{Supervisor, Watchdog};
 use self::upgrade::{Next, Predecessor};
 use super::input::{ConfigFile, variables};
-use super::{Exit, complain, failed, process};
+use super::{Exit, allocator, complain, failed, process};
 
 /// The arguments of `cellway serve`.
 #[derive(clap::Args, Debug)]
@@ -336,6 +336,7 @@ async fn start_all(
         takes_over,
     };
     let handle = start(&env, path, &config, starting, sink.clone()).await?;
+    env.spawn(allocator::gives_back());
     if let Some(watchdog) = watchdog {
         env.spawn(watchdog.watch(supervisor));
     }
