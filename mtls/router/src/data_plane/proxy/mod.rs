@@ -46,7 +46,7 @@ use crate::data_plane::rates::{self, Limits};
 use crate::data_plane::streams::{Side, Stream};
 use crate::data_plane::target;
 use crate::data_plane::turns::Turns;
-use crate::data_plane::well_formed;
+use crate::data_plane::well_formed::{self, RequestRefused};
 use crate::observe::event::{Phase, Sink};
 use crate::view::View;
 
@@ -72,14 +72,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
     async move {
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();
-        let body = outgoing.progress.as_ref();
-        report.begins(&view.config, (&outgoing.parts, body), spread);
-        let accepted = report.connection.accepted(&view.config);
-        let outdated = accepted.is_err();
-        let known = |host: &_| report.connection.forwarding.knows(host);
-        let checked = accepted.and_then(|()| well_formed::check(&outgoing.parts, known));
-        let checked = checked.and_then(|()| outgoing.switches_at_a_cell());
-        report.cors = Grant::of(&view.config, report.connection.listener, &outgoing.parts);
+        let Looked { checked, outdated } = look(&mut report, &view.config, &outgoing, spread);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
             let config = view.config.clone();
             drop(view);
@@ -136,6 +129,33 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let wants = wants.closing(closes || outdated);
         answer::from_router(report, config.header_rules(), &refused, &wants)
     }
+}
+
+/// What is known of a request before the decision.
+struct Looked {
+    /// Whether it may be decided.
+    checked: Result<(), Box<RequestRefused>>,
+    /// Whether its connection was accepted under settings that would refuse it now.
+    outdated: bool,
+}
+
+/// Begins the report of a request, and checks its form.
+fn look<E: Env, S: Sink>(
+    report: &mut Report<E, S>,
+    config: &ActiveConfig,
+    outgoing: &Outgoing,
+    spread: u64,
+) -> Looked {
+    let (parts, body) = (&outgoing.parts, outgoing.progress.as_ref());
+    report.begins(config, (parts, body), spread);
+    let accepted = report.connection.accepted(config);
+    let outdated = accepted.is_err();
+    let known = |host: &_| report.connection.forwarding.knows(host);
+    let checked = accepted
+        .and_then(|()| well_formed::check(parts, known))
+        .and_then(|()| outgoing.switches_at_a_cell());
+    report.cors = Grant::of(config, report.connection.listener, parts);
+    Looked { checked, outdated }
 }
 
 /// Makes an allowed request ready for its cell: its header, its body and its place among the open
