@@ -153,6 +153,7 @@ fn fields_that_place_tenants_are_read_strictly() {
         (json!({"org": {"tenant_id": "a,b"}}), MalformedToken),
         (json!({"org": {"tenant_id": ["acme"]}}), MalformedToken),
         (json!({"org": {"tenant_id": null}}), MissingClaim),
+        (json!({"org": {"tenant_id": ""}}), MissingClaim),
         (json!({"org": {}}), MissingClaim),
         (json!({"org": null}), MissingClaim),
         (json!({"org": "acme"}), MalformedToken),

@@ -215,7 +215,12 @@ fn identity(
 
 /// The tenants that the token may act for, and the default one.
 fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Text>), Refused> {
-    let scalar = text(claims, &issuer.claims.tenant)?;
+    let at = &issuer.claims.tenant;
+    let scalar = match find(claims, at).map_err(malformed)? {
+        // As if it were missing: it names no tenant.
+        Some(Json::String(name)) if name.is_empty() => None,
+        _ => text(claims, at)?,
+    };
     let mut tenants = match &issuer.claims.tenants {
         Some(at) => list(claims, at)?,
         None => Vec::new(),
