@@ -63,6 +63,8 @@ errors! {
     TooLong => "the header or the trailers are too long: a request's may have 64 KiB",
     /// More than [`Limits::fields`](super::Limits::fields).
     TooMany => "the header or the trailers have too many fields: a request's may have 100 fields",
+    /// More than [`INTERIMS_MAX`](super::INTERIMS_MAX).
+    TooManyInterims => "the cell sent more than 100 interim answers to one request",
     /// RFC 9112, section 9.2.
     Unasked => "the cell sent an answer that no request asked for",
 }
@@ -90,6 +92,7 @@ impl MessageError {
             | Self::ChunkSize
             | Self::ChunkExtension
             | Self::ChunkEnd
+            | Self::TooManyInterims
             | Self::Unasked => Reason::BadRequest,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::body::{chunk_end, chunk_size};
 use super::head::{Coding, CompleteHead, Head, Section};
-use super::{Limits, MessageError};
+use super::{INTERIMS_MAX, Limits, MessageError};
 
 /// Follows what one side of a connection sends.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Guard {
     heads: u64,
     /// Whether the last step passed the head of an interim answer.
     interim: bool,
+    /// How many interim answers to the present request have come.
+    interims: u16,
 }
 
 /// The request that an answer belongs to. It decides whether the answer has a body.
@@ -89,12 +91,14 @@ impl Guard {
             asked: None,
             heads: 0,
             interim: false,
+            interims: 0,
         }
     }
 
     /// Notes that a request is sent; the next answer belongs to it.
     pub fn expect_answer_to(&mut self, request: RequestKind) {
         self.asked = Some(request);
+        self.interims = 0;
     }
 
     /// Whether the last request asked to switch protocols. Then nothing passes until
@@ -169,6 +173,9 @@ impl Guard {
                     Some(whole) => {
                         self.heads += 1;
                         self.state = self.body(&whole);
+                        if self.interims > INTERIMS_MAX {
+                            return Err(Found::InHead(MessageError::TooManyInterims));
+                        }
                         Ok(Step::Pass(whole.len))
                     }
                 }
@@ -227,6 +234,7 @@ impl Guard {
                 101 => return State::UntilClose,
                 100..200 => {
                     self.interim = true;
+                    self.interims += 1;
                     return State::Head(Head::default());
                 }
                 _ => {}

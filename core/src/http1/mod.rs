@@ -35,6 +35,10 @@ pub(crate) use self::octets::is_token;
 
 /// The most bytes of a request's head, and of its trailer section.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The most interim answers to one request (RFC 9110, section 15.2). A cell that sends them without end
+/// would keep the router busy.
+pub const INTERIMS_MAX: u16 = 100;
 /// The most fields of a request's head, and of its trailer section. This is Envoy's default, and as
 /// many as hyper parses without an allocation.
 pub const FIELDS_MAX: usize = 100;

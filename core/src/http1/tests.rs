@@ -488,3 +488,23 @@ fn neither_100_nor_101_is_passed_on() {
         assert_eq!(Interim::read(head.as_bytes()), None, "{status}");
     }
 }
+
+/// Catches: a cell that keeps the router busy with interim answers without end, or a limit that counts
+/// those of all requests.
+#[test]
+fn interim_answers_to_one_request_are_bounded() {
+    let interim = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+    let last = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let mut guard = Guard::answers(Limits::default());
+    for _ in 0..2 {
+        guard.expect_answer_to(RequestKind::Other);
+        let mut answer = interim.repeat(INTERIMS_MAX.into());
+        answer.extend_from_slice(last);
+        assert_eq!(guard.scan(&answer).found, None);
+    }
+    guard.expect_answer_to(RequestKind::Other);
+    let scanned = guard.scan(&interim.repeat(usize::from(INTERIMS_MAX) + 1));
+    assert_eq!(scanned.pass, interim.len() * usize::from(INTERIMS_MAX));
+    let found = Found::InHead(MessageError::TooManyInterims);
+    assert_eq!(scanned.found, Some(found));
+}
