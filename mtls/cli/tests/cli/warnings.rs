@@ -34,3 +34,16 @@ fn check_names_what_has_no_effect_on_a_listener_that_proxies_nothing() {
         assert!(line.contains("no effect"), "{line}");
     }
 }
+
+/// Catches: a health check for a cell whose name is misspelled, so that the cell isn't checked.
+#[test]
+fn check_names_a_health_check_of_a_cell_that_the_registry_lacks() {
+    let folder = Folder::new();
+    let check = "\n[[upstream.health_check]]\nkind = \"tcp\"\ncells = [\"no-such-cell\"]\n";
+    folder.write("cellway.toml", format!("{CONFIG}{check}"));
+    let (code, out, error) = run(&["check", "-c", &folder.config()]);
+    assert_eq!(code, 1, "{out}{error}");
+    let lines = format!("{out}{error}");
+    let warning = "upstream.health_check[0].cells: names cell \"no-such-cell\"";
+    assert!(lines.contains(warning), "{lines}");
+}

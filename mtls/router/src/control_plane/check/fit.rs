@@ -50,6 +50,7 @@ pub(crate) async fn fit<E: Env>(
     for_proxying_only(settings, findings);
     if let Some(registry) = registry {
         plain_upstream(settings, registry, findings);
+        unknown_cells(settings, registry, findings);
         cell_keys(settings, registry, findings);
         envelopes(active, registry, config, now, findings);
     }
@@ -134,6 +135,21 @@ fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut
     );
     let fix = "set it to the PEM file with the CAs that sign the cells' certificates";
     findings.warning("upstream.bundle", problem, fix);
+}
+
+/// Warns about cells that health checks name and the registry lacks: their operator believes that they are
+/// checked.
+fn unknown_cells(settings: &RouterSettings, registry: &Registry, findings: &mut Findings) {
+    let checks = settings.upstream.health.checks.iter().enumerate();
+    let named = checks.flat_map(|(i, check)| check.cells.iter().map(move |cell| (i, cell)));
+    let unknown = named.filter(|(_, cell)| registry.cell(cell.as_str()).is_none());
+    for (i, cell) in unknown.take(CELLS_NAMED_MAX) {
+        findings.warning(
+            format!("upstream.health_check[{i}].cells"),
+            format!("names cell \"{cell}\", which the registry doesn't have"),
+            "correct the name, or add the cell to the registry",
+        );
+    }
 }
 
 /// Warns about cells without a shared envelope key.
