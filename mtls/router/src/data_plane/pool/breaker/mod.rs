@@ -324,9 +324,13 @@ impl ProbeSlot {
         self.leave(|_| State::Closed)
     }
 
-    /// The request failed as others did before: the breaker opens again.
+    /// The request failed as others did before: the breaker opens again, unless it has been turned off
+    /// since.
     pub(crate) fn failed(mut self, settings: BreakerSettings) -> bool {
-        self.leave(|breaker| breaker.opens(settings.open, false))
+        self.leave(|breaker| match settings.failures {
+            0 => State::Closed,
+            _ => breaker.opens(settings.open, false),
+        })
     }
 
     /// The request ends without an outcome, or has been on its way for too long: the next one may pass.

@@ -136,6 +136,20 @@ async fn a_late_answer_closes_it() {
     assert_eq!(passes(&breaker), "free");
 }
 
+/// Catches: a breaker that was open when it was turned off, and that stays open.
+#[tokio::test(start_paused = true)]
+async fn a_failed_probe_closes_a_breaker_that_is_turned_off() {
+    let breaker = Arc::new(Breaker::default());
+    failed(&breaker, 3);
+    tokio::time::advance(SETTINGS.open).await;
+    let off = BreakerSettings {
+        failures: 0,
+        ..SETTINGS
+    };
+    assert!(slot(breaker.pass(Sent::Whole)).failed(off));
+    assert_eq!(passes(&breaker), "free");
+}
+
 /// Catches: a request from before the breaker opened that closes it, or that counts as its probe.
 #[tokio::test(start_paused = true)]
 async fn earlier_requests_say_nothing_about_an_open_breaker() {
