@@ -100,6 +100,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         }
     }
 
+    /// Says how many streams the other side may have open at a time.
+    pub(crate) async fn allows_streams(&mut self, count: u32) {
+        let mut setting = vec![0, 3];
+        setting.extend(count.to_be_bytes());
+        self.send(SETTINGS, 0, 0, &setting).await;
+    }
+
     /// Acts as the client.
     pub(crate) async fn connect(stream: S) -> Self {
         let mut this = Self::new(stream);

@@ -14,6 +14,7 @@ use super::framing::trailers_fit;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::streams::{Side, Stream};
+use crate::data_plane::well_formed::is_padded;
 
 /// The client's side of a body.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ pub(crate) enum RequestBodyError {
     Client(HttpError),
     /// The client ended the HTTP/2 stream without END_STREAM.
     Cut,
-    /// The trailers are over the limits.
+    /// The trailers are over the limits, or malformed.
     Trailers,
     /// It is longer than `body_bytes_max` of its route.
     TooLong,
@@ -95,7 +96,9 @@ impl fmt::Display for RequestBodyError {
         match self {
             Self::Client(error) => error.fmt(f),
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
-            Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
+            Self::Trailers => f.write_str(
+                "the request's trailers are too large, too many, or padded with whitespace",
+            ),
             Self::TooLong => f.write_str("the request's body is longer than body_bytes_max"),
             Self::Closed(why) => why.fmt(f),
             Self::GivenUp => f.write_str(
@@ -166,12 +169,12 @@ impl Source {
         }
     }
 
-    /// Removes forbidden fields from trailers; `false` if the trailers are over the limits.
+    /// Removes forbidden fields from trailers; `false` if the trailers are over the limits or malformed.
     pub(super) fn clean_trailers(&self, frame: &mut Frame<Bytes>) -> bool {
         let Some(trailers) = frame.trailers_mut() else {
             return true;
         };
-        if !trailers_fit(trailers) {
+        if !trailers_fit(trailers) || is_padded(trailers) {
             return false;
         }
         match &self.passed {

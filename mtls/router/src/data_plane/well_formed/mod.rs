@@ -51,6 +51,9 @@ pub(crate) fn check(
             detail: "this router does not serve CONNECT; send the request to the router itself",
         }));
     }
+    if request.version == Version::HTTP_2 && is_padded(&request.headers) {
+        return Err(PADDED.into());
+    }
     scheme(request)?;
     host(request, known)?;
     content_length(&request.headers)?;
@@ -76,12 +79,29 @@ fn size(request: &Parts) -> Result<(), MessageError> {
     if request.version != Version::HTTP_2 {
         return Ok(());
     }
-    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
-    match headers.iter().map(field).sum::<usize>() {
+    match list_size(headers) {
         0..=HEAD_BYTES_MAX => Ok(()),
         _ => Err(MessageError::TooLong),
     }
 }
+
+/// The size of a header as HTTP/2 counts it (RFC 9113, section 6.5.2), without its pseudo-header fields.
+pub(crate) fn list_size(headers: &HeaderMap) -> usize {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    headers.iter().map(field).sum()
+}
+
+/// Whether a field's value begins or ends with a space or a tab. Such a message is malformed in HTTP/2 and
+/// must not be forwarded (RFC 9113, sections 8.1.1 and 8.2.1): the next recipient may close the connection,
+/// and others use it too. In HTTP/1.1 the parser removes this whitespace.
+pub(crate) fn is_padded(fields: &HeaderMap) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut values = fields.values().map(HeaderValue::as_bytes);
+    values.any(|value| blank(value.first()) || blank(value.last()))
+}
+
+/// What [`is_padded`] says of a message.
+pub(crate) const PADDED: &str = "a field's value begins or ends with whitespace";
 
 /// The scheme must be `http` or `https`. HTTP/2 cells see it, and h2 also accepts an empty one.
 fn scheme(request: &Parts) -> Result<(), &'static str> {

@@ -77,6 +77,7 @@ impl Framing {
         if http2 {
             // In HTTP/1.1 hyper enforces the limits.
             fits(headers, limits)?;
+            unpadded(headers)?;
         }
         let coding = coding(headers)?;
         let length = well_formed::content_length(headers)?;
@@ -146,7 +147,9 @@ impl Framing {
             }
         } else if let Some(trailers) = frame.trailers_ref() {
             self.whole()?;
-            fits(trailers, self.limits).map_err(|why| (Reason::CellProtocolError, why))?;
+            fits(trailers, self.limits)
+                .and_then(|()| unpadded(trailers))
+                .map_err(|why| (Reason::CellProtocolError, why))?;
         }
         Ok(())
     }
@@ -212,6 +215,13 @@ fn fits(headers: &HeaderMap, limits: AnswerLimits) -> Result<(), &'static str> {
         return Err("a header or trailers larger than upstream.answer_header_bytes_max");
     }
     Ok(())
+}
+
+fn unpadded(fields: &HeaderMap) -> Result<(), &'static str> {
+    match well_formed::is_padded(fields) {
+        true => Err(well_formed::PADDED),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Response};
 
 use super::Forwarding;
 use crate::data_plane::interims::Allowance;
+use crate::data_plane::well_formed::is_padded;
 use crate::observe::event::Sink;
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
@@ -20,6 +21,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return;
         }
         let (head, ()) = interim.into_parts();
+        if is_padded(&head.headers) {
+            return;
+        }
         let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let bytes = head.headers.iter().map(field).sum();
         if allowance.takes(bytes)

@@ -90,6 +90,18 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Some(again)
     }
 
+    /// Handles a request that waited for another stream on its connection until its time was over. The
+    /// endpoint is at its limit and has got nothing of it, so this is no failure of the endpoint.
+    pub(super) fn never_sent(&self, reason: Reason) -> Attempt {
+        if reason == Reason::CellTimeoutHeader {
+            let detail =
+                "the cell allows no more streams on its connection, and none ended in time";
+            return Attempt::Failed(Reason::Overloaded, detail);
+        }
+        let detail = "the request waited for a stream to the cell for too long";
+        Attempt::Failed(reason, detail)
+    }
+
     /// Handles an exchange that took too long. Returns the request if it may be sent again.
     pub(super) fn overdue(
         &mut self,

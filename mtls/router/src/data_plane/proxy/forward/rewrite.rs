@@ -4,7 +4,7 @@ use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use http::header::{CONNECTION, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, Scheme, Uri};
-use http::{HeaderValue, Request, Version};
+use http::{HeaderMap, HeaderValue, Request, Version};
 
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::origin::ForwardingFields;
@@ -41,7 +41,7 @@ pub(super) fn for_http1(
         let path = target::origin_form(request.uri());
         *request.uri_mut() = Uri::from(path);
     }
-    join_cookies(request);
+    join_cookies(request.headers_mut());
     match upgrade {
         Some(upgrade) => upgrade.ask_http1(request),
         None => trailers::prepare_request(request),
@@ -49,19 +49,26 @@ pub(super) fn for_http1(
     Some(())
 }
 
-/// Joins `Cookie` fields. HTTP/2 may split them, but HTTP/1.1 may not (RFC 9113, section 8.2.3).
-fn join_cookies(request: &mut Request<RequestBody>) {
-    let headers = request.headers_mut();
-    let crumbs: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if crumbs.len() < 2 {
+/// Joins `Cookie` fields: HTTP/2 may split them, but HTTP/1.1 may not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
     }
+    let crumbs = headers.get_all(COOKIE).iter();
+    let crumbs: Vec<&[u8]> = crumbs
+        .map(HeaderValue::as_bytes)
+        .filter(|crumb| !crumb.is_empty())
+        .collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
+    }
+}
+
+/// Leaves no empty one among several `Cookie` fields: a cell that joins them would find a space at an end,
+/// which makes the request malformed and may cost the whole connection (RFC 9113, section 8.2.1).
+fn drop_empty_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().any(HeaderValue::is_empty) {
+        join_cookies(headers);
     }
 }
 
@@ -82,6 +89,7 @@ pub(super) fn for_http2(
         request.headers_mut().remove(TRANSFER_ENCODING);
         request.headers_mut().remove(CONNECTION);
     }
+    drop_empty_cookies(request.headers_mut());
     let host = request.headers_mut().remove(HOST);
     if request.uri().authority().is_some() && request.uri().scheme().is_some() {
         return Some(());

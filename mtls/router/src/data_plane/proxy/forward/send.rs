@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use cellway_core::http1::Interim;
+use cellway_core::http1::{HEAD_BYTES_MAX, Interim};
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::{Request, Response};
@@ -21,6 +21,7 @@ use crate::data_plane::http2::{Http2Sender, Rest, StreamBytes};
 use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::interims::Allowance;
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
+use crate::data_plane::well_formed::list_size;
 use crate::observe::event::{Phase, Sink};
 
 /// The header of a cell's answer, or why there is none. The outer error: it took too long.
@@ -32,19 +33,27 @@ type Http1Answer<B> = Result<Response<B>, TrySendError<Request<RequestBody>>>;
 /// What is known of an answer over HTTP/2 besides its header.
 #[derive(Default)]
 struct Besides {
+    /// Whether the stream was opened. Until then the cell has got nothing of the request.
+    opened: bool,
     /// Whether any part of an answer came.
     heard: bool,
     /// The stream, if the cell agreed to switch the protocol.
     tunnel: Option<Box<StreamBytes>>,
 }
 
-/// The result if there is no request in a form that can be sent.
-fn unsendable() -> Attempt {
-    Attempt::Failed(
-        Reason::BadRequest,
-        "the request's host and path don't make a URI that can be sent to the cell",
-    )
-}
+/// Why a request can't be sent in the form that the connection needs.
+type Unfit = (Reason, &'static str);
+
+const UNSENDABLE: Unfit = (
+    Reason::BadRequest,
+    "the request's host and path don't make a URI that can be sent to the cell",
+);
+
+/// An HTTP/2 cell might not take a header of this size. Some close the connection then, which others use too.
+const TOO_LARGE: Unfit = (
+    Reason::HeadersTooLarge,
+    "with the router's own fields the header has more than 64 KiB, which is too much for HTTP/2 cells",
+);
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Sends the request on this connection. Puts it back if nothing of it was sent, or if it is to
@@ -55,13 +64,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Attempt> + Send {
         async move {
-            let prepared = self.prepare(&lease, slot.as_mut());
+            if let Err((reason, why)) = self.prepare(&lease, slot.as_mut()) {
+                return Attempt::Failed(reason, why);
+            }
             // Borrowed from the slot, because a borrowed local would make the future larger.
             let spare = (slot.as_mut())
                 .and_then(|request| self.resends.spare(&lease, request, || self.places()));
-            if prepared.is_none() {
-                return unsendable();
-            }
             let mut besides = Besides::default();
             let then = Then {
                 spare: spare.as_ref(),
@@ -70,8 +78,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let sent = match &mut lease.sender {
                 Sender::H1(http1) => {
                     let Some(request) = slot.take() else {
-                        return unsendable();
+                        return Attempt::Failed(UNSENDABLE.0, UNSENDABLE.1);
                     };
+                    besides.opened = true;
                     let asking = pin!(http1.try_send_request(request));
                     let heads = http1.question().interims();
                     self.ask_http1((asking, heads), &then, slot).await
@@ -100,6 +109,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     *slot = again;
                     attempt
                 }
+                Err(reason) if !besides.opened => {
+                    lease.unanswered();
+                    self.never_sent(reason)
+                }
                 Err(reason) => {
                     let (attempt, again) = self.overdue(reason, &lease, spare);
                     *slot = again;
@@ -109,15 +122,22 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Rewrites the header for the connection. `None` if that isn't possible.
-    fn prepare(&self, lease: &Lease, request: Option<&mut Request<RequestBody>>) -> Option<()> {
-        let (request, url) = (request?, &lease.pool.endpoint.url);
-        let upgrade = self.upgrade.as_deref();
+    /// Rewrites the header for the connection. The error says why that isn't possible.
+    fn prepare(
+        &self,
+        lease: &Lease,
+        request: Option<&mut Request<RequestBody>>,
+    ) -> Result<(), Unfit> {
+        let request = request.ok_or(UNSENDABLE)?;
+        let (url, upgrade) = (&lease.pool.endpoint.url, self.upgrade.as_deref());
         match &lease.sender {
-            Sender::H1(_) => for_http1(request, url, upgrade)?,
+            Sender::H1(_) => for_http1(request, url, upgrade).ok_or(UNSENDABLE)?,
             Sender::H2(_) => {
                 let forwarding = &self.report.connection.forwarding;
-                for_http2(request, url, forwarding, upgrade)?;
+                for_http2(request, url, forwarding, upgrade).ok_or(UNSENDABLE)?;
+                if list_size(request.headers()) > HEAD_BYTES_MAX {
+                    return Err(TOO_LARGE);
+                }
             }
         }
         if let (true, Some(total)) = (self.has_deadline, self.total) {
@@ -125,7 +145,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let value = headers::grpc_timeout_value(left);
             request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
         }
-        Some(())
+        Ok(())
     }
 
     /// The places for kept bodies, and the holders that this request's place is counted for.
@@ -185,6 +205,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         besides: &mut Besides,
     ) -> Result<Response<Incoming>, HttpError> {
         let mut exchange = http2.send(slot).await?;
+        besides.opened = true;
         let mut allowance = Allowance::default();
         let mut hear = |interim| self.hear(interim, &mut allowance);
         let answer = poll_fn(|cx| exchange.poll_answer(cx, &mut hear)).await;
