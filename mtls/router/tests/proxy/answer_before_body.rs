@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use cellway_core::policy::{Policy, PolicySpecs};
@@ -213,6 +214,51 @@ async fn reset_after_answer(world: &World) -> (StatusCode, h2::Reason) {
         (head.status, reset.unwrap())
     };
     tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+}
+
+/// Sends half a request over HTTP/2, and the rest after the answer. Returns how the router has reset the
+/// stream, if it has.
+async fn reset_after_the_rest(world: &World, length: Option<&str>) -> Option<h2::Reason> {
+    let (mut client, mut connection) = h2::client::handshake(connected(world).await).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    tokio::spawn(connection);
+    let mut request = http::Request::post("http://a/");
+    if let Some(length) = length {
+        request = request.header("content-length", length);
+    }
+    let request = request.body(()).unwrap();
+    let (answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(b"half "), false).unwrap();
+    let mut answer = answer.await.unwrap();
+    assert!(answer.status().is_client_error(), "{answer:?}");
+    while let Some(data) = answer.body_mut().data().await {
+        data.unwrap();
+    }
+    // What the router has sent before it answers this has come, too.
+    pings.ping(h2::Ping::opaque()).await.unwrap();
+    let reset = poll_fn(|cx| Poll::Ready(body.poll_reset(cx))).await;
+    assert!(body.send_data(Bytes::from_static(b"rest"), true).is_ok());
+    match reset {
+        Poll::Pending => None,
+        Poll::Ready(reset) => Some(reset.unwrap()),
+    }
+}
+
+/// Catches: a stream that is reset right after the answer, although its request ends soon. Some clients
+/// (curl 7) lose the answer then.
+#[tokio::test]
+async fn over_http2_a_short_rest_is_awaited_before_a_reset() {
+    let refusing = refusing().await;
+    assert_eq!(reset_after_the_rest(&refusing, None).await, None);
+    assert_eq!(reset_after_the_rest(&refusing, Some("9")).await, None);
+    let cell = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+        until_closed(&mut stream).await;
+    });
+    let early = start(plain(registry(plain_endpoint("http", cell.await)))).await;
+    assert_eq!(reset_after_the_rest(&early, Some("9")).await, None);
 }
 
 #[tokio::test]

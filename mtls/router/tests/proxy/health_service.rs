@@ -49,7 +49,7 @@ async fn health(handle: &Handle<TokioEnv, EventLog>) -> SocketAddr {
 }
 
 /// The address of a listener for this router's pages.
-async fn pages(handle: &Handle<TokioEnv, EventLog>, audience: Audience) -> SocketAddr {
+pub(crate) async fn pages(handle: &Handle<TokioEnv, EventLog>, audience: Audience) -> SocketAddr {
     let any = "127.0.0.1:0".parse().unwrap();
     let admin = Admin::bind(TokioEnv::new(), any, audience).await.unwrap();
     let (address, handle) = (admin.address(), handle.clone());
@@ -57,7 +57,7 @@ async fn pages(handle: &Handle<TokioEnv, EventLog>, audience: Audience) -> Socke
     address
 }
 
-fn client(at: SocketAddr, protocol: Protocol) -> Client<TokioEnv> {
+pub(crate) fn client(at: SocketAddr, protocol: Protocol) -> Client<TokioEnv> {
     let target = Target {
         host: at.ip().to_string(),
         port: at.port(),

@@ -126,7 +126,7 @@ async fn answered<E: Env, S: Sink>(
     unread: &mut Option<Incoming>,
 ) -> Answer<E, S> {
     let (request_id, spread) = connection.worker.next_id();
-    let report = Report::new(connection, request_id, turns);
+    let report = Report::new(connection, &head.method, request_id, turns);
     // Under this configuration the router decides whether it reads the check. Reading it may take a
     // while, so the described request is decided under another view, and the caller is checked again.
     let config = report.connection.worker.views.config();

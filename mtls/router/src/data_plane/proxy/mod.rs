@@ -68,7 +68,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
     let upgrade = outgoing.upgrade.as_ref();
     let connects = upgrade.is_some_and(|upgrade| upgrade.is_from_http2());
     let wants = Wants::of_own(&outgoing.parts, connects);
-    let mut report = Report::new(connection, request_id, turns);
+    let mut report = Report::new(connection, &outgoing.parts.method, request_id, turns);
     async move {
         let announced = Announced::of(&outgoing.parts);
         let view = report.connection.worker.views.load();

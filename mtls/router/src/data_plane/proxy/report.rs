@@ -7,7 +7,7 @@ use cellway_core::registry::Cell;
 use cellway_core::{Allow, Now, Reason};
 use cellway_env::Env;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::cors::Grant;
 use super::own_span;
@@ -31,6 +31,8 @@ use crate::view::View;
 pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) connection: Arc<Connection<E, S>>,
     pub(crate) request_id: HeaderValue,
+    /// Whether the request is a `HEAD`.
+    pub(super) head: bool,
     /// Notes for the task of an HTTP/2 stream.
     pub(crate) turns: Turns,
     /// When the request's header was complete.
@@ -81,6 +83,7 @@ struct ReasonDetail {
 impl<E: Env, S: Sink> Report<E, S> {
     pub(crate) fn new(
         connection: Arc<Connection<E, S>>,
+        method: &Method,
         request_id: HeaderValue,
         turns: Turns,
     ) -> Self {
@@ -89,6 +92,7 @@ impl<E: Env, S: Sink> Report<E, S> {
         Self {
             connection,
             request_id,
+            head: method == Method::HEAD,
             turns,
             began,
             cell: None,

@@ -67,8 +67,16 @@ pub(super) struct CellBody {
 }
 
 impl<E: Env, S: Sink> ResponseBody<E, S> {
+    /// The router's own answer. One to `HEAD` has no body (RFC 9110, section 9.3.2), and only its header
+    /// says how long the body would be.
     pub(crate) fn router(report: Report<E, S>, text: Bytes) -> Self {
-        Self::new(report, Source::Router((!text.is_empty()).then_some(text)))
+        let text = Some(text).filter(|text| !text.is_empty() && !report.head);
+        let ended = text.is_none();
+        let mut this = Self::new(report, Source::Router(text));
+        if ended {
+            this.0.finish();
+        }
+        this
     }
 
     /// One framed gRPC message, and the status `OK`.

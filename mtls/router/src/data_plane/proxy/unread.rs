@@ -4,7 +4,10 @@
 //! Over HTTP/1.1 the next request starts where this one's body ends, so the connection can be used
 //! again only if the body is read. A short body is read and discarded. Otherwise the answer says
 //! that the connection closes, and the connection lingers until the client has seen that (RFC 9112,
-//! section 9.6). HTTP/2 resets the stream (RFC 9113, section 8.1).
+//! section 9.6).
+//!
+//! Over HTTP/2 a reset tells the client to stop sending (RFC 9113, section 8.1). Some clients lose an answer
+//! that is followed by a reset, so the rest is read and discarded for a while before that.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -29,6 +32,9 @@ const END_AWAITED: Duration = Duration::from_millis(50);
 
 /// How long the router waits for the rest of a short body while it sends the answer.
 pub(super) const REST_AWAITED: Duration = Duration::from_secs(2);
+
+/// So many bytes of the rest are discarded over HTTP/2 before the stream is reset.
+const DISCARDED_MAX: u64 = 4 * 1024 * 1024;
 
 /// What a request's header says about its body.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +76,7 @@ impl Announced {
 
     /// Whether the router stops reading the body once the answer is complete.
     pub(super) fn is_given_up(self) -> bool {
-        !self.http1 || self.ends_connection()
+        self.length != Length::Short
     }
 }
 
@@ -116,7 +122,13 @@ pub(crate) fn settle_rest<E: Env, S: Sink>(
     announced: Announced,
     rest: Option<Incoming>,
 ) -> Closes {
+    let env = &connection.worker.env;
     if !announced.http1 {
+        if let Some(body) = rest.filter(|_| !announced.expects) {
+            env.spawn(async move {
+                let _ = timeout(REST_AWAITED, discarded(body, DISCARDED_MAX)).await;
+            });
+        }
         return Closes::No;
     }
     let activity = connection.activity.clone();
@@ -127,7 +139,6 @@ pub(crate) fn settle_rest<E: Env, S: Sink>(
     };
     match announced.length {
         Length::Short => {
-            let env = &connection.worker.env;
             env.spawn(async move {
                 ends_within(REST_AWAITED, body, &activity).await;
             });
@@ -142,15 +153,15 @@ pub(crate) fn settle_rest<E: Env, S: Sink>(
 
 /// Reads a body and discards it. Returns whether it ended in time and within [`DRAINED_MAX`].
 pub(super) async fn ends_within(time: Duration, body: Incoming, activity: &Activity) -> bool {
-    let ended = matches!(timeout(time, drained(body)).await, Ok(true));
+    let ended = matches!(timeout(time, discarded(body, DRAINED_MAX)).await, Ok(true));
     if ended {
         activity.has_read_all();
     }
     ended
 }
 
-/// Reads a body and discards it. Returns whether it ended within [`DRAINED_MAX`].
-async fn drained(mut body: Incoming) -> bool {
+/// Reads a body and discards it. Returns whether it ended within so many bytes.
+async fn discarded(mut body: Incoming, most: u64) -> bool {
     let mut read = 0;
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
@@ -159,7 +170,7 @@ async fn drained(mut body: Incoming) -> bool {
             Some(Err(_)) => return false,
             Some(Ok(frame)) => {
                 read += frame.data_ref().map_or(0, Bytes::len) as u64;
-                if read > DRAINED_MAX {
+                if read > most {
                     return false;
                 }
                 // hyper notices that nothing follows only when it reads again for the next request.

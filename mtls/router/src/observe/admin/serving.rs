@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cellway_env::Env;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -148,6 +149,19 @@ impl AsRef<[u8]> for Held {
     }
 }
 
+/// The page as it is sent. An answer to `HEAD` has no text, and only its header says how long the text
+/// would be (RFC 9110, section 9.3.2).
+fn sent(page: Response<Bytes>, without_text: bool, turn: Option<OwnedSemaphorePermit>) -> Answer {
+    let (mut head, text) = page.into_parts();
+    let length = HeaderValue::from(text.len());
+    head.headers.insert(CONTENT_LENGTH, length);
+    let text = match without_text {
+        true => Bytes::new(),
+        false => Held::bytes(text, turn),
+    };
+    Response::from_parts(head, Either::Left(Full::new(text)))
+}
+
 impl<R: Overview> Pages<R> {
     async fn respond(
         &self,
@@ -155,18 +169,18 @@ impl<R: Overview> Pages<R> {
         is_allowed: bool,
         turn: Arc<Semaphore>,
     ) -> Answer {
+        let (head, body) = request.into_parts();
+        let without_text = head.method == Method::HEAD;
         if !is_allowed {
             let refused = page(StatusCode::FORBIDDEN, TEXT, NOT_AN_OPERATOR.into());
-            return refused.map(|text| Either::Left(Full::new(text)));
+            return sent(refused, without_text, None);
         }
-        let (head, body) = request.into_parts();
         match Call::of(&head) {
             Some(call) => self.health(call, body).await.map(Either::Right),
             None => {
                 let turn = turn.acquire_owned().await.ok();
                 let request = Request::from_parts(head, body);
-                let page = self.answer(&request).await;
-                page.map(|text| Either::Left(Full::new(Held::bytes(text, turn))))
+                sent(self.answer(&request).await, without_text, turn)
             }
         }
     }
