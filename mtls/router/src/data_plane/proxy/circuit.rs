@@ -17,7 +17,8 @@ use crate::settings::BreakerSettings;
 pub(super) struct Probing<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     pool: Arc<EndpointPool>,
-    /// `None` if the request has given it up. Its answer still closes the breaker. Only the request's own task uses it.
+    /// `None` if the request has given it up. Its answer still closes the breaker. Only the request's own
+    /// task uses it.
     slot: Mutex<Option<ProbeSlot>>,
 }
 
