@@ -29,7 +29,7 @@ use crate::world::{
 const UPLOAD: usize = 16 << 20;
 
 /// A plain router that refuses all requests, because it requires a certificate.
-async fn refusing() -> World {
+pub(crate) async fn refusing() -> World {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
     let mut settings = plain(registry(plain_endpoint("http", port)));
     set_policy(&mut settings, mtls_policy());

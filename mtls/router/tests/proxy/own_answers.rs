@@ -1,20 +1,12 @@
 //! The router's own answers that have no body: to `HEAD`, to preflights, and to gRPC callers.
 
 use cellway_router::admin::Audience;
-use cellway_testbed::{Protocol, Request, ServerTls};
+use cellway_testbed::{Protocol, Request};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 
+use crate::answer_before_body::refusing;
 use crate::health_service::{client, pages};
-use crate::world::{World, cell, mtls_policy, plain, plain_endpoint, registry, set_policy, start};
-
-/// A plain router that refuses all requests, because it requires a certificate.
-async fn refusing() -> World {
-    let (_cell, port) = cell("a", ServerTls::plain()).await;
-    let mut settings = plain(registry(plain_endpoint("http", port)));
-    set_policy(&mut settings, mtls_policy());
-    start(settings).await
-}
 
 fn head(path: &str) -> Request {
     Request {
