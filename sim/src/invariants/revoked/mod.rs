@@ -22,6 +22,8 @@ pub struct Revoked {
     streams_within: Duration,
     /// The subjects of requests that are open, by router and its id.
     open: BTreeMap<(Life, String), Subject>,
+    /// The requests that were answered before they arrived at a cell, which the network may deliver later.
+    answered: BTreeSet<(Life, String)>,
     /// When each router applied the revocation of a subject.
     known: BTreeMap<(Life, Subject), Duration>,
 }
@@ -39,6 +41,7 @@ impl Revoked {
             applied: BTreeMap::new(),
             streams_within: bounds.streams_within,
             open: BTreeMap::new(),
+            answered: BTreeSet::new(),
             known: BTreeMap::new(),
         }
     }
@@ -88,7 +91,9 @@ impl Invariant for Revoked {
             Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
             Fact::Responded(responded) => {
                 let key = (responded.life.clone(), responded.request_id.clone());
-                self.open.remove(&key);
+                if self.open.remove(&key).is_none() {
+                    self.answered.insert(key);
+                }
             }
             Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
             _ => {}
@@ -105,7 +110,9 @@ impl Invariant for Revoked {
         let subject = (passed.sent.tenant.clone(), passed.sent.client.clone());
         let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
         let key = (life.clone(), passed.decided.request_id.clone());
-        self.open.insert(key, subject.clone());
+        if !self.answered.remove(&key) {
+            self.open.insert(key, subject.clone());
+        }
         if self.knows(&life, &subject, decided_at) {
             return Err(format!(
                 "{} forwarded {tag}, but had applied the revocation of {}",

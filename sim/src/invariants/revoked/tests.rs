@@ -75,5 +75,15 @@ fn notices_a_request_that_stays_open() {
     let why = feed_all(&[bad("u")]).unwrap_err();
     assert!(why.contains("still has request r of client open"), "{why}");
     assert_eq!(feed_all(&[responded("r"), bad("u")]), Ok(()));
+    let late = [
+        with_token("t", "main"),
+        allowed("r", "a", 1),
+        responded("r"),
+        arrived("a", "t", "r"),
+        revoking(2, &["client"]),
+        applied(0, 2),
+        bad("u"),
+    ];
+    assert_eq!(feed(&mut revoked(9), &late), Ok(()), "answered before");
     assert_eq!(feed_all(&[Fact::Crashed(life(0)), bad("u")]), Ok(()));
 }
