@@ -1,6 +1,6 @@
 //! Clients whose authority is no longer trusted aren't served: new requests are refused and open ones end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::journal::Journal;
@@ -23,6 +23,8 @@ pub struct ClientTrust {
     issued_by: BTreeMap<String, usize>,
     /// The tags of the requests that arrived and haven't ended, by router and request id.
     open: BTreeMap<(Life, String), String>,
+    /// The requests that were answered before they arrived at a cell, which the network may deliver later.
+    answered: BTreeSet<(Life, String)>,
     /// The router that forwarded each request, by tag.
     passed: BTreeMap<String, Life>,
 }
@@ -39,6 +41,7 @@ impl ClientTrust {
             changes: Vec::new(),
             issued_by: BTreeMap::new(),
             open: BTreeMap::new(),
+            answered: BTreeSet::new(),
             passed: BTreeMap::new(),
         }
     }
@@ -72,7 +75,10 @@ impl ClientTrust {
                 life.router
             ));
         }
-        self.open.insert((life, id), tag);
+        let key = (life, id);
+        if !self.answered.remove(&key) {
+            self.open.insert(key, tag);
+        }
         Ok(())
     }
 
@@ -120,7 +126,9 @@ impl Invariant for ClientTrust {
             }
             Fact::Responded(responded) => {
                 let key = (responded.life.clone(), responded.request_id.clone());
-                self.open.remove(&key);
+                if self.open.remove(&key).is_none() {
+                    self.answered.insert(key);
+                }
             }
             Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
             Fact::Streamed { tag } => self.check_streamed(at, tag)?,
