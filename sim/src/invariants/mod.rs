@@ -41,6 +41,7 @@ mod limits;
 mod listed;
 mod noticed;
 mod on_the_way;
+mod open;
 mod opening;
 mod placement;
 mod queue;

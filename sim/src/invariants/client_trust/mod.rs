@@ -1,9 +1,10 @@
 //! Clients whose authority is no longer trusted aren't served: new requests are refused and open ones end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::open::Open;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
@@ -22,9 +23,7 @@ pub struct ClientTrust {
     /// The authority that issued the certificate of a request's connection, by tag.
     issued_by: BTreeMap<String, usize>,
     /// The tags of the requests that arrived and haven't ended, by router and request id.
-    open: BTreeMap<(Life, String), String>,
-    /// The requests that were answered before they arrived at a cell, which the network may deliver later.
-    answered: BTreeSet<(Life, String)>,
+    open: Open<String>,
     /// The router that forwarded each request, by tag.
     passed: BTreeMap<String, Life>,
 }
@@ -40,8 +39,7 @@ impl ClientTrust {
             delivery_max: bounds.delivery_max,
             changes: Vec::new(),
             issued_by: BTreeMap::new(),
-            open: BTreeMap::new(),
-            answered: BTreeSet::new(),
+            open: Open::new(),
             passed: BTreeMap::new(),
         }
     }
@@ -75,16 +73,13 @@ impl ClientTrust {
                 life.router
             ));
         }
-        let key = (life, id);
-        if !self.answered.remove(&key) {
-            self.open.insert(key, tag);
-        }
+        self.open.begins(life, id, tag);
         Ok(())
     }
 
     /// Checks that no router leaves a request of such a client open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
-        for ((Life { router, .. }, id), tag) in &self.open {
+        for (Life { router, .. }, id, tag) in self.open.iter() {
             let since = self.untrusted_since(at, router, tag);
             if let Some(since) = since.filter(|since| at > *since + self.streams_within) {
                 return Err(format!(
@@ -119,18 +114,12 @@ impl Invariant for ClientTrust {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        self.open.observe(fact);
         match fact {
             Fact::ClientTrustChanged(first) => self.changes.push((at, *first)),
             Fact::Presented { tag, authority, .. } => {
                 self.issued_by.insert(tag.clone(), *authority);
             }
-            Fact::Responded(responded) => {
-                let key = (responded.life.clone(), responded.request_id.clone());
-                if self.open.remove(&key).is_none() {
-                    self.answered.insert(key);
-                }
-            }
-            Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
             Fact::Streamed { tag } => self.check_streamed(at, tag)?,
             _ => {}
         }

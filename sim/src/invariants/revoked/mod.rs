@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::journal::Journal;
 use super::listed::Listed;
+use super::open::Open;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
@@ -21,9 +22,7 @@ pub struct Revoked {
     applied: BTreeMap<Life, (Duration, u64)>,
     streams_within: Duration,
     /// The subjects of requests that are open, by router and its id.
-    open: BTreeMap<(Life, String), Subject>,
-    /// The requests that were answered before they arrived at a cell, which the network may deliver later.
-    answered: BTreeSet<(Life, String)>,
+    open: Open<Subject>,
     /// When each router applied the revocation of a subject.
     known: BTreeMap<(Life, Subject), Duration>,
 }
@@ -40,8 +39,7 @@ impl Revoked {
             revoked: Listed::new(),
             applied: BTreeMap::new(),
             streams_within: bounds.streams_within,
-            open: BTreeMap::new(),
-            answered: BTreeSet::new(),
+            open: Open::new(),
             known: BTreeMap::new(),
         }
     }
@@ -60,7 +58,7 @@ impl Revoked {
 
     /// Checks that no router leaves a request of a revoked subject open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
-        for ((life, id), subject) in &self.open {
+        for (life, id, subject) in self.open.iter() {
             let since = self.known.get(&(life.clone(), subject.clone()));
             if let Some(since) = since.filter(|since| at > **since + self.streams_within) {
                 return Err(format!(
@@ -86,16 +84,10 @@ impl Invariant for Revoked {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        self.open.observe(fact);
         match fact {
             Fact::Published(said) => self.revoked.published(at, said.version, &said.revoked),
             Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
-            Fact::Responded(responded) => {
-                let key = (responded.life.clone(), responded.request_id.clone());
-                if self.open.remove(&key).is_none() {
-                    self.answered.insert(key);
-                }
-            }
-            Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
             _ => {}
         }
         self.check_open(at)?;
@@ -109,10 +101,8 @@ impl Invariant for Revoked {
         let tag = passed.sent.tag.clone();
         let subject = (passed.sent.tenant.clone(), passed.sent.client.clone());
         let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
-        let key = (life.clone(), passed.decided.request_id.clone());
-        if !self.answered.remove(&key) {
-            self.open.insert(key, subject.clone());
-        }
+        let id = passed.decided.request_id.clone();
+        self.open.begins(life.clone(), id, subject.clone());
         if self.knows(&life, &subject, decided_at) {
             return Err(format!(
                 "{} forwarded {tag}, but had applied the revocation of {}",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::journal::{Journal, Passed};
 use super::listed::Listed;
+use super::open::Open;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Decided, Fact, Life};
 
@@ -22,7 +23,7 @@ pub struct Suspended {
     /// When each router applied the suspension of each tenant.
     known: BTreeMap<Life, BTreeMap<String, Duration>>,
     /// The tenants of allowed requests that haven't ended, by router and request id.
-    open: BTreeMap<(Life, String), String>,
+    open: Open<String>,
     /// The router that forwarded each request, by tag.
     passed: BTreeMap<String, Life>,
     /// The tenant that a client acts for, by tag.
@@ -39,7 +40,7 @@ impl Suspended {
             delivery_max: bounds.delivery_max,
             suspended: Listed::new(),
             known: BTreeMap::new(),
-            open: BTreeMap::new(),
+            open: Open::new(),
             passed: BTreeMap::new(),
             tenants: BTreeMap::new(),
         }
@@ -62,14 +63,14 @@ impl Suspended {
 
     fn decided(&mut self, decided: &Decided) {
         if let (Some(_), Some(tenant)) = (&decided.cell, &decided.tenant) {
-            let key = (decided.life.clone(), decided.request_id.clone());
-            self.open.insert(key, tenant.clone());
+            let id = decided.request_id.clone();
+            self.open.begins(decided.life.clone(), id, tenant.clone());
         }
     }
 
     /// Checks that no router leaves a request of a suspended tenant open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
-        for ((life, id), tenant) in &self.open {
+        for (life, id, tenant) in self.open.iter() {
             let since = self.knows_since(life, tenant);
             if let Some(since) = since.filter(|since| at > *since + self.streams_within) {
                 let router = &life.router;
@@ -140,15 +141,11 @@ impl Invariant for Suspended {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        self.open.observe(fact);
         match fact {
             Fact::Published(said) => self.suspended.published(at, said.version, &said.suspended),
             Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
             Fact::Decided(decided) => self.decided(decided),
-            Fact::Responded(responded) => {
-                let key = (responded.life.clone(), responded.request_id.clone());
-                self.open.remove(&key);
-            }
-            Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
             Fact::Streamed { tag } => self.check_streamed(at, tag)?,
             _ => {}
         }
