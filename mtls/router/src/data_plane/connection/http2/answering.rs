@@ -34,8 +34,6 @@ pub(super) struct Asks {
     pub(super) switch: Option<Arc<StreamSwitch>>,
     /// Whether the client waits for `100 Continue`.
     pub(super) expects: bool,
-    /// Whether it is a `HEAD`, whose answer has no body.
-    pub(super) head: bool,
 }
 
 pin_project! {
@@ -122,7 +120,7 @@ where
                         // Ready also if the connection has ended.
                         return this.respond.poll_reset(cx).map(drop);
                     };
-                    match begin(answer, this.respond, this.asks) {
+                    match begin(answer, this.respond, this.asks.switch.as_deref()) {
                         Some(body) => this.state.set(State::Sends { body }),
                         None => return Poll::Ready(()),
                     }
@@ -185,12 +183,12 @@ fn send_interims(turns: &Turns, respond: &mut SendResponse<Bytes>) {
 fn begin<B: Body>(
     answer: Response<B>,
     respond: &mut SendResponse<Bytes>,
-    asks: &Asks,
+    switch: Option<&StreamSwitch>,
 ) -> Option<Sending<B>> {
     let (head, body) = answer.into_parts();
     let mut head = Response::from_parts(head, ());
-    let tunnel = asks.switch.as_deref().and_then(StreamSwitch::take);
-    let ends = tunnel.is_none() && (asks.head || body.is_end_stream());
+    let tunnel = switch.and_then(StreamSwitch::take);
+    let ends = tunnel.is_none() && body.is_end_stream();
     let length = body.size_hint().exact();
     if let (None, false, Some(length)) = (&tunnel, ends, length) {
         let headers = head.headers_mut();

@@ -15,7 +15,7 @@ use h2::ext::Protocol;
 use h2::server::{Builder, Connection, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::EXPECT;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -147,10 +147,7 @@ where
     fn begin(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (mut parts, stream) = request.into_parts();
         let turns = Turns::watched(self.rate_min);
-        let mut asks = Asks {
-            head: parts.method == Method::HEAD,
-            ..Asks::default()
-        };
+        let mut asks = Asks::default();
         let mut body = Received::new(stream, &parts.headers);
         if parts.extensions.get::<Protocol>().is_some() {
             let switch = Arc::new(StreamSwitch::default());
