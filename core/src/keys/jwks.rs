@@ -335,6 +335,7 @@ fn entries(body: &[u8]) -> Result<Vec<&RawValue>, String> {
         None => return Err(format!("empty; {EXPECTED}")),
         Some('{') => {}
         Some('<') => return Err(format!("a page of HTML or XML; {EXPECTED}")),
+        Some('-') if text.contains("-----BEGIN ") => return Err(format!("PEM; {EXPECTED}")),
         Some(_) => return Err(format!("not a JSON object; {EXPECTED}")),
     }
     // A second `keys` is an error there.
@@ -342,13 +343,30 @@ fn entries(body: &[u8]) -> Result<Vec<&RawValue>, String> {
         // The library's own message may repeat a value of any length.
         let (line, column) = (error.line(), error.column());
         match error.classify() {
-            Category::Data => format!("not a key set at line {line}; {EXPECTED}"),
+            Category::Data => match instead(text) {
+                Some(what) => format!("{what}; {EXPECTED}"),
+                None => format!("not a key set at line {line}; {EXPECTED}"),
+            },
             Category::Io | Category::Syntax | Category::Eof => {
                 format!("not JSON from line {line}, column {column} on; {EXPECTED}")
             }
         }
     })?;
     Ok(document.keys)
+}
+
+/// What a JSON object without a list of keys is, if it is a document that people confuse with a key
+/// set.
+fn instead(text: &str) -> Option<&'static str> {
+    let document = json::parse(text.as_bytes())?;
+    let document = document.as_object()?;
+    if document.get("jwks_uri").is_some() {
+        Some("a discovery document, whose jwks_uri names the key set")
+    } else if document.get("kty").is_some() {
+        Some("a single key, which must be in a list")
+    } else {
+        None
+    }
 }
 
 fn read(at: usize, entry: &RawValue, allowed: &[Algorithm]) -> Result<Vec<Key>, Skipped> {

@@ -134,7 +134,8 @@ fn check_endpoint(
     path: &str,
 ) -> Result<(EndpointUrl, Option<San>), RegistryError> {
     let invalid = |field: &str, why: &str| RegistryError::invalid(format!("{path}.{field} {why}"));
-    let url = EndpointUrl::parse(&raw.url).map_err(|why| invalid("url", why))?;
+    let url = EndpointUrl::parse(&raw.url);
+    let url = url.map_err(|why| invalid("url", &instead_of(&raw.url, why)))?;
     let Some(san) = &raw.san else {
         return Ok((url, None));
     };
@@ -143,6 +144,19 @@ fn check_endpoint(
     }
     let san = San::parse(san).map_err(|why| invalid("san", why))?;
     Ok((url, Some(san)))
+}
+
+/// What is wrong with a URL, with what was found and what was probably meant.
+fn instead_of(url: &str, why: &str) -> String {
+    match url.split_once("://") {
+        Some(("grpc", _)) => format!("{why}, found \"grpc\"; gRPC without TLS is h2c"),
+        Some(("grpcs", _)) => format!("{why}, found \"grpcs\"; gRPC with TLS is https"),
+        Some(("https" | "http" | "h2c", _)) => why.to_owned(),
+        Some((scheme, _)) => format!("{why}, found {scheme:?}"),
+        // It may hold a password.
+        None if url.contains('@') => why.to_owned(),
+        None => format!("{why}, found {url:?}"),
+    }
 }
 
 fn fresh_id(next: &mut u32) -> Result<EndpointId, RegistryError> {

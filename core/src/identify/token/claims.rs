@@ -337,8 +337,13 @@ fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Refused> {
 
 fn value_text(value: &Json<'_>, at: &ClaimSpec) -> Result<Text, Refused> {
     let word = word(value, at).map_err(malformed)?;
-    Text::new(&word)
-        .map_err(|_| malformed("a mapped claim has characters that a header can't hold"))
+    Text::new(&word).map_err(|why| {
+        malformed(match why {
+            TextError::Empty => "a mapped claim is empty",
+            TextError::TooLong => "a mapped claim is too long for a header",
+            TextError::BadCharacter => "a mapped claim has characters that a header can't hold",
+        })
+    })
 }
 
 /// A claim that is one string, percent-encoded. An empty one counts as absent.

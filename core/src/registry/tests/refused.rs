@@ -100,7 +100,18 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         "http://10.0.0.2:80",
         "ftp://10.0.0.2:80",
-        "cells[1].endpoints[0].url must have the scheme",
+        "cells[1].endpoints[0].url must have the scheme https, http or h2c, found \"ftp\"",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "grpc://10.0.0.2:80",
+        "cells[1].endpoints[0].url must have the scheme https, http or h2c, found \"grpc\"; gRPC without",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "10.0.0.2:80",
+        "cells[1].endpoints[0].url must be https://host:port, http://host:port or h2c://host:port, \
+         found \"10.0.0.2:80\"",
     ),
     (
         r#"10.0.0.2:80""#,
