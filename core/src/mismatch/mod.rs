@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::IssuerId;
-use crate::policy::{AuthPolicy, ClaimSpec, Issuer, Mode, Policy, Rules};
+use crate::policy::{AuthPolicy, CbaMode, ClaimSpec, Issuer, Mode, Policy, Rules};
 use crate::registry::{CellState, Registry, Terms, UnknownTenant};
 use crate::text::Text;
 use crate::words::suggestion;
@@ -37,6 +37,7 @@ pub fn mismatches(policy: &Policy, registry: Option<&Registry>) -> Vec<Mismatch>
         }
     }
     if let Some(registry) = registry {
+        destinations(policy, registry, &mut found);
         tenants_issuers(policy, registry, &mut found);
         revocations_issuers(policy, registry, &mut found);
         unbound_tenants(policy, registry, &mut found);
@@ -202,6 +203,38 @@ fn anonymous(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<M
             format!("policy[{i}].anonymous_placement"),
             problem,
             fix,
+        );
+    }
+}
+
+/// Cells that the authorizations of other cells must be for, and that the registry lacks: every request
+/// with an authorization would be refused.
+fn destinations(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    let mut shared_is_told = false;
+    for (i, auth) in policy.auths().iter().enumerate() {
+        let Some(cell) = (auth.cba.destination.as_ref()).filter(|_| auth.cba.mode != CbaMode::Off)
+        else {
+            continue;
+        };
+        let is_shared = policy.cba.destination.as_ref() == Some(cell);
+        if registry.cell(cell.as_str()).is_some() || (is_shared && shared_is_told) {
+            continue;
+        }
+        shared_is_told |= is_shared;
+        let setting = match is_shared {
+            true => "cba.destination".to_owned(),
+            false => format!("policy[{i}].cba.destination"),
+        };
+        let problem = format!(
+            "the registry has no cell \"{cell}\": every request with a cell-bound authorization \
+             would be refused"
+        );
+        let cells = registry.cells().iter().map(|cell| cell.id.as_str());
+        add(
+            found,
+            setting,
+            problem,
+            suggestion(cell.as_str(), "cells", cells),
         );
     }
 }

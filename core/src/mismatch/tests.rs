@@ -188,3 +188,42 @@ fn roles_that_no_token_can_name_are_found() {
     });
     assert_eq!(told(disabled, nothing.clone(), nothing), None);
 }
+
+/// Catches: the name of another thing than a cell, such as a region, as the only destination.
+#[test]
+fn a_destination_that_is_no_cell_is_found() {
+    let told = |shared: Value, own: Value| {
+        let own = |name: &str| json!({ "name": name, "any_of": ["jwt"], "cba": own.clone() });
+        let policy = policy(json!({
+            "issuer": [issuer(json!({}))],
+            "policy": [own("default"), own("other")],
+            "cba": shared,
+        }));
+        let registry = registry_of(&json!({
+            "version": 1,
+            "cells": [{
+                "id": "eu-1", "tier": "t", "region": "eu", "state": "active",
+                "endpoints": [{ "url": "http://a:80" }],
+            }],
+        }));
+        let found = mismatches(&policy, Some(&registry)).into_iter();
+        let found = found.filter(|it| it.setting.ends_with("cba.destination"));
+        found.map(|it| (it.setting, it.fix)).collect::<Vec<_>>()
+    };
+    let at = |setting: &str, fix: &str| (setting.to_owned(), fix.to_owned());
+    let none = json!({});
+    assert_eq!(told(json!({ "destination": "eu-1" }), none.clone()), []);
+    assert_eq!(
+        told(json!({ "destination": "eu" }), none.clone()),
+        [at("cba.destination", "known cells: eu-1")]
+    );
+    assert_eq!(
+        told(none.clone(), json!({ "destination": "eu-2" })),
+        [
+            at("policy[0].cba.destination", "did you mean \"eu-1\"?"),
+            at("policy[1].cba.destination", "did you mean \"eu-1\"?"),
+        ]
+    );
+    let off = json!({ "destination": "eu", "mode": "off" });
+    assert_eq!(told(off, none), []);
+}

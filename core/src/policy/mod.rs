@@ -101,6 +101,8 @@ pub struct CbaRules {
     pub leeway_secs: u64,
     /// Each authorization is accepted once per router.
     pub one_use: bool,
+    /// The only cell that they may be for, under policies that name none themselves.
+    pub destination: Option<Text>,
 }
 
 /// How a policy treats cell-bound authorizations.

@@ -23,9 +23,8 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> CbaRules {
         let problem = format!("is over {LEEWAY_SECS_MAX}");
         errors.add("cba.leeway_secs", problem, "synchronize the clocks instead");
     }
-    if let Some(destination) = &specs.cba.destination {
-        errors.text("cba.destination", destination);
-    }
+    let destination = specs.cba.destination.as_ref();
+    let destination = destination.and_then(|text| errors.text("cba.destination", text));
     let looked_at = specs
         .policy
         .iter()
@@ -35,6 +34,7 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> CbaRules {
         algorithms: algorithms(&specs.cba.algorithms, "cba.algorithms", errors),
         leeway_secs: *leeway_secs,
         one_use: *one_use,
+        destination,
     }
 }
 
