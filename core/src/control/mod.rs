@@ -267,6 +267,11 @@ impl Control {
         self.registry.registry()
     }
 
+    /// When and why the last document of the registry's source was refused. `None` if it was accepted.
+    pub fn refused_registry(&self) -> Option<&(Unix, RegistryError)> {
+        self.registry.refused()
+    }
+
     /// The sources of this policy's issuers' keys, with the ids that fetches refer to.
     pub fn key_sources(&self) -> impl Iterator<Item = (KeySourceId, IssuerId, &Issuer)> {
         self.keys

@@ -12,5 +12,6 @@ mod endpoints;
 mod explained;
 mod labels;
 mod pages;
+mod refused;
 mod spans;
 mod status_page;

@@ -37,6 +37,8 @@ pub struct RegistrySource {
     /// When to fetch next. `None` while an answer is awaited.
     due: Option<(Mono, RegistryWake)>,
     refresh_wanted: bool,
+    /// The last document, if it was refused.
+    refused: Option<(Unix, RegistryError)>,
     failures: u32,
     stale: bool,
     status: StatusAge,
@@ -94,6 +96,7 @@ impl RegistrySource {
             good: None,
             due: Some((now.mono, RegistryWake::Poll)),
             refresh_wanted: false,
+            refused: None,
             failures: 0,
             stale: false,
             status: StatusAge::Current,
@@ -127,7 +130,7 @@ impl RegistrySource {
                 validator,
             }) => self.document(now, parsed, body, validator),
             Ok(RegistryFetched::TooLarge { limit }) => {
-                self.refused(now, RegistryError::too_large(limit));
+                self.refuse(now, RegistryError::too_large(limit));
             }
         }
     }
@@ -223,6 +226,11 @@ impl RegistrySource {
         self.current.as_ref()
     }
 
+    /// When and why the source's last document was refused. `None` if it was accepted.
+    pub fn refused(&self) -> Option<&(Unix, RegistryError)> {
+        self.refused.as_ref()
+    }
+
     /// Whether the source has given no good answer for [`RegistryTiming::stale_after`].
     pub fn is_stale(&self) -> bool {
         self.stale
@@ -256,7 +264,7 @@ impl RegistrySource {
     ) {
         let base = Base(self.current.as_ref().map(|current| current.stamp()));
         match parsed {
-            Err(refused) => self.refused(now, refused),
+            Err(refused) => self.refuse(now, refused),
             Ok(Parsed::Unchanged(compared)) if compared == base => {
                 self.validator = validator;
                 self.confirmed(now);
@@ -280,7 +288,8 @@ impl RegistrySource {
     }
 
     /// The source answered with a document that is refused.
-    fn refused(&mut self, now: Now, refused: RegistryError) {
+    fn refuse(&mut self, now: Now, refused: RegistryError) {
+        self.refused = Some((now.unix, refused.clone()));
         self.notice(RegistryNotice::Refused(refused));
         self.failures = 0;
         self.schedule_retry(now);
@@ -330,6 +339,7 @@ impl RegistrySource {
             age: Duration::ZERO,
         });
         self.failures = 0;
+        self.refused = None;
         if std::mem::take(&mut self.stale) {
             self.notice(RegistryNotice::Fresh);
         }

@@ -10,8 +10,8 @@ use crate::control_plane::check::{Usable, examine};
 use crate::control_plane::driver::{Command, Configure};
 use crate::error::ReloadError;
 use crate::finding::Finding;
-use crate::observe::Reporter;
 use crate::observe::event::{Changed, Event, Sink};
+use crate::observe::{Refusals, Refused, Reporter};
 use crate::settings::RouterSettings;
 use crate::tls::Provider;
 use crate::view::ViewCell;
@@ -28,6 +28,7 @@ pub(crate) struct Applier<E: Env, S> {
     views: Arc<ViewCell>,
     reporter: Reporter<E, S>,
     commands: mpsc::Sender<Command>,
+    refusals: Arc<Refusals>,
     /// Held while settings are replaced: one at a time.
     applying: Mutex<()>,
 }
@@ -38,7 +39,7 @@ impl<E: Env, S: Sink> Applier<E, S> {
         provider: Provider,
         views: Arc<ViewCell>,
         reporter: Reporter<E, S>,
-        commands: mpsc::Sender<Command>,
+        (commands, refusals): (mpsc::Sender<Command>, Arc<Refusals>),
     ) -> Self {
         Self {
             env,
@@ -46,6 +47,7 @@ impl<E: Env, S: Sink> Applier<E, S> {
             views,
             reporter,
             commands,
+            refusals,
             applying: Mutex::new(()),
         }
     }
@@ -56,6 +58,18 @@ impl<E: Env, S: Sink> Applier<E, S> {
 
     pub(crate) fn reporter(&self) -> &Reporter<E, S> {
         &self.reporter
+    }
+
+    /// What was refused and not corrected since.
+    pub(crate) fn refused(&self) -> Refused {
+        self.refusals.current()
+    }
+
+    /// Reports that new settings are refused.
+    pub(crate) fn refuse(&self, error: &str) {
+        let now = self.reporter.now();
+        self.refusals.reload(Some((now.unix, error)));
+        self.reporter.emit_at(now, &Event::ReloadRefused { error });
     }
 
     /// As [`apply`](Self::apply), in a task of its own: settings that come into force are reported
@@ -92,13 +106,13 @@ impl<E: Env, S: Sink> Applier<E, S> {
         match self.replace(settings).await {
             Ok(warnings) => {
                 also();
+                self.refusals.reload(None);
                 self.reporter.emit(&Event::Reloaded { changed });
                 self.warn(&warnings);
                 Ok(())
             }
             Err(refused) => {
-                let error = refused.to_string();
-                self.reporter.emit(&Event::ReloadRefused { error: &error });
+                self.refuse(&refused.to_string());
                 Err(refused)
             }
         }

@@ -8,7 +8,9 @@ pub mod event;
 pub mod log;
 pub mod metrics;
 pub mod ready;
+mod refusals;
 mod reporter;
 pub(crate) mod spans;
 
+pub(crate) use self::refusals::{Refusals, Refused};
 pub(crate) use self::reporter::Reporter;

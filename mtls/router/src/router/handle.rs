@@ -192,6 +192,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
             .with_certificates(now.unix, &config.certificates)
             .with_envelope(sealer.map(|sealer| EnvelopeStatus::new(sealer, registry, now)))
             .with_mismatches(&self.0.mismatches.of(snapshot))
+            .with_refused(&self.0.applier.refused())
     }
 
     /// Waits until a registry is loaded and some credential can be verified.
@@ -318,14 +319,16 @@ impl<E: Env, S: Sink> Overview for Handle<E, S> {
     fn facts(&self) -> Facts {
         let view = self.0.state.views.current();
         let config = (view.config.epoch, &view.config.settings);
-        Facts::new(config, &view.snapshot, self.clock().now())
+        let refused = self.0.applier.refused();
+        Facts::new(config, &view.snapshot, refused, self.clock().now())
     }
 
     fn snapshot(&self, tenant: Option<&str>) -> SnapshotPage {
         let view = self.0.state.views.current();
         let now = self.clock().now();
         let config = (view.config.epoch, &view.config.settings);
-        SnapshotPage::new(config, &view.snapshot, now, tenant)
+        let refused = self.0.applier.refused();
+        SnapshotPage::new(config, &view.snapshot, refused, now, tenant)
     }
 
     async fn endpoints(&self, asked: &AskedCells) -> Option<EndpointsPage> {

@@ -213,6 +213,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             views,
             commands,
             client,
+            refusals,
         } = Driver::new(
             env.clone(),
             clock.clone(),
@@ -239,7 +240,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             self.provider,
             state.views.clone(),
             reporter.clone(),
-            commands.clone(),
+            (commands.clone(), refusals),
         );
         applier.warn(&warnings);
         env.spawn(driver.run());

@@ -32,6 +32,7 @@ use crate::control_plane::checked::Checked;
 use crate::control_plane::last_known_good::{LastKnownGood, Slot};
 use crate::control_plane::outputs::{self, Answer};
 use crate::control_plane::sources::keys_source;
+use crate::observe::Refusals;
 use crate::observe::event::Sink;
 use crate::settings::{RouterSettings, Sources};
 use crate::view::{Inbox, ToControl, View, ViewCell};
@@ -81,6 +82,7 @@ pub(crate) struct Driver<E: Env, S> {
     inbox: Inbox,
     commands: mpsc::Receiver<Command>,
     answers: mpsc::Receiver<Answer>,
+    refusals: Arc<Refusals>,
     /// Key sets that were read from files before the start. They are used after the last-known-good
     /// ones are restored.
     examined: Vec<(IssuerId, Bytes)>,
@@ -97,6 +99,8 @@ pub(crate) struct Driving<E: Env, S> {
     pub(crate) commands: mpsc::Sender<Command>,
     /// Reaches sources as the configuration in force says.
     pub(crate) client: Client<E>,
+    /// Where it notes what becomes of the registry's documents.
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl<E: Env, S: Sink> Driver<E, S> {
@@ -144,6 +148,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             reread: false,
             checked: Checked::Nothing,
         };
+        let refusals = Arc::new(Refusals::default());
         let driver = Self {
             clock,
             control,
@@ -153,6 +158,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             inbox,
             commands: orders,
             answers,
+            refusals: Arc::clone(&refusals),
             examined: Vec::new(),
         };
         Driving {
@@ -160,6 +166,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             views,
             commands,
             client,
+            refusals,
         }
     }
 
@@ -201,9 +208,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
                     Command::Stop => return,
                 },
                 () = reach(due) => self.control.handle_timeout(self.clock.now()),
-                Some(answer) = self.answers.recv() => {
-                    answer.hand_to(&mut self.control, self.clock.now());
-                }
+                Some(answer) = self.answers.recv() => self.answer(answer),
                 Some(message) = self.inbox.recv() => self.message(message),
             }
         }
@@ -250,6 +255,17 @@ impl<E: Env, S: Sink> Driver<E, S> {
         self.performer.reread = true;
         self.performer.checked = Checked::Nothing;
         self.control.handle_refresh(self.clock.now());
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let of_registry = matches!(answer, Answer::Registry(_));
+        answer.hand_to(&mut self.control, self.clock.now());
+        if of_registry {
+            let refused = self.control.refused_registry();
+            let refused = refused.map(|(at, why)| (*at, why.to_string()));
+            let refused = refused.as_ref().map(|(at, why)| (*at, why.as_str()));
+            self.refusals.registry(refused);
+        }
     }
 
     fn message(&mut self, message: ToControl) {

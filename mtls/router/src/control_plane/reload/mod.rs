@@ -145,9 +145,7 @@ where
     }
 
     fn refuse(&self, error: &str) {
-        self.applier
-            .reporter()
-            .emit(&Event::ReloadRefused { error });
+        self.applier.refuse(error);
     }
 
     async fn prepare_log(&self, settings: &LogTable) -> Result<Option<LogChange>, LogError> {

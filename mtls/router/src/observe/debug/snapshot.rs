@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::settings;
+use crate::observe::refusals::Refused;
 use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
 
 /// The part of the page that is small however large the registry is.
@@ -20,6 +21,7 @@ use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings}
 pub(crate) struct Facts {
     /// Grows with each reload.
     pub(crate) config_epoch: u64,
+    pub(crate) refused: Refused,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) keys: BTreeMap<String, Keys>,
     pub(crate) registry: Option<RegistryFacts>,
@@ -32,6 +34,9 @@ pub(crate) struct SnapshotPage {
     pub(crate) config_epoch: u64,
     /// Grows with each published snapshot.
     pub(crate) snapshot_epoch: u64,
+    /// Newer settings and documents, which were refused. Absent if there are none.
+    #[serde(skip_serializing_if = "Refused::is_empty")]
+    pub(crate) refused: Refused,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) policies: Vec<PolicyShown>,
     /// Those that listeners and routes name.
@@ -160,11 +165,13 @@ impl Facts {
     pub(crate) fn new(
         (config_epoch, settings): (u64, &RouterSettings),
         snapshot: &Snapshot,
+        refused: Refused,
         now: Now,
     ) -> Self {
         let registry = snapshot.registry.as_deref();
         Self {
             config_epoch,
+            refused,
             listeners: listeners(settings, snapshot),
             keys: keys(snapshot, now),
             registry: registry.map(|it| registry_facts(it, snapshot, now)),
@@ -177,6 +184,7 @@ impl SnapshotPage {
     pub(crate) fn new(
         (config_epoch, settings): (u64, &RouterSettings),
         snapshot: &Snapshot,
+        refused: Refused,
         now: Now,
         tenant: Option<&str>,
     ) -> Self {
@@ -184,6 +192,7 @@ impl SnapshotPage {
         Self {
             config_epoch,
             snapshot_epoch: snapshot.epoch,
+            refused,
             listeners: listeners(settings, snapshot),
             policies: snapshot.policy.auths().iter().map(policy).collect(),
             traffics: traffics(settings),

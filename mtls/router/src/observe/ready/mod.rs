@@ -11,6 +11,7 @@ use cellway_core::{Mono, Now, Snapshot, Text, Unix, mismatches};
 use serde::Serialize;
 
 use crate::envelope::EnvelopeStatus;
+use crate::observe::refusals::Refused;
 use crate::rfc3339::rfc3339;
 use crate::settings::RouterSettings;
 use crate::tls::{CertificateDates, ListDates};
@@ -403,6 +404,13 @@ impl Status {
             let more = format!("{more} more warnings: `cellway check` shows all");
             self.warnings.push(more);
         }
+        self
+    }
+
+    /// Adds warnings about changes that were refused.
+    #[must_use]
+    pub(crate) fn with_refused(mut self, refused: &Refused) -> Self {
+        self.warnings.extend(refused.warnings());
         self
     }
 

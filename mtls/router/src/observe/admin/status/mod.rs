@@ -49,6 +49,7 @@ impl Seen {
         self.head(&mut html);
         self.facts(&mut html);
         self.notes(&mut html);
+        self.refused(&mut html);
         self.cells(&mut html);
         self.keys(&mut html);
         self.listeners(&mut html);
@@ -113,6 +114,25 @@ impl Seen {
             html.markup("<li>").text(note).markup("</li>");
         }
         html.markup("</ul>\n");
+    }
+
+    /// Newer settings and registries that are not in force.
+    fn refused(&self, html: &mut Html) {
+        let refused = &self.facts.refused;
+        if refused.is_empty() {
+            return;
+        }
+        html.markup("<h2>Refused changes</h2>\n<div class=\"card\">");
+        head_row(html, &["What", "When", "Why"]);
+        for (what, refusal) in [("reload", &refused.reload), ("registry", &refused.registry)] {
+            let Some(refusal) = refusal else { continue };
+            html.markup("<tr>");
+            field(html, "What", what);
+            field(html, "When", &refusal.at);
+            html.markup("<td data-label=\"Why\" class=\"lines\">");
+            html.text(&refusal.why).markup("</td></tr>");
+        }
+        html.markup("</tbody></table></div>\n");
     }
 
     fn cells(&self, html: &mut Html) {
