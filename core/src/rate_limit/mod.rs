@@ -50,8 +50,10 @@ pub enum RateLimitError {
     NoBurst,
     /// More than [`RateLimit::PER_SECOND_MAX`] requests a second.
     TooFast,
-    /// An empty bucket would need more than [`RateLimit::REFILL_SECS_MAX`] to be full again.
+    /// A bucket with this burst would need more than [`RateLimit::REFILL_SECS_MAX`] to be full again.
     TooSlow,
+    /// The same, and the burst is `requests` by default.
+    WindowTooLong,
 }
 
 impl RateLimitError {
@@ -59,7 +61,7 @@ impl RateLimitError {
     pub const fn setting(self) -> &'static str {
         match self {
             Self::NoRequests | Self::TooFast => "requests",
-            Self::NoWindow => "window_secs",
+            Self::NoWindow | Self::WindowTooLong => "window_secs",
             Self::NoBurst | Self::TooSlow => "burst",
         }
     }
@@ -79,6 +81,9 @@ impl fmt::Display for RateLimitError {
                 "takes more than {} seconds to come back at this rate",
                 RateLimit::REFILL_SECS_MAX
             ),
+            Self::WindowTooLong => {
+                write!(f, "is more than {} seconds", RateLimit::REFILL_SECS_MAX)
+            }
         }
     }
 }
@@ -107,7 +112,10 @@ impl RateLimit {
             return Err(RateLimitError::TooFast);
         }
         if most * secs > u64::from(Self::REFILL_SECS_MAX) * n {
-            return Err(RateLimitError::TooSlow);
+            return Err(match spec.burst {
+                Some(_) => RateLimitError::TooSlow,
+                None => RateLimitError::WindowTooLong,
+            });
         }
         Ok(Self {
             requests,

@@ -107,6 +107,16 @@ impl Findings {
         });
     }
 
+    pub(crate) fn extend(&mut self, more: &[Finding]) {
+        self.0.extend_from_slice(more);
+    }
+
+    /// Whether there is an error about this setting or a table that it is in.
+    pub(crate) fn refuse(&self, setting: &str) -> bool {
+        let mut errors = self.0.iter().filter(|it| it.severity == Severity::Error);
+        errors.any(|error| setting.starts_with(&error.setting))
+    }
+
     /// Returns the value if it is good. Otherwise adds an error about this setting.
     pub(crate) fn take<T, P: fmt::Display>(
         &mut self,

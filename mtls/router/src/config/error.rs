@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::finding::{Finding, Severity};
+
 /// One mistake: its line, its setting, what is wrong, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -27,6 +29,17 @@ pub enum Place {
     File,
 }
 
+impl From<ConfigError> for Finding {
+    fn from(error: ConfigError) -> Self {
+        Self {
+            severity: Severity::Error,
+            setting: error.setting,
+            problem: error.problem,
+            fix: error.fix,
+        }
+    }
+}
+
 /// Every mistake of one configuration, in the order of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigErrors {
@@ -34,6 +47,31 @@ pub struct ConfigErrors {
     pub file: String,
     /// At least one.
     pub errors: Vec<ConfigError>,
+    /// The files that the settings without mistakes name. They were not read.
+    pub files: Vec<NamedFile>,
+}
+
+/// A file or a folder that a setting names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct NamedFile {
+    /// Where the setting was written.
+    pub place: Place,
+    /// The setting.
+    pub setting: String,
+    /// The path, as the router opens it.
+    pub path: String,
+}
+
+impl Place {
+    /// The place in messages: `cellway.toml:7`, or the name of the variable.
+    pub fn within(&self, file: &str) -> String {
+        match self {
+            Self::Line(line) => format!("{file}:{line}"),
+            Self::Variable(name) => name.clone(),
+            Self::File => file.to_owned(),
+        }
+    }
 }
 
 impl ConfigErrors {
@@ -41,8 +79,11 @@ impl ConfigErrors {
     pub(crate) fn new(file: &str, mut errors: Vec<ConfigError>) -> Self {
         errors.sort_by(|a, b| (&a.place, &a.setting).cmp(&(&b.place, &b.setting)));
         errors.dedup();
-        let file = file.to_owned();
-        Self { file, errors }
+        Self {
+            file: file.to_owned(),
+            errors,
+            files: Vec::new(),
+        }
     }
 }
 
@@ -52,11 +93,7 @@ impl fmt::Display for ConfigErrors {
             if i > 0 {
                 writeln!(f)?;
             }
-            match &error.place {
-                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
-                Place::Variable(name) => write!(f, "{name}: ")?,
-                Place::File => write!(f, "{}: ", self.file)?,
-            }
+            write!(f, "{}: ", error.place.within(&self.file))?;
             if !error.setting.is_empty() {
                 write!(f, "{}: ", error.setting)?;
             }

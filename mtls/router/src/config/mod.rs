@@ -7,15 +7,20 @@
 
 mod adaptive;
 mod admin;
+mod brackets;
 mod envelope;
 mod error;
 mod explain;
+mod foreign;
 mod health;
 mod listeners;
+mod misfit;
 mod paths;
+mod places;
 mod proxy_protocol;
 mod report;
 mod resolve;
+mod retries;
 mod routes;
 mod schema;
 mod serves;
@@ -24,6 +29,8 @@ mod sources;
 mod stated;
 mod traffic;
 mod tree;
+mod units;
+mod unused;
 mod variables;
 
 use std::net::SocketAddr;
@@ -32,7 +39,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use toml::Table;
 
-pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::error::{ConfigError, ConfigErrors, NamedFile, Place};
 pub use self::schema::{
     AccessTable, AccessWord, AdaptiveLimitTable, AdminTable, BreakerTable, CallersWord, CheckWord,
     ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthCheckTable, HealthTable,
@@ -110,6 +117,7 @@ impl Config {
         let mut tree = Tree::parse(text, &mut errors);
         if !errors.is_empty() {
             // Nobody knows what a broken line meant, so the rest could be reported for no reason.
+            let errors = foreign::foreign(text).map_or(errors, |mistake| vec![mistake]);
             return Err(ConfigErrors::new(file, errors));
         }
         variables::overlay(&mut tree, variables.iter().cloned(), &mut errors);
@@ -118,8 +126,10 @@ impl Config {
         }
         let overrides = variables::ours(&variables);
         let tables = shape::shape::<File>(&mut tree, &mut errors);
-        let stated = Stated::new(&tree.root, overrides);
+        let stated = Stated::new(&tree.root, overrides, tree.places.clone());
+        let mut named = Vec::new();
         let config = tables.and_then(|tables| {
+            named = paths::named(file, &tables);
             let found = errors.clone();
             resolve::resolve(file, tables, &surroundings, registry, |mistake| {
                 // A table with mistakes of form was filled with made-up values, which must not be
@@ -136,7 +146,19 @@ impl Config {
         });
         match config {
             Some(config) if errors.is_empty() => Ok(Self { stated, ..config }),
-            _ => Err(ConfigErrors::new(file, errors)),
+            _ => {
+                // A setting with a mistake may have a made-up value.
+                named.retain(|(setting, _)| !errors.iter().any(|error| error.setting == *setting));
+                let files = named.into_iter().map(|(setting, path)| NamedFile {
+                    place: tree.place(&setting),
+                    setting,
+                    path,
+                });
+                Err(ConfigErrors {
+                    files: files.collect(),
+                    ..ConfigErrors::new(file, errors)
+                })
+            }
         }
     }
 }

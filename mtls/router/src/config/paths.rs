@@ -33,10 +33,25 @@ impl Paths {
             if path.is_empty() {
                 report.mistake(setting, "is empty", EMPTY_FIX);
             } else {
-                *path = self.0.join(&*path).to_string_lossy().into_owned();
+                *path = self.join(path);
             }
         }
     }
+
+    fn join(&self, path: &str) -> String {
+        self.0.join(path).to_string_lossy().into_owned()
+    }
+}
+
+/// Every path in the tables as the router opens it, with its setting. Empty ones are left out.
+pub(super) fn named(file: &str, tables: &File) -> Vec<(String, String)> {
+    let folder = Paths::beside(file);
+    let mut tables = tables.clone();
+    let given = paths(&mut tables).into_iter();
+    let given = given.filter(|(_, path)| !path.is_empty());
+    given
+        .map(|(setting, path)| (setting, folder.join(path)))
+        .collect()
 }
 
 const EMPTY_FIX: &str = "write a path, or remove the setting";

@@ -3,25 +3,35 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use cellway_env::fetch::SourceUrl;
+use cellway_env::fetch::{SourceUrl, UrlError};
 
 use super::error::{ConfigError, Place};
+use crate::finding::Findings;
 use crate::settings::{KeyPair, Pem};
 
 /// The upper limit of every configured time, so that no sum of times overflows.
 const SECS_MAX: u64 = 60 * 60 * 24 * 365;
 
-/// Collects mistakes, and has the checks that several tables share.
-pub(super) struct Reporter<F>(pub(super) F);
+/// Collects mistakes and warnings, and has the checks that several tables share.
+pub(super) struct Reporter<F> {
+    report: F,
+    /// What may be meant otherwise, in settings that can be used.
+    pub(super) warnings: Findings,
+}
 
 impl<F: FnMut(ConfigError)> Reporter<F> {
+    pub(super) fn new(report: F) -> Self {
+        let warnings = Findings::default();
+        Self { report, warnings }
+    }
+
     pub(super) fn mistake(
         &mut self,
         setting: impl Into<String>,
         problem: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        (self.0)(ConfigError {
+        (self.report)(ConfigError {
             place: Place::File,
             setting: setting.into(),
             problem: problem.into(),
@@ -39,7 +49,7 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         fix: &str,
     ) {
         let variable = variable.map(|name| Place::Variable(name.to_owned()));
-        (self.0)(ConfigError {
+        (self.report)(ConfigError {
             place: variable.unwrap_or(Place::File),
             setting: setting.to_owned(),
             problem,
@@ -129,11 +139,34 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
     }
 
     pub(super) fn url(&mut self, setting: String, url: &str) -> Option<SourceUrl> {
+        self.url_such_as(setting, url, "https://host/path")
+    }
+
+    /// Checks a URL. `example` is what to write if this one has the wrong form.
+    pub(super) fn url_such_as(
+        &mut self,
+        setting: String,
+        url: &str,
+        example: &str,
+    ) -> Option<SourceUrl> {
         let refused = match SourceUrl::parse(url) {
             Ok(url) => return Some(url),
             Err(refused) => refused,
         };
-        self.mistake(setting, refused.to_string(), refused.advice());
+        let such_as = || format!("write it as {example}");
+        let (problem, fix) = match (refused, url.split_once("://")) {
+            (UrlError::Scheme, Some((scheme, _))) => (
+                format!("has the scheme {scheme:?}, and must have https"),
+                such_as(),
+            ),
+            // It isn't repeated if it may hold a password.
+            (UrlError::NotAbsolute, None) if !url.contains('@') => {
+                (format!("{url:?} has no scheme"), such_as())
+            }
+            (UrlError::NotAbsolute | UrlError::Scheme, _) => (refused.to_string(), such_as()),
+            _ => (refused.to_string(), refused.advice().to_owned()),
+        };
+        self.mistake(setting, problem, fix);
         None
     }
 }

@@ -14,9 +14,11 @@ use super::explain::explain;
 use super::listeners::listeners;
 use super::paths::Paths;
 use super::report::Reporter;
+use super::retries::retries;
 use super::schema::{AccessWord, File, LogTable, RuntimeTable, TraceTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::traffic::rate_limits;
+use super::unused::unused;
 use super::{Config, Stated};
 use crate::settings::{
     AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, OtlpSettings, Pem, RevocationSettings,
@@ -32,7 +34,7 @@ pub(super) fn resolve(
     registry_text: Option<Bytes>,
     report: impl FnMut(ConfigError),
 ) -> Option<Config> {
-    let mut report = Reporter(report);
+    let mut report = Reporter::new(report);
     Paths::beside(file).resolve(&mut tables, &mut report);
     let policy = policy(&tables, &mut report);
     let listeners = listeners(&tables, policy.as_deref(), &mut report);
@@ -46,6 +48,8 @@ pub(super) fn resolve(
     let admin_tls = admin_tls(&tables, &mut report);
     let runtime = runtime(&tables.runtime, &mut report);
     let access_log = log(&tables.log, &mut report);
+    unused(&tables, &mut report);
+    retries(&tables, &upstream, &mut report);
     Some(Config {
         router: RouterSettings {
             listeners,
@@ -69,6 +73,7 @@ pub(super) fn resolve(
             explain,
             admin_tls,
             rate_limits,
+            warnings: report.warnings.into_vec(),
         },
         admin: tables.admin.map(|admin| admin.bind),
         health,
@@ -152,7 +157,8 @@ fn trace<F: FnMut(ConfigError)>(table: &TraceTable, report: &mut Reporter<F>) ->
         report.mistake("trace.service", problem, fix);
     }
     let url = table.otlp_url.as_deref();
-    let url = url.and_then(|url| report.url("trace.otlp_url".to_owned(), url));
+    let url =
+        url.and_then(|url| report.url_such_as("trace.otlp_url".to_owned(), url, COLLECTOR_EXAMPLE));
     TraceSettings {
         start_one_in: table.start_one_in,
         otlp: url.map(|url| OtlpSettings {
@@ -162,6 +168,8 @@ fn trace<F: FnMut(ConfigError)>(table: &TraceTable, report: &mut Reporter<F>) ->
     }
 }
 
+/// OTLP over HTTP has this port and path by default, unlike OTLP over gRPC.
+const COLLECTOR_EXAMPLE: &str = "https://collector.example:4318/v1/traces";
 /// The service that spans belong to by default.
 const SERVICE_DEFAULT: &str = "cellway";
 /// The most bytes of its name.
@@ -171,10 +179,14 @@ const SERVICE_BYTES_MAX: usize = 256;
 const ONE_IN_DEFAULT: u32 = 100;
 
 fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Option<Arc<Policy>> {
+    let mut refused = Vec::new();
     for (i, issuer) in tables.issuer.iter().enumerate() {
         match (&issuer.jwks_uri, &issuer.jwks_file) {
             (Some(uri), None) => {
-                report.url(format!("issuer[{i}].jwks_uri"), uri);
+                let setting = format!("issuer[{i}].jwks_uri");
+                if report.url(setting.clone(), uri).is_none() {
+                    refused.push(setting);
+                }
             }
             // Discovery starts at the issuer's own URL.
             (None, None)
@@ -200,7 +212,11 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
     match Policy::build(&specs) {
         Ok(policy) => Some(Arc::new(policy)),
         Err(errors) => {
-            for error in errors {
+            // Core reports a bad URL too, with fewer words.
+            for error in errors
+                .into_iter()
+                .filter(|it| !refused.contains(&it.setting))
+            {
                 report.mistake(error.setting, error.problem, error.fix);
             }
             None

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cellway_core::words::{closest, quoted, seen, wanted};
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
+use super::brackets;
 use super::error::{ConfigError, Place};
+use super::misfit::{Misfit, read};
 use super::tree::{Step, Tree, name_of};
+use super::units;
 
 /// The most mistakes that are reported.
 const ERRORS_MAX: usize = 64;
@@ -27,16 +29,18 @@ pub(crate) fn shape<T: DeserializeOwned>(
     let mut stand_ins: BTreeMap<String, usize> = BTreeMap::new();
     // Each round fixes one setting, after at most one try for each stand-in.
     for _ in 0..ERRORS_MAX * 8 {
-        let value = Value::Table(tree.root.clone());
-        let error = match serde_path_to_error::deserialize::<_, T>(value) {
+        let Misfit { steps, message } = match read::<T>(&tree.root) {
             Ok(made) => return Some(made),
-            Err(error) => error,
+            Err(misfit) => misfit,
         };
-        let message = error.inner().message();
+        let message = &*message;
         let missing = quoted(message, "missing field ");
         let unknown = quoted(message, "unknown field ");
-        let steps = steps(error.path(), missing.or(unknown));
         let setting = name_of(&steps);
+        if let Some(misplaced) = brackets::repair::<T>(tree, &steps, message) {
+            errors.push(misplaced);
+            continue;
+        }
         if let Some(tried) = stand_ins.get_mut(&setting) {
             *tried += 1;
             tree.put(&steps, stand_in(*tried)?);
@@ -99,24 +103,6 @@ fn stand_in(tried: usize) -> Option<Value> {
     })
 }
 
-/// The setting at this path, or the one in it that has this name.
-fn steps(path: &serde_path_to_error::Path, field: Option<&str>) -> Vec<Step> {
-    let step = |segment: &Segment| match segment {
-        Segment::Seq { index } => Some(Step::Index(*index)),
-        Segment::Map { key } => Some(Step::Key(key.clone())),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    };
-    let mut steps: Vec<_> = path.iter().filter_map(step).collect();
-    let field = field.map(|field| Step::Key(field.to_owned()));
-    // An unknown field is in the path already, a missing one isn't.
-    if let Some(field) = field
-        && steps.last() != Some(&field)
-    {
-        steps.push(field);
-    }
-    steps
-}
-
 fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
     let (mut problem, mut fix) = explain(message);
     if message == NO_ADDRESS
@@ -136,10 +122,15 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
     if let (Place::Variable(_), Some(example)) = (tree.place(setting), as_variable(message)) {
         fix = format!("{fix}, such as {example}");
     }
-    // `[listener]` instead of `[[listener]]` is the most common mistake in TOML.
-    let whole = !setting.contains('.');
-    if whole && problem == "is a table" && fix.starts_with("expected a list") {
-        fix = format!("write it as [[{setting}]]: there may be several");
+    let written = tree.text(setting);
+    let is_number = written.is_none_or(|text| text.parse::<u64>().is_ok());
+    if let Some(advice) = units::advice(setting, written) {
+        fix = match (fix.as_str(), is_number) {
+            (NUMBER, true) if written.is_some() => format!("write {advice}, without quotes"),
+            (NUMBER, _) => format!("write {advice}"),
+            (NUMBER_OR_OFF, _) => format!("write {advice}, or \"off\""),
+            _ => fix,
+        };
     }
     ConfigError {
         place: tree.place(setting),
@@ -172,10 +163,17 @@ fn known(message: &str) -> Vec<&str> {
     message.split('`').skip(3).step_by(2).collect()
 }
 
+/// What a count or a time must be.
+const WHOLE: &str = "a whole number, 0 or more";
+/// What to do about a value that isn't a whole number.
+const NUMBER: &str = "expected a whole number, 0 or more";
+/// The same for a time that may be turned off.
+const NUMBER_OR_OFF: &str = "expected a number of seconds, \"off\"";
+
 /// The kind of value that serde expected, in plain words.
 fn kind(expected: &str) -> &str {
     match expected {
-        "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "u16" | "u32" | "u64" | "usize" => WHOLE,
         other => wanted(other),
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::rate_limit::{RateLimit, RateLimitSpec};
+use cellway_core::rate_limit::{RateLimit, RateLimitError, RateLimitSpec};
 use cellway_core::upgrade::Upgrades;
 use cellway_core::words::suggestion;
 
@@ -139,10 +139,29 @@ fn rates<F: FnMut(ConfigError)>(
                 limit,
                 always: table.always,
             }),
-            Err(why) => report.mistake(at(why.setting()), why.to_string(), "correct the limit"),
+            Err(why) => report.mistake(at(why.setting()), why.to_string(), within(why, table)),
         }
     }
     rules
+}
+
+/// What to write instead of a number that is out of range.
+fn within(why: RateLimitError, table: &RateLimitTable) -> String {
+    let window = u64::from(table.window_secs.unwrap_or(1).max(1));
+    let refill = u64::from(RateLimit::REFILL_SECS_MAX);
+    let most = match why {
+        RateLimitError::NoRequests | RateLimitError::NoWindow | RateLimitError::NoBurst => {
+            return "give at least 1".to_owned();
+        }
+        RateLimitError::TooFast => u64::from(RateLimit::PER_SECOND_MAX) * window,
+        RateLimitError::TooSlow => refill * u64::from(table.requests) / window,
+        RateLimitError::WindowTooLong => refill,
+    };
+    match most {
+        // No burst would do.
+        0 => format!("give a window_secs of at most {refill} for each of the requests"),
+        most => format!("give at most {most}"),
+    }
 }
 
 /// Checks `[rate_limits]`.
@@ -160,9 +179,12 @@ pub(super) fn rate_limits<F: FnMut(ConfigError)>(
     }
     for (i, table) in traffic.iter().enumerate() {
         for (n, limit) in table.rate_limit.iter().enumerate() {
-            let burst = limit.burst.unwrap_or(limit.requests);
+            let (member, burst) = match limit.burst {
+                Some(burst) => ("burst", burst),
+                None => ("requests", limit.requests),
+            };
             if burst > 0 && burst < routers {
-                let setting = format!("traffic[{i}].rate_limit[{n}].burst");
+                let setting = format!("traffic[{i}].rate_limit[{n}].{member}");
                 let problem = format!("is {burst}, and {routers} routers share it");
                 let fix = format!("give at least {routers}, so that each router can grant one");
                 report.mistake(setting, problem, fix);

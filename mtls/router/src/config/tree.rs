@@ -7,12 +7,14 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::error::{ConfigError, Place};
+use super::places::Places;
+use super::units;
 
 /// The settings of a file and of the environment, merged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) root: Table,
-    places: BTreeMap<String, Place>,
+    pub(super) places: Places,
     /// The exact text of environment variables that were parsed as TOML but may turn out to be
     /// strings.
     raw: BTreeMap<String, String>,
@@ -33,16 +35,7 @@ impl Tree {
         errors.extend(mistakes.iter().map(|mistake| {
             let line = mistake.span().map(|span| lines.of(&span));
             let written = line.and_then(|line| text.lines().nth(line - 1));
-            let (problem, fix) = match written.and_then(unquoted) {
-                Some((name, value)) => (
-                    format!("not valid TOML: {name} = {value}"),
-                    format!("text needs quotes: {name} = \"{value}\""),
-                ),
-                None => (
-                    format!("not valid TOML: {}", mistake.message()),
-                    String::new(),
-                ),
-            };
+            let (problem, fix) = syntax(mistake.message(), written.unwrap_or_default());
             ConfigError {
                 place: line.map_or(Place::File, Place::Line),
                 setting: String::new(),
@@ -66,8 +59,7 @@ impl Tree {
         for (key, value) in table {
             let path = join(path, key.get_ref());
             // A table that exists only because a deeper header names it has no place of its own.
-            self.places
-                .insert(path.clone(), Place::Line(lines.of(&key.span())));
+            self.places.set(&*path, Place::Line(lines.of(&key.span())));
             let value = self.value(&path, value.get_ref(), lines, errors);
             out.insert(key.get_ref().to_string(), value);
         }
@@ -104,8 +96,7 @@ impl Tree {
                 let mut out = Vec::new();
                 for (i, item) in items.iter().enumerate() {
                     let path = format!("{path}[{i}]");
-                    self.places
-                        .insert(path.clone(), Place::Line(lines.of(&item.span())));
+                    self.places.set(&*path, Place::Line(lines.of(&item.span())));
                     out.push(self.value(&path, item.get_ref(), lines, errors));
                 }
                 Value::Array(out)
@@ -116,16 +107,7 @@ impl Tree {
 
     /// Where a setting was written, or else where the table that holds it was.
     pub(crate) fn place(&self, setting: &str) -> Place {
-        let mut name = setting;
-        loop {
-            if let Some(place) = self.places.get(name) {
-                return place.clone();
-            }
-            match name.rfind(['.', '[']) {
-                Some(end) => name = &name[..end],
-                None => return Place::File,
-            }
-        }
+        self.places.of(setting)
     }
 
     /// Sets the value of an environment variable. `raw` is its exact text.
@@ -146,23 +128,17 @@ impl Tree {
         result?;
         let place = Place::Variable(variable.to_owned());
         // What the value replaced was written elsewhere.
-        let inner = |setting: &String| {
-            let rest = setting.strip_prefix(&path);
-            rest.is_some_and(|rest| rest.starts_with(['.', '[']))
-        };
-        self.places.retain(|setting, _| !inner(setting));
+        self.places.clear_inside(&path);
         // A mistake in one word of a list is reported for the list.
         if let (Some((Step::Index(_), list)), false) = (steps.split_last(), is_table) {
-            self.places.insert(name_of(list), place.clone());
+            self.places.set(name_of(list), place.clone());
         }
         let mut so_far = String::new();
         for step in steps {
             so_far = step.join(&so_far);
-            self.places
-                .entry(so_far.clone())
-                .or_insert_with(|| place.clone());
+            self.places.set_first(&so_far, &place);
         }
-        self.places.insert(path.clone(), place);
+        self.places.set(&*path, place);
         self.raw.insert(path, raw.to_owned());
         Ok(())
     }
@@ -209,13 +185,33 @@ impl Tree {
         table.insert(name.to_owned(), value);
         // Later messages about it still name its original place.
         let (old, new) = (name_of(steps), join(&name_of(&parents), name));
-        let within = |place: &String| place.strip_prefix(&old).map(|rest| format!("{new}{rest}"));
-        let moved = self.places.iter();
-        let moved: Vec<_> = moved
-            .filter_map(|(setting, place)| Some((within(setting)?, place.clone())))
-            .collect();
-        self.places.extend(moved);
+        self.places.follow(&old, &new);
         true
+    }
+
+    /// Makes a table the only entry of a list.
+    pub(crate) fn wrap(&mut self, steps: &[Step]) {
+        let Some(value) = self.value_at(steps) else {
+            return;
+        };
+        let table = std::mem::replace(value, Value::Boolean(false));
+        *value = Value::Array(vec![table]);
+        let name = name_of(steps);
+        self.places.follow(&name, &format!("{name}[0]"));
+    }
+
+    /// Puts the first entry of a list in the list's place.
+    pub(crate) fn unwrap(&mut self, steps: &[Step]) {
+        let Some(Value::Array(list)) = self.value_at(steps) else {
+            return;
+        };
+        if list.is_empty() {
+            return;
+        }
+        let first = list.swap_remove(0);
+        self.put(steps, first);
+        let name = name_of(steps);
+        self.places.follow(&format!("{name}[0]"), &name);
     }
 
     /// The setting's value, if it is a string.
@@ -236,9 +232,15 @@ impl Tree {
     }
 
     fn table_at(&mut self, steps: &[Step]) -> Option<&mut Table> {
-        let Some((first, rest)) = steps.split_first() else {
-            return Some(&mut self.root);
-        };
+        match steps {
+            [] => Some(&mut self.root),
+            steps => self.value_at(steps)?.as_table_mut(),
+        }
+    }
+
+    /// The value of a setting.
+    pub(crate) fn value_at(&mut self, steps: &[Step]) -> Option<&mut Value> {
+        let (first, rest) = steps.split_first()?;
         let Step::Key(first) = first else { return None };
         let mut at = self.root.get_mut(first)?;
         for step in rest {
@@ -247,7 +249,7 @@ impl Tree {
                 Step::Index(index) => at.as_array_mut()?.get_mut(*index)?,
             };
         }
-        at.as_table_mut()
+        Some(at)
     }
 }
 
@@ -317,21 +319,52 @@ fn set_in(at: &mut Value, steps: &[Step], path: &mut String, value: Value) -> Re
     set_in(next, rest, path, value)
 }
 
+/// What is wrong with a line that isn't TOML, and what to do.
+fn syntax(message: &str, line: &str) -> (String, String) {
+    if let Some((name, value)) = assigned(line) {
+        let problem = format!("not valid TOML: {name} = {value}");
+        let advice = units::advice(name, Some(value));
+        if let Some(advice) = advice.filter(|_| value.parse::<u64>().is_err()) {
+            return (problem, format!("write {advice}"));
+        }
+        if is_unquoted(value) {
+            return (problem, format!("text needs quotes: {name} = \"{value}\""));
+        }
+    }
+    let fix = match header(line) {
+        Some(name) if message.contains("duplicate key") => {
+            format!("join the two tables; or, if there may be several, write each as [[{name}]]")
+        }
+        _ => String::new(),
+    };
+    (format!("not valid TOML: {message}"), fix)
+}
+
+/// The name in a line such as `[upstream]`.
+fn header(line: &str) -> Option<&str> {
+    let name = line.trim().strip_prefix('[')?.split(']').next()?;
+    (!name.is_empty() && !name.starts_with('[')).then_some(name.trim())
+}
+
 /// Where the lines of a text start.
 struct Lines(Vec<usize>);
 
 /// The longest value that a message repeats, in bytes.
 const SHOWN_MAX: usize = 120;
 
-/// The name and the value on a line whose value is text without quotes: `issuer = idp`.
-fn unquoted(line: &str) -> Option<(&str, &str)> {
+/// The name and the value of a line such as `issuer = idp`, if the value isn't too long to repeat.
+fn assigned(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
     let (name, value) = (name.trim(), value.split(" #").next()?.trim());
+    let has_syntax = value.contains(['"', '\'', '[', ']', '{', '}', '=', '\\']);
+    (!has_syntax && value.len() <= SHOWN_MAX).then_some((name, value))
+}
+
+/// Whether a value is text that lacks its quotes.
+fn is_unquoted(value: &str) -> bool {
     let is_text = value.starts_with(|c: char| c.is_ascii_alphabetic() || "/.".contains(c))
         || value.contains(['/', ':']);
-    let has_syntax = value.contains(['"', '\'', '[', ']', '{', '}', '=', '\\']);
-    let is_word = ["true", "false", "inf", "nan"].contains(&value);
-    (is_text && !has_syntax && !is_word && value.len() <= SHOWN_MAX).then_some((name, value))
+    is_text && !["true", "false", "inf", "nan"].contains(&value)
 }
 
 impl Lines {

@@ -39,6 +39,7 @@ pub use self::upstream::{
     AnswerLimits, BreakerSettings, CellLimits, CellShares, CellTimeouts, KEEPALIVE_MIN,
     UpstreamSettings,
 };
+use crate::finding::Finding;
 
 /// How long the listeners wait for the first registry by default.
 pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
@@ -74,6 +75,9 @@ pub struct RouterSettings {
     pub admin_tls: Option<AdminTls>,
     /// `[rate_limits]`: what applies to all rate limits.
     pub rate_limits: RateSettings,
+    /// Warnings about the settings themselves, from whoever read them. They are reported together with
+    /// those about files.
+    pub warnings: Vec<Finding>,
 }
 
 /// `[envelope]`

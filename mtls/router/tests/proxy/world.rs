@@ -396,6 +396,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         explain: None,
         admin_tls: None,
         rate_limits: RateSettings::default(),
+        warnings: Vec::new(),
     }
 }
 

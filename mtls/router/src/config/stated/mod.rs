@@ -6,6 +6,9 @@ use std::fmt;
 use aws_lc_rs::digest::{Context, SHA256};
 use toml::{Table, Value};
 
+use super::error::Place;
+use super::places::Places;
+
 /// How many bytes of the digest are shown.
 const SHOWN: usize = 8;
 
@@ -14,18 +17,25 @@ const SHOWN: usize = 8;
 pub struct Stated {
     settings: BTreeMap<String, String>,
     overrides: Vec<String>,
+    places: Places,
 }
 
 impl Stated {
     /// Lists the settings of a table. `overrides` are the environment variables that set some of
     /// them.
-    pub(super) fn new(root: &Table, overrides: Vec<String>) -> Self {
+    pub(super) fn new(root: &Table, overrides: Vec<String>, places: Places) -> Self {
         let mut settings = BTreeMap::new();
         table("", root, &mut settings);
         Self {
             settings,
             overrides,
+            places,
         }
+    }
+
+    /// Where a setting was written, or else the table that holds it.
+    pub fn place(&self, setting: &str) -> Place {
+        self.places.of(setting)
     }
 
     /// The first 16 hex digits of a SHA-256. Replicas with the same settings have the same digest,

@@ -1,7 +1,7 @@
 use super::*;
 
 fn stated(text: &str) -> Stated {
-    Stated::new(&text.parse().unwrap(), Vec::new())
+    Stated::new(&text.parse().unwrap(), Vec::new(), Places::default())
 }
 
 #[test]

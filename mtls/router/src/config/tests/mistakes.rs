@@ -4,7 +4,7 @@ use super::*;
 
 /// Checks that each of these files has a mistake, and that this is said about it: place, setting,
 /// problem.
-fn each_is_named(table: &[(String, &str)]) {
+pub(super) fn each_is_named(table: &[(String, &str)]) {
     for (text, expected) in table {
         let errors = errors(text);
         assert!(
@@ -15,15 +15,8 @@ fn each_is_named(table: &[(String, &str)]) {
 }
 
 /// The shortest valid configuration, with one more table at its end.
-fn and(table: &str) -> String {
+pub(super) fn and(table: &str) -> String {
     LEAST.to_owned() + table
-}
-
-/// The same with a `[[traffic]]` that has these rate limits.
-fn rates(limits: &str) -> String {
-    and(&format!(
-        "[[traffic]]\nname = \"a\"\nrate_limit = [{limits}]\n"
-    ))
 }
 
 #[test]
@@ -86,39 +79,6 @@ fn names_mistakes_of_traffic() {
         (
             and("[[traffic]]\nname = \"a\"\nheader_timeout_ms = 0\n"),
             "traffic[0].header_timeout_ms: is 0 milliseconds",
-        ),
-        (
-            rates("{ per = \"tenant\", requests = 0 }"),
-            "traffic[0].rate_limit[0].requests: must be 1 or more",
-        ),
-        (
-            rates("{ per = \"tenant\", requests = 200000 }"),
-            "traffic[0].rate_limit[0].requests: is more than 100000 requests per second",
-        ),
-        (
-            rates("{ per = \"tenant\", requests = 1, window_secs = 60, burst = 1441 }"),
-            "traffic[0].rate_limit[0].burst: takes more than 86400 seconds to come back",
-        ),
-        (
-            rates("{ per = \"tenant\", requests = 1 }, { per = \"tenant\", requests = 2 }"),
-            "traffic[0].rate_limit[1].per: another limit is per tenant too",
-        ),
-        (
-            rates("{ per = \"route\", requests = 1, always = true }"),
-            "traffic[0].rate_limit[0].always: has no effect",
-        ),
-        (
-            rates("{ per = \"day\", requests = 1 }"),
-            "traffic[0].rate_limit[0].per: ",
-        ),
-        (
-            rates("{ per = \"tenant\", requests = 9, burst = 2 }")
-                + "[rate_limits]\nshared_by = 3\n",
-            "traffic[0].rate_limit[0].burst: is 2, and 3 routers share it",
-        ),
-        (
-            and("[rate_limits]\nshared_by = 0\n"),
-            "rate_limits.shared_by: is 0",
         ),
     ]);
 }

@@ -1,5 +1,7 @@
+mod forms;
 mod mistakes;
 mod proxies;
+mod rates;
 
 use cellway_core::adaptive_limit::AdaptiveSettings;
 use cellway_core::policy::Mode;
@@ -235,13 +237,13 @@ etc/cellway.toml:4: listener[0].bind: \"nowhere\": host names are not accepted h
 etc/cellway.toml:5: listener[0].polcy: unknown setting `polcy`
     did you mean `policy`?
 etc/cellway.toml:11: issuer[0].leeway_exp_secs: \"soon\" is a string
-    expected a whole number, 0 or more
+    write a number of seconds, as 30
 etc/cellway.toml:13: policy[0].name: is missing
     add it
 etc/cellway.toml:14: policy[0].any_of[1]: unknown value `password`
     known here: jwt, mtls, routing_key
 etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
-    expected a number of seconds, \"off\"
+    write a number of seconds, as 30, or \"off\"
 etc/cellway.toml:20: metrics: unknown setting `metrics`
     known here: listener, issuer, policy, traffic, rate_limits, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log, trace, explain"
     );

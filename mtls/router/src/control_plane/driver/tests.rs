@@ -61,6 +61,7 @@ async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>)
         explain: None,
         admin_tls: None,
         rate_limits: Default::default(),
+        warnings: Vec::new(),
     };
     let (provider, now) = (Provider::default(), Clock::new(host.clone()).now());
     let mut findings = Findings::default();
