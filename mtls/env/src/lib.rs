@@ -186,6 +186,36 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Identifies the present content of a file cheaply, to notice changes.
     fn stat(&self, path: &str) -> impl Future<Output = io::Result<Stat>> + Send;
+
+    /// What other users may do with a file, at the end of all links.
+    ///
+    /// # Errors
+    /// As for [`stat`](Self::stat).
+    fn exposure(&self, path: &str) -> impl Future<Output = io::Result<Exposure>> + Send {
+        let _ = path;
+        std::future::ready(Ok(Exposure::default()))
+    }
+
+    /// Whether [`replace`](Self::replace) may write this file. Nothing is written.
+    ///
+    /// # Errors
+    /// `PermissionDenied` or `ReadOnlyFilesystem`, with the folder that can't be written.
+    fn can_replace(&self, path: &str) -> impl Future<Output = io::Result<()>> + Send {
+        let _ = path;
+        std::future::ready(Ok(()))
+    }
+}
+
+/// What users other than a file's owner may do with it, as its mode says. A store without modes has no
+/// other users.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Exposure {
+    /// Every user may read it.
+    pub read_by_all: bool,
+    /// Its group or every user may write it.
+    pub written_by_others: bool,
+    /// The mode's permission bits.
+    pub mode: u32,
 }
 
 /// Whether a file's mode is checked before its content is used.

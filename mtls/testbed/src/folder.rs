@@ -1,7 +1,7 @@
 //! A folder for the files of a test.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,7 +67,17 @@ impl Folder {
     pub fn write_credential(&self, name: &str, credential: &Credential) {
         self.write(&format!("{name}.pem"), credential.pem());
         let key = credential.key.pem().expect("a good key");
-        self.write(&format!("{name}.key"), key);
+        self.write_private(&format!("{name}.key"), key);
+    }
+
+    /// Writes a file that only its owner may read and write, as tools write keys and tokens.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    pub fn write_private(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.write(name, content);
+        let own = Permissions::from_mode(0o600);
+        fs::set_permissions(self.path(name), own).expect("the owner may change the mode");
     }
 
     /// The text of a file.

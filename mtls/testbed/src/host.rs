@@ -72,6 +72,13 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn can_replace(&self, _: &str) -> io::Result<()> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).full {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+
     async fn stat(&self, path: &str) -> io::Result<Stat> {
         let disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = disk.files.get(path);

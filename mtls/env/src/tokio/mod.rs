@@ -5,6 +5,7 @@
     reason = "the one place where the real clock, tasks and threads are reached"
 )]
 
+mod access;
 mod connect;
 mod store;
 mod trust;

@@ -15,7 +15,7 @@ mod status;
 pub use self::files::{key_file, secret_text, signing_pem};
 pub use self::index::{INDEX, Index, IndexKey};
 pub(crate) use self::page::{Page, is_asked, page};
-pub(crate) use self::sealer::{SealError, Sealed, Sealer, files};
+pub(crate) use self::sealer::{SealError, Sealed, Sealer, files, index_of};
 pub use self::sealer::{check, check_next};
 pub use self::status::EnvelopeStatus;
 pub(crate) use self::status::without_key;

@@ -258,6 +258,11 @@ pub async fn check_next<E: Env>(
     sealer.map(|_| ())
 }
 
+/// The index in a folder of keys.
+pub(crate) fn index_of(keys: &str) -> String {
+    format!("{}/{INDEX}", keys.trim_end_matches('/'))
+}
+
 /// All files whose changes need a reload: the index, and the files that it names.
 pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTreeSet<String> {
     let index = path(settings, INDEX);

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::Semaphore;
 
-use super::super::{Privacy, Stat, Store};
+use super::super::{Exposure, Privacy, Stat, Store};
+use super::access::{self, folder_of};
 use super::trust::{self, Wanted};
 
 /// The longest wait for a file to be read. A network file system that doesn't answer blocks its
@@ -58,6 +59,14 @@ impl Store for FileStore {
     async fn stat(&self, path: &str) -> io::Result<Stat> {
         self.in_time(Path::new(path), stat).await
     }
+
+    async fn exposure(&self, path: &str) -> io::Result<Exposure> {
+        self.in_time(Path::new(path), exposure).await
+    }
+
+    async fn can_replace(&self, path: &str) -> io::Result<()> {
+        self.in_time(Path::new(path), access::can_replace).await
+    }
 }
 
 impl FileStore {
@@ -98,7 +107,7 @@ impl FileStore {
         let ended = Arc::clone(&running.ended);
         let operation = self.blocking(move || work(&running.path));
         match tokio::time::timeout(READ_MAX, operation).await {
-            Ok(result) => result,
+            Ok(result) => result.map_err(access::for_whom),
             Err(_) => {
                 let mut hanging = lock(&self.hanging);
                 // Under the lock, so that an operation that ends now isn't noted for good.
@@ -204,13 +213,6 @@ fn open_own(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// Writes the content to a second file, makes that durable, renames it to `path`, and makes the
 /// name durable.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -252,6 +254,15 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     temporary.push(name);
     temporary.push(".new");
     Ok(path.with_file_name(temporary))
+}
+
+fn exposure(path: &Path) -> io::Result<Exposure> {
+    let mode = fs::metadata(path)?.mode() & 0o7777;
+    Ok(Exposure {
+        read_by_all: mode & 0o004 != 0,
+        written_by_others: mode & 0o022 != 0,
+        mode,
+    })
 }
 
 fn stat(path: &Path) -> io::Result<Stat> {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fit::fit;
+use super::secrets::exposed;
 use crate::active_config::ActiveConfig;
 use crate::control_plane::last_known_good::{LastKnownGood, Slot};
 use crate::control_plane::sources::bearer_token;
@@ -64,7 +65,10 @@ pub(crate) async fn examine<E: Env>(
     let fetch = findings.take("fetch", fetch);
     let keys = key_files(env, settings, &mut findings).await;
     token_file(env, settings, &mut findings).await;
-    state_directory(env, settings, &mut findings).await;
+    if let Some(directory) = &settings.sources.state {
+        state_directory(env, directory, &mut findings).await;
+    }
+    exposed(env, settings, &mut findings).await;
     Examined {
         active,
         fetch,
@@ -191,16 +195,20 @@ async fn token_file<E: Env>(env: &E, settings: &RouterSettings, findings: &mut F
 }
 
 /// The folder may be missing, because the first document that is kept creates it. But a file in its
-/// place would lose every document.
-async fn state_directory<E: Env>(env: &E, settings: &RouterSettings, findings: &mut Findings) {
-    let Some(directory) = &settings.sources.state else {
-        return;
-    };
-    let inside = LastKnownGood::new(directory.as_str()).path(&Slot::Registry);
+/// place would lose every document, and so would a folder that the router can't write.
+pub(super) async fn state_directory<E: Env>(env: &E, directory: &str, findings: &mut Findings) {
+    let inside = LastKnownGood::new(directory).path(&Slot::Registry);
     let found = env.store().stat(&inside).await;
     if found.is_err_and(|error| error.kind() == ErrorKind::NotADirectory) {
         let problem = format!("{directory} is a file, or lies below one, and must be a folder");
         let fix = "name a folder that only this router uses; the router creates it";
         findings.error("state.directory", problem, fix);
+    } else if let Err(error) = env.store().can_replace(&inside).await {
+        let problem = format!(
+            "{directory} can't be written, so the router would keep no registry and no keys for its \
+             next start: {error}"
+        );
+        let fix = "give the folder to the user that the router runs as, or name another one";
+        findings.warning("state.directory", problem, fix);
     }
 }

@@ -8,6 +8,7 @@ use cellway_core::registry::{Registry, Scheme};
 use cellway_core::{Now, Unix, mismatches};
 use cellway_env::Env;
 
+use super::bundles::leaves;
 use crate::active_config::ActiveConfig;
 use crate::envelope::without_key;
 use crate::finding::Findings;
@@ -30,6 +31,7 @@ pub(crate) async fn fit<E: Env>(
     findings: &mut Findings,
 ) {
     let settings = &active.settings;
+    findings.extend(&settings.warnings);
     for mismatch in mismatches(&settings.policy, registry) {
         let setting = match &*mismatch.setting {
             "registry" => settings.sources.registry.location.setting(),
@@ -55,6 +57,7 @@ pub(crate) async fn fit<E: Env>(
         envelopes(active, registry, config, now, findings);
     }
     own_certificates(env, settings, now.unix, findings).await;
+    leaves(env, settings, findings).await;
 }
 
 /// Warns about cells whose annotation with keys for cell-bound authorizations can't be used.

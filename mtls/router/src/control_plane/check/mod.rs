@@ -3,11 +3,15 @@
 //! [`check`] is `cellway check`. A router's start and reload use the same function, so that they
 //! refuse the same settings.
 
+mod bundles;
 mod examine;
 mod fit;
+mod named;
 mod registry;
+mod secrets;
 
 pub(crate) use self::examine::{Usable, examine};
+pub use self::named::unreadable;
 pub(crate) use self::registry::{Occasion, registry};
 
 use cellway_env::{Clock, Env};
@@ -34,3 +38,6 @@ pub async fn check<E: Env>(
     examined.ending(now.unix);
     examined.findings.into_vec()
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,8 +246,9 @@ async fn last_known_good<E: Env>(
         Err(LoadError::Io(error)) if error.kind() == ErrorKind::NotADirectory => return None,
         Err(refused) => refused.to_string(),
     };
-    // A starting router reports this itself when it restores the copy.
-    if occasion == Occasion::Check {
+    // A starting router reports this itself when it restores the copy. `examine` has warned about a
+    // folder that can't be written.
+    if occasion == Occasion::Check && env.store().can_replace(&path).await.is_ok() {
         let problem = format!("{path} can't be used as last-known-good: {problem}");
         let fix = "nothing to do: the next good document replaces it";
         findings.warning("state.directory", problem, fix);
