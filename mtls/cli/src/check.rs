@@ -1,8 +1,8 @@
 //! `cellway check`
 
 use cellway_env::tokio::TokioEnv;
-use cellway_router::check::{Finding, Severity, check as check_settings};
-use cellway_router::config::{Config, ConfigError, ConfigErrors, Place};
+use cellway_router::check::{Finding, Severity, check as check_settings, unreadable};
+use cellway_router::config::{Config, ConfigErrors, Place};
 use cellway_router::log::subjects;
 use cellway_router::tls::Provider;
 use serde_json::{Value, json};
@@ -14,11 +14,13 @@ use super::{Exit, block_on, complain, failed, say};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Reads the configuration with its overrides from the environment, and every file that it names:
-certificates, keys, bundles, key sets, the registry, last-known-good copies. Connects to nothing.
+certificates, keys, bundles, key sets, the registry, last-known-good copies. Connects to nothing. If
+the configuration has mistakes, it also says which of these files can't be read, and looks into none.
 
 An error keeps `cellway serve` from starting, unless it is in the registry and there is a good copy of
 an earlier one: `serve` then starts with the copy. With a warning it starts. A warning means that the
-router refuses some requests, that a setting has no effect, or that a certificate expires soon.
+router refuses some requests, that a setting has no effect, that others can read a secret, or that a
+certificate expires soon.
 
 Examples:
   cellway check --config cellway.toml
@@ -50,8 +52,8 @@ async fn check(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let found = match Config::load(file, &text, variables()) {
-        Ok(config) => findings(&env, &config, file).await,
-        Err(errors) => Found::in_file(errors),
+        Ok(config) => Found::in_files(&env, &config, file).await,
+        Err(refused) => Found::in_file(&env, &refused).await,
     };
     let exit = match (found.errors.len(), found.warnings.len()) {
         (0, 0) => Exit::Ok,
@@ -74,74 +76,82 @@ async fn check(args: &Args) -> Exit {
     }
 }
 
-async fn findings(env: &TokioEnv, config: &Config, file: &str) -> Found {
-    let mut findings = check_settings(env, &Provider::default(), &config.router, file).await;
-    if let Err(error) = subjects(env, &config.log).await {
-        findings.push(Finding::error(error.setting(), &error));
-    }
-    Found::in_files(file, findings)
-}
-
 /// One finding, for people and for programs.
 struct One {
+    place: Place,
     text: String,
     json: Value,
 }
 
+impl One {
+    fn new(file: &str, place: &Place, finding: &Finding) -> Self {
+        let at = place.within(file);
+        let text = match finding.severity {
+            Severity::Error => format!("{at}: {finding}"),
+            Severity::Warning => format!("{at}: warning: {finding}"),
+        };
+        let (line, variable) = match place {
+            Place::Line(line) => (Some(line), None),
+            Place::Variable(name) => (None, Some(name)),
+            Place::File => (None, None),
+        };
+        let json = json!({
+            "setting": finding.setting,
+            "problem": finding.problem,
+            "fix": finding.fix,
+            "line": line,
+            "variable": variable,
+        });
+        Self {
+            place: place.clone(),
+            text,
+            json,
+        }
+    }
+}
+
+#[derive(Default)]
 struct Found {
     errors: Vec<One>,
     warnings: Vec<One>,
 }
 
 impl Found {
-    /// The file itself has mistakes, so the files that it names were not checked.
-    fn in_file(errors: ConfigErrors) -> Self {
-        let one = |error: ConfigError| {
-            let json = json!({
-                "setting": error.setting,
-                "problem": error.problem,
-                "fix": error.fix,
-                "line": match error.place {
-                    Place::Line(line) => Some(line),
-                    Place::Variable(_) | Place::File => None,
-                },
-                "variable": match &error.place {
-                    Place::Variable(name) => Some(name),
-                    Place::Line(_) | Place::File => None,
-                },
-            });
-            let file = errors.file.clone();
-            let errors = vec![error];
-            let text = ConfigErrors { file, errors }.to_string();
-            One { text, json }
-        };
-        Self {
-            errors: errors.errors.into_iter().map(one).collect(),
-            warnings: Vec::new(),
+    fn add(&mut self, file: &str, place: &Place, finding: &Finding) {
+        let one = One::new(file, place, finding);
+        match finding.severity {
+            Severity::Error => self.errors.push(one),
+            Severity::Warning => self.warnings.push(one),
         }
     }
 
-    fn in_files(file: &str, findings: Vec<Finding>) -> Self {
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-        for finding in findings {
-            let text = match finding.severity {
-                Severity::Error => format!("{file}: {finding}"),
-                Severity::Warning => format!("{file}: warning: {finding}"),
-            };
-            let Finding {
-                severity,
-                setting,
-                problem,
-                fix,
-                ..
-            } = finding;
-            let json = json!({ "setting": setting, "problem": problem, "fix": fix });
-            match severity {
-                Severity::Error => errors.push(One { text, json }),
-                Severity::Warning => warnings.push(One { text, json }),
-            }
+    /// The file itself has mistakes. Of the files that it names, it is only known whether they can be
+    /// read.
+    async fn in_file(env: &TokioEnv, refused: &ConfigErrors) -> Self {
+        let mut found = Self::default();
+        for error in &refused.errors {
+            found.add(&refused.file, &error.place, &error.clone().into());
         }
-        Self { errors, warnings }
+        for finding in unreadable(env, &refused.files).await {
+            let mut named = refused.files.iter();
+            let named = named.find(|named| named.setting == finding.setting);
+            let place = named.map_or(&Place::File, |named| &named.place);
+            found.add(&refused.file, place, &finding);
+        }
+        found.errors.sort_by(|a, b| a.place.cmp(&b.place));
+        found
+    }
+
+    async fn in_files(env: &TokioEnv, config: &Config, file: &str) -> Self {
+        let mut findings = check_settings(env, &Provider::default(), &config.router, file).await;
+        if let Err(error) = subjects(env, &config.log).await {
+            findings.push(Finding::error(error.setting(), &error));
+        }
+        let mut found = Self::default();
+        for finding in findings {
+            found.add(file, &config.stated.place(&finding.setting), &finding);
+        }
+        found
     }
 
     fn json(&self, file: &str) -> String {

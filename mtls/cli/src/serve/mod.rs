@@ -174,7 +174,7 @@ async fn prepare(args: &Args) -> Result<(TokioEnv, Config, LogControl, Flush), E
     let config = args.config.load(&env).await?;
     let (log, flush) = LogControl::start(&env, config.log.clone(), open)
         .await
-        .map_err(|error| no_log(&args.config.path, &error))?;
+        .map_err(|error| no_log(&args.config.path, &config, &error))?;
     Ok((env, config, log, flush))
 }
 
@@ -185,8 +185,10 @@ fn open(to: Output) -> io::Result<Box<dyn Write + Send>> {
     })
 }
 
-fn no_log(path: &str, error: &LogError) -> Exit {
-    let problem = format!("{path}: {}: {error}", error.setting());
+fn no_log(path: &str, config: &Config, error: &LogError) -> Exit {
+    let setting = error.setting();
+    let at = config.stated.place(setting).within(path);
+    let problem = format!("{at}: {setting}: {error}");
     if let LogError::SubjectKey(_) = error {
         complain(problem);
         return Exit::No;
@@ -411,17 +413,18 @@ async fn start(
     router
         .start_on(|worker| on_own_thread(worker, watchdog.clone()))
         .await
-        .map_err(|error| cannot_start(&error, path))
+        .map_err(|error| cannot_start(&error, path, config))
 }
 
 /// The exit code: 1 for a configuration with mistakes, otherwise the code for a command that
 /// failed.
-fn cannot_start(error: &StartError, path: &str) -> Exit {
+fn cannot_start(error: &StartError, path: &str, config: &Config) -> Exit {
     let StartError::Settings(refused) = error else {
         return failed(error);
     };
     for finding in &refused.findings {
-        complain(format_args!("{path}: {finding}"));
+        let at = config.stated.place(&finding.setting).within(path);
+        complain(format_args!("{at}: {finding}"));
     }
     complain(format_args!(
         "\nThe router doesn't start. `cellway check --config {path}` shows warnings too."

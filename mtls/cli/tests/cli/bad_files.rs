@@ -83,7 +83,7 @@ fn now() -> Unix {
 }
 
 /// A folder in which everything is good.
-fn good(cell: u16) -> Folder {
+pub(crate) fn good(cell: u16) -> Folder {
     let folder = Folder::new();
     let validity = Validity::around(now(), Duration::from_secs(86_400));
     let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
@@ -179,7 +179,12 @@ fn check_and_start_refuse_each() {
                 let (code, _, err) = run(&[command, "-c", &config]);
                 let case = format!("{command} with {name} {content:?}: {code} {err}");
                 assert_eq!(code, 1, "{case}");
-                assert!(err.contains(&format!("{config}: {setting}: ")), "{case}");
+                // With the line of the setting or of its table.
+                let named = format!(": {setting}: ");
+                let mut lines = err
+                    .lines()
+                    .filter(|line| line.starts_with(&format!("{config}:")));
+                assert!(lines.any(|line| line.contains(&named)), "{case}");
                 assert!(err.contains(name), "{case}");
             }
         }

@@ -74,6 +74,70 @@ fn allowed_warnings_are_still_said() {
     }
 }
 
+/// Catches: a check that ends at the mistakes of the configuration, so that a missing file is found
+/// only after they are corrected; and a finding without its line.
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_its_line() {
+    let folder = Folder::new();
+    let config = CONFIG.replace("audience", "audiance").replace(
+        "[admin]",
+        "[upstream]\nbundle = \"cells.pem\"\n[state]\ndirectory = \"keys.json\"\n\
+         [fetch]\nbundle = 3\n[envelope]\n[admin]",
+    );
+    let config = config.replace(
+        "bind = \"127.0.0.1:0\"\n\n[[issuer",
+        "bind = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"keys.json\"\nkey = \"a.key\"\n[[issuer",
+    );
+    folder.write(
+        "cellway.toml",
+        config.replace(
+            "[registry]\nfile = \"registry.json\"",
+            "[registry]\nfile = \"nowhere.json\"",
+        ),
+    );
+    let (code, page) = checked(&folder, &[]);
+    assert_eq!(code, 1, "{page}");
+    let errors = page["errors"].as_array().unwrap().iter();
+    let told: Vec<_> = errors
+        .map(|error| format!("{} {}", error["line"], error["setting"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        "7 listener[0].tls.key",
+        "11 issuer[0].audiance",
+        "19 registry.file",
+        "22 upstream.bundle",
+        "24 state.directory",
+        "26 fetch.bundle",
+        "27 envelope.keys",
+    ];
+    assert_eq!(told, expected, "{page}");
+    let missing = page["errors"][0]["problem"].as_str().unwrap();
+    assert!(
+        missing.contains("a.key can't be read: No such file"),
+        "{page}"
+    );
+
+    // Without mistakes, the files are looked into, and their findings have lines too.
+    folder.write("cellway.toml", CONFIG);
+    folder.write("keys.json", "{}");
+    let (_, page) = checked(&folder, &[]);
+    assert_eq!(page["errors"][0]["line"], 10, "{page}");
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    let expected = format!("{}:10: issuer[0].jwks_file: ", folder.config());
+    assert!(code == 1 && err.contains(&expected), "{code} {err}");
+    let variable = [("CELLWAY__ISSUER__0__JWKS_FILE", "nowhere.json")];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cellway"))
+        .args(["check", "-c", &folder.config()])
+        .envs(variable)
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        err.starts_with("CELLWAY__ISSUER__0__JWKS_FILE: issuer[0]"),
+        "{err}"
+    );
+}
+
 /// Catches: a folder for state that can't become one, so that nothing would be kept.
 #[test]
 fn a_state_directory_that_is_a_file_is_an_error() {

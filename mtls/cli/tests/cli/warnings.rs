@@ -1,5 +1,6 @@
 //! Valid settings that have no effect where they are.
 
+use crate::bad_files::good;
 use crate::{CONFIG, Folder, run};
 
 /// Catches: a setting of an external authorization listener that is read and never used, without a
@@ -33,6 +34,138 @@ fn check_names_what_has_no_effect_on_a_listener_that_proxies_nothing() {
         let line = line.unwrap_or_else(|| panic!("{setting}: {lines}"));
         assert!(line.contains("no effect"), "{line}");
     }
+}
+
+/// The warnings about a configuration, each with its place.
+fn warnings(folder: &Folder, config: &str) -> Vec<String> {
+    folder.write("cellway.toml", config);
+    let (code, out, err) = run(&["check", "-c", &folder.config()]);
+    let lines = err.lines().filter(|line| line.contains("warning: "));
+    let warnings: Vec<_> = lines
+        .map(|line| line.replace(&folder.config(), "cellway.toml"))
+        .collect();
+    assert_eq!(code, i32::from(!warnings.is_empty()), "{out}{err}");
+    warnings
+}
+
+/// Catches: a table whose name is misspelled where it is named, or that was forgotten.
+#[test]
+fn check_names_tables_that_nothing_uses() {
+    let folder = Folder::new();
+    let tables =
+        "[[traffic]]\nname = \"slow\"\n[[policy]]\nname = \"strict\"\nany_of = [\"jwt\"]\n";
+    let unused = format!("{CONFIG}{tables}");
+    assert_eq!(
+        warnings(&folder, &unused),
+        [
+            "cellway.toml:24: warning: traffic[0]: no listener and no route has traffic = \"slow\", so \
+             this table has no effect",
+            "cellway.toml:26: warning: policy[1]: no listener and no route has policy = \"strict\", so \
+             this table has no effect",
+        ]
+    );
+    let route =
+        "route = [{ path = \"/a\", policy = \"strict\", traffic = \"slow\" }]\n\n[[issuer]]";
+    let used = unused.replace("\n[[issuer]]", route);
+    assert_eq!(warnings(&folder, &used), Vec::<String>::new());
+    // The one with this name applies by itself, but only where requests are forwarded.
+    let default = format!("{CONFIG}[[traffic]]\nname = \"default\"\n");
+    assert_eq!(warnings(&folder, &default), Vec::<String>::new());
+    let asked = default.replacen(
+        ":0\"",
+        ":0\"\nserves = \"ext_authz\"\ncallers = \"loopback\"",
+        1,
+    );
+    assert_eq!(warnings(&folder, &asked).len(), 1);
+}
+
+/// Catches: a retry that can never happen.
+#[test]
+fn check_names_settings_of_retries_without_effect() {
+    let folder = Folder::new();
+    let with = |traffic: &str, upstream: &str| {
+        let traffic = format!("[[traffic]]\nname = \"default\"\n{traffic}\n");
+        warnings(
+            &folder,
+            &format!("{CONFIG}{traffic}[upstream]\n{upstream}\n"),
+        )
+    };
+    for (traffic, upstream, expected) in [
+        ("try_timeout_ms = 400", "", None),
+        ("try_timeout_ms = 30000", "", None),
+        ("try_timeout_ms = 400\nretry_statuses = []", "", None),
+        (
+            "try_timeout_ms = 30001",
+            "",
+            Some("try_timeout_ms: has no effect: it is 30001, and header_timeout_ms (30000) ends"),
+        ),
+        (
+            "try_timeout_ms = 400\nheader_timeout_ms = 300",
+            "",
+            Some("try_timeout_ms: has no effect: it is 400, and header_timeout_ms (300) ends"),
+        ),
+        (
+            "try_timeout_ms = 400\ntotal_timeout_ms = 400",
+            "",
+            Some("try_timeout_ms: has no effect: it is 400, and total_timeout_ms (400) ends"),
+        ),
+        (
+            "try_timeout_ms = 400",
+            "total_timeout_ms = 300",
+            Some("try_timeout_ms: has no effect: it is 400, and total_timeout_ms (300) ends"),
+        ),
+        (
+            "try_timeout_ms = 400\ntotal_timeout_ms = 0",
+            "total_timeout_ms = 300",
+            None,
+        ),
+        (
+            "try_timeout_ms = 400",
+            "retry_percent = 0",
+            Some("try_timeout_ms: has no effect, because upstream.retry_percent is 0"),
+        ),
+        (
+            "retry_statuses = [503]",
+            "retry_percent = 0",
+            Some("retry_statuses: has no effect, because upstream.retry_percent is 0"),
+        ),
+    ] {
+        let warnings = with(traffic, upstream);
+        assert_eq!(
+            warnings.len(),
+            usize::from(expected.is_some()),
+            "{traffic} {warnings:?}"
+        );
+        if let Some(expected) = expected {
+            assert!(warnings[0].contains(expected), "{warnings:?}");
+        }
+    }
+}
+
+/// Catches: the certificate of a server where that of its CA belongs, with which nobody is trusted.
+#[test]
+fn check_names_a_leaf_in_a_bundle() {
+    let folder = good(9);
+    let config = folder.read("cellway.toml");
+    let leaf = |bundle: &str| {
+        let config = config.replace(&format!("bundle = \"{bundle}\""), "bundle = \"server.pem\"");
+        let warnings = warnings(&folder, &config);
+        warnings
+            .into_iter()
+            .find(|it| it.contains("is not a CA's (number 1, \"CN=server\")"))
+    };
+    let warned = [
+        ("cells-ca.pem", "upstream.bundle"),
+        ("sources-ca.pem", "fetch.bundle"),
+    ];
+    for (bundle, setting) in warned {
+        let warning = leaf(bundle).unwrap_or_else(|| panic!("{bundle}"));
+        assert!(
+            warning.contains(&format!("warning: {setting}: ")),
+            "{warning}"
+        );
+    }
+    assert_eq!(warnings(&folder, &config), Vec::<String>::new());
 }
 
 /// Catches: a health check for a cell whose name is misspelled, so that the cell isn't checked.
