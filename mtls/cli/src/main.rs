@@ -25,8 +25,9 @@ enum Exit {
     Ok = 0,
     /// The answer is no: the configuration has mistakes, the request is denied.
     No = 1,
-    /// The command can't be carried out: a file can't be read, an address can't be bound. (clap
-    /// uses 2 for a wrong command line.)
+    /// The command line is wrong, or doesn't fit the configuration. (clap uses the same code.)
+    Usage = 2,
+    /// The command can't be carried out: a file can't be read, an address can't be bound.
     Failed = 3,
 }
 
@@ -48,7 +49,7 @@ Exit codes:
   0  all is well
   1  the answer is no: the configuration has mistakes, the request is denied,
      a row of the demo is not as expected
-  2  the command line is not understood
+  2  the command line is not understood, or does not fit the configuration
   3  the command could not be carried out: a file can't be read, an address can't be bound";
 
 #[derive(Parser, Debug)]
@@ -102,6 +103,12 @@ fn block_on<T>(command: impl Future<Output = T>) -> io::Result<T> {
 fn failed(problem: impl std::fmt::Display) -> Exit {
     complain(format_args!("cellway: {problem}"));
     Exit::Failed
+}
+
+/// Prints to standard error what is wrong with the command line.
+fn misused(problem: impl std::fmt::Display) -> Exit {
+    complain(format_args!("cellway: {problem}"));
+    Exit::Usage
 }
 
 /// Prints to standard error. If that fails, the exit code still tells the result.

@@ -14,7 +14,7 @@ use cellway_router::settings::{EnvelopeForm, EnvelopeSettings};
 
 use self::folder::Folder;
 use super::input::ConfigFile;
-use super::{Exit, block_on, failed, print, say};
+use super::{Exit, block_on, failed, misused, print, say};
 
 /// How much longer a new key waits than services may cache the published set, in seconds. In this
 /// time all replicas read the folder, and it allows for clocks that differ.
@@ -145,7 +145,7 @@ async fn settings(env: &TokioEnv, file: &ConfigFile) -> Result<EnvelopeSettings,
     let config = file.load(env).await?;
     config.router.envelope.ok_or_else(|| {
         let advice = "add [envelope] with keys = \"envelope-keys\" or another folder";
-        failed(format!("{} has no envelope keys; {advice}", file.path))
+        misused(format!("{} has no envelope keys; {advice}", file.path))
     })
 }
 
@@ -300,12 +300,12 @@ fn cell_of<'a>(settings: &EnvelopeSettings, args: &'a Replacing) -> Result<Optio
     match (settings.form.is_shared(), &args.cell) {
         (false, None) => Ok(None),
         (true, Some(cell)) => Ok(Some(cell)),
-        (false, Some(_)) => Err(failed(
+        (false, Some(_)) => Err(misused(
             "--cell is for the forms hmac and compatible, and envelope.form is `jws`",
         )),
         (true, None) => {
             let form = settings.form.as_str();
-            Err(failed(format!(
+            Err(misused(format!(
                 "envelope.form is `{form}`: name the cell that has the key with --cell"
             )))
         }
@@ -333,7 +333,7 @@ fn make(
         None => SigningKey::from_seed(&kid, &secret).and_then(|key| signing_pem(&key)),
         Some(cell) => HmacKey::new(&kid, cell, &secret).map(|_| secret_text(&secret)),
     };
-    let text = text.map_err(|refused| failed(format!("key `{kid}` {refused}")))?;
+    let text = text.map_err(|refused| misused(format!("key `{kid}` {refused}")))?;
     if folder.has(&kid) {
         let advice = "give the new key an id of its own with --kid";
         return Err(failed(format!("there is already a key `{kid}`; {advice}")));

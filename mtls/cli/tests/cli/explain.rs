@@ -106,11 +106,97 @@ fn explain_shows_the_step_that_failed() {
         assert!(out.contains(expected), "{expected} in {out}");
         assert!(out.lines().any(|line| line.starts_with("FAIL")), "{out}");
     }
+}
 
-    let (code, _, err) = run(&["explain", "-c", &config, "--listener", "other"]);
-    assert_eq!(code, 3);
+/// Catches: a refused token of which the operator can't see what is wrong; and one whose page names the
+/// person that it is for.
+#[test]
+fn explain_shows_what_the_token_says_and_what_is_accepted() {
+    let folder = Folder::new();
+    let config = folder.config();
+    let said = "token alg \"EdDSA\", kid \"k1\", iss \"https://idp.example\", aud \"cellway\", ";
+    for (token, times) in [
+        (token("acme", false), "exp 2100-01-01T00:00:00.000Z (in "),
+        (token("acme", true), "exp 1970-01-01T00:01:00.000Z ("),
+    ] {
+        let (_, out, _) = run(&["explain", "-c", &config, "--token", &token]);
+        assert!(out.contains(said) && out.contains(times), "{out}");
+        assert!(!out.contains("alice"), "{out}");
+        let (_, out, _) = run(&["explain", "-c", &config, "--token", &token, "--json"]);
+        let page: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(page["token"].as_str().unwrap().contains(times), "{page}");
+    }
+    let token = token("acme", false);
+    for (from, to, expected) in [
+        (
+            "\"cellway\"",
+            "\"orders\"",
+            "deny 401 wrong_audience: `aud` does not contain a configured audience; accepted: \"orders\"",
+        ),
+        (
+            "https://idp.example",
+            "https://other.example",
+            "deny 401 wrong_issuer: `iss` is not an issuer that is accepted here; accepted: \
+             \"https://other.example\"",
+        ),
+    ] {
+        folder.write("cellway.toml", CONFIG.replace(from, to));
+        let (code, out, _) = run(&["explain", "-c", &config, "--token", &token]);
+        assert_eq!(code, 1, "{out}");
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
+    // Not a token: nothing to show, and no panic.
+    let (_, out, _) = run(&["explain", "-c", &config, "--token", "a.b.c"]);
+    assert!(!out.contains("\ntoken "), "{out}");
+}
+
+/// Catches: a command line that doesn't fit the configuration, with the code for a file that can't be
+/// read.
+#[test]
+fn explain_tells_bad_usage_from_files_that_cannot_be_read() {
+    let folder = Folder::new();
+    folder.write("token", "two\nlines");
+    let (config, file) = (folder.config(), folder.path("token"));
+    for (more, expected, said) in [
+        (
+            ["--listener", "other"],
+            2,
+            "no listener is called other; known: local",
+        ),
+        (
+            ["--cert", "none.pem"],
+            2,
+            "no client certificate is accepted",
+        ),
+        (
+            ["--token", "two\nlines"],
+            2,
+            "--token has bytes that a header",
+        ),
+        (
+            ["--routing-key", "a\nb"],
+            2,
+            "--routing-key has bytes that a header",
+        ),
+        (["--path", "orders"], 2, "invalid value 'orders'"),
+        (["--token-file", &file], 3, "token has bytes that a header"),
+        (["--token-file", "/nowhere"], 3, "can't read /nowhere"),
+    ] {
+        let args = [&["explain", "-c", &config, "--offline"], more.as_slice()].concat();
+        let (code, out, err) = run(&args);
+        assert_eq!(code, expected, "{more:?} {out}{err}");
+        assert!(err.contains(said), "{said} in {err}");
+    }
+    let several = CONFIG.replacen(
+        "[[listener]]",
+        "[[listener]]\nname = \"second\"\nbind = \"127.0.0.1:0\"\n[[listener]]",
+        1,
+    );
+    folder.write("cellway.toml", several);
+    let (code, _, err) = run(&["explain", "-c", &config, "--offline"]);
+    assert_eq!(code, 2, "{err}");
     assert!(
-        err.contains("no listener is called other; known: local"),
+        err.contains("name one with --listener: second, local"),
         "{err}"
     );
 }

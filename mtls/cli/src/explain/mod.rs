@@ -1,5 +1,7 @@
 //! `cellway explain`
 
+mod token;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,7 +22,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method};
 
 use super::input::ConfigFile;
-use super::{Exit, block_on, complain, failed, say};
+use super::{Exit, block_on, complain, failed, misused, say};
 
 /// The most bytes of a token's file.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -38,7 +40,8 @@ Examples:
   cellway explain -c cellway.toml --token \"$TOKEN\" --offline
 
 Exit codes: 0 the request would be allowed, 1 it would be denied (or the configuration has
-mistakes), 2 usage, 3 a file can't be read")]
+mistakes), 2 usage (the configuration has no such listener, accepts no certificates), 3 a file can't
+be read")]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigFile,
@@ -123,15 +126,15 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let config = args.config.load(&env).await?;
     let settings = &config.router;
     let policy = policy(args, &config)?;
-    let authorization = token(&env, args).await?.map(bearer).transpose()?;
+    let authorization = bearer(&env, args).await?;
     let cell_bound = match &args.cba_file {
-        Some(path) => Some(header(&text(&env, path).await?)?),
+        Some(path) => Some(of_file(path, &text(&env, path).await?)?),
         None => None,
     };
-    let tenant_choice = args.tenant_choice.as_deref().map(header).transpose()?;
-    let routing_key = args.routing_key.as_deref().map(header).transpose()?;
+    let tenant_choice = of_option("--tenant-choice", args.tenant_choice.as_deref())?;
+    let routing_key = of_option("--routing-key", args.routing_key.as_deref())?;
     let signature = args.routing_key_signature.as_deref();
-    let routing_key_signature = signature.map(header).transpose()?;
+    let routing_key_signature = of_option("--routing-key-signature", signature)?;
     let peer = peer(&env, args, settings).await?;
     let client = match args.offline && !args.fetch {
         true => None,
@@ -156,16 +159,27 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
         routing_key_signature,
         peer: peer.as_ref(),
     };
-    let explanation = explain(&snapshot, &question, clock.now());
+    let now = clock.now();
+    let explanation = explain(&snapshot, &question, now);
+    let told = question.authorization.as_ref();
+    let told = told
+        .and_then(|value| token::described(value.to_str().ok()?.strip_prefix(BEARER)?, now.unix));
     let doubts = mismatches(&settings.policy, snapshot.registry.as_deref());
     let envelope = match &explanation.decision {
-        Decision::Allow(allow) => Some(envelope(&env, settings, allow, clock.now()).await),
+        Decision::Allow(allow) => Some(envelope(&env, settings, allow, now).await),
         Decision::Deny(_) => None,
     };
     let text = match args.json {
-        true => json(&explanation, envelope.as_ref(), &sources, &doubts),
+        true => json(
+            &explanation,
+            envelope.as_ref(),
+            told.as_deref(),
+            &sources,
+            &doubts,
+        ),
         false => {
-            let mut page = page(&explanation, (&sources, &doubts), &settings.policy, policy);
+            let (sources, told) = ((&*sources, &*doubts), told.as_deref());
+            let mut page = page(&explanation, sources, told, &settings.policy, policy);
             if let Some(envelope) = &envelope {
                 page += &format!("\nenvelope: {envelope}");
             }
@@ -187,12 +201,15 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
     };
     let found = match (&args.listener, listeners.as_slice()) {
         (None, [only]) => Some(only),
-        (None, _) => return Err(failed(format!("name one with --listener: {}", names()))),
+        (None, _) => {
+            let problem = "there are several listeners; name one with --listener";
+            return Err(misused(format!("{problem}: {}", names())));
+        }
         (Some(name), all) => all.iter().find(|listener| *listener.name == **name),
     };
     let found = found.ok_or_else(|| {
         let name = args.listener.as_deref().unwrap_or_default();
-        failed(format!("no listener is called {name}; known: {}", names()))
+        misused(format!("no listener is called {name}; known: {}", names()))
     })?;
     match found.route_of(&args.path) {
         Ok(routed) => Ok(routed.policy),
@@ -204,10 +221,17 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
     }
 }
 
-async fn token(env: &TokioEnv, args: &Args) -> Result<Option<String>, Exit> {
+/// The value of `Authorization`. `None` if there is no token.
+async fn bearer(env: &TokioEnv, args: &Args) -> Result<Option<HeaderValue>, Exit> {
     match &args.token_file {
-        Some(path) => text(env, path).await.map(Some),
-        None => Ok(args.token.clone()),
+        Some(path) => {
+            let token = text(env, path).await?;
+            of_file(path, &format!("{BEARER}{token}")).map(Some)
+        }
+        None => {
+            let token = args.token.as_ref().map(|token| format!("{BEARER}{token}"));
+            of_option("--token", token.as_deref())
+        }
     }
 }
 
@@ -220,14 +244,23 @@ async fn text(env: &TokioEnv, path: &str) -> Result<String, Exit> {
     Ok(text.trim().to_owned())
 }
 
-fn bearer(token: String) -> Result<HeaderValue, Exit> {
-    header(&format!("Bearer {token}"))
-}
-
-fn header(value: &str) -> Result<HeaderValue, Exit> {
-    let refused = |_| failed("the value has bytes that a header can't hold");
+/// The value of a header that a file holds.
+fn of_file(path: &str, value: &str) -> Result<HeaderValue, Exit> {
+    let refused = |_| failed(format!("{path} {NO_HEADER}"));
     HeaderValue::from_str(value).map_err(refused)
 }
+
+/// The value of a header that an option gives.
+fn of_option(option: &str, value: Option<&str>) -> Result<Option<HeaderValue>, Exit> {
+    let refused = |_| misused(format!("{option} {NO_HEADER}"));
+    value
+        .map(HeaderValue::from_str)
+        .transpose()
+        .map_err(refused)
+}
+
+const BEARER: &str = "Bearer ";
+const NO_HEADER: &str = "has bytes that a header can't hold, such as a line break";
 
 async fn peer(
     env: &TokioEnv,
@@ -238,9 +271,9 @@ async fn peer(
         return Ok(None);
     };
     if !settings.trusts_clients() {
-        let advice = "set trust.bundle to accept client certificates";
-        return Err(failed(format!(
-            "client certificates are not accepted; {advice}"
+        let advice = "leave --cert out, or set trust.bundle in the configuration";
+        return Err(misused(format!(
+            "no client certificate is accepted; {advice}"
         )));
     }
     // A missing file must not be reported as a refused handshake.
@@ -276,6 +309,7 @@ async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<Toki
 fn json(
     explanation: &Explanation,
     envelope: Option<&Envelope>,
+    token: Option<&str>,
     sources: &[String],
     doubts: &[Mismatch],
 ) -> String {
@@ -290,6 +324,7 @@ fn json(
         "warnings": doubts.iter().map(warning).collect::<Vec<_>>(),
         "decision": explanation.decision,
         "steps": explanation.steps,
+        "token": token,
         "envelope": envelope,
         "sources": sources,
     });
@@ -299,6 +334,7 @@ fn json(
 fn page(
     explanation: &Explanation,
     (sources, doubts): (&[String], &[Mismatch]),
+    token: Option<&str>,
     policy: &Policy,
     id: PolicyId,
 ) -> String {
@@ -306,6 +342,9 @@ fn page(
     let mut page = format!("policy {} ({})\n", auth.name, auth.mode.as_str());
     for source in sources {
         page += &format!("from  {source}\n");
+    }
+    if let Some(token) = token {
+        page += &format!("token {token}\n");
     }
     for Mismatch {
         setting,
@@ -338,7 +377,9 @@ fn page(
         }
         Decision::Deny(deny) => {
             let status = deny.class.status().map_or(0, |status| status.as_u16());
-            format!("deny {status} {}: {}", deny.reason, deny.detail)
+            let wanted = token::wanted(deny.reason, policy, id);
+            let wanted = wanted.map_or_else(String::new, |wanted| format!("; {wanted}"));
+            format!("deny {status} {}: {}{wanted}", deny.reason, deny.detail)
         }
     };
     if sources.iter().any(|source| source.ends_with(NOT_ASKED)) {
