@@ -57,6 +57,9 @@ impl Sockets {
                     own: Some(Own::Health),
                     ..
                 }) => this.health = Some(socket.into()),
+                None if name.is_empty() => {
+                    this.unused.push(format!("one without a name ({address})"))
+                }
                 None => this.unused.push(format!("`{name}` ({address})")),
             }
         }

@@ -285,9 +285,14 @@ fn a_socket_that_no_listener_wants_is_refused() {
     let folder = Folder::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (_manager, notify) = manager(&folder);
-    let mut serving = activated(&folder, &listener, "other", &notify);
-    let (code, said) = serving.end();
-    assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("`other` (127.0.0.1:"), "{said}");
-    assert!(said.contains("FileDescriptorName="), "{said}");
+    for (name, shown) in [
+        ("other", "`other` (127.0.0.1:"),
+        ("", "one without a name (127.0.0.1:"),
+    ] {
+        let mut serving = activated(&folder, &listener, name, &notify);
+        let (code, said) = serving.end();
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains(shown), "{said}");
+        assert!(said.contains("FileDescriptorName="), "{said}");
+    }
 }

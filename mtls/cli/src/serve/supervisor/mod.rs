@@ -158,6 +158,9 @@ fn abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// The file descriptor of the first socket (sd_listen_fds(3)).
+const FIRST_DESCRIPTOR: usize = 3;
+
 /// The sockets that the service manager passes. Call it once, before there are threads: it takes the
 /// variables out of the environment.
 ///
@@ -170,7 +173,18 @@ pub(super) fn passed() -> io::Result<Vec<Passed>> {
     let mut passed = Vec::new();
     for index in 0..descriptors.len() {
         let name = names.next().unwrap_or_default().to_owned();
-        if let Some(socket) = descriptors.take_tcp_listener(index)? {
+        let taken = descriptors.take_tcp_listener(index).map_err(|error| {
+            let what = match name.as_str() {
+                "" => "without a name".to_owned(),
+                name => format!("`{name}`"),
+            };
+            let descriptor = FIRST_DESCRIPTOR + index;
+            io::Error::new(
+                error.kind(),
+                format!("descriptor {descriptor} ({what}): {error}"),
+            )
+        });
+        if let Some(socket) = taken? {
             passed.push(Passed { name, socket });
         }
     }
