@@ -37,6 +37,13 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The arguments of `cellway demo`.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  cellway demo                          until Ctrl-C, in a temporary folder
+  cellway demo --exit                   only the table
+  cellway demo --dir try --without-router, then: cellway serve --config try/cellway.toml
+
+Exit codes: 0 all is well, 1 a row of the table is not as expected, 2 usage, 3 it can't start")]
 pub(crate) struct DemoArgs {
     /// End after the table, with status 0 only if every row is as expected
     #[arg(long)]

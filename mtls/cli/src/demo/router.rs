@@ -7,6 +7,7 @@ use cellway_router::admin::{Admin, Audience};
 use cellway_router::config::Config;
 use cellway_router::log::{Log, LogWriter};
 use cellway_router::metrics::{Counting, Metrics};
+use cellway_router::settings::Level;
 use cellway_router::{Handle, Router, StartError};
 use cellway_testbed::TlsProvider;
 use tokio::time::timeout;
@@ -17,6 +18,9 @@ use super::world::{World, free_port};
 
 /// The longest that the router may take to fetch keys and registry.
 const READY_MAX: Duration = Duration::from_secs(10);
+
+/// What the router logs, whatever the configuration says: its lines appear among the demo's own.
+const LOG_LEVEL: Level = Level::Warn;
 
 /// A running router.
 pub(super) type Running<E> = Handle<E, (Log, Counting)>;
@@ -75,7 +79,7 @@ async fn start_once<E: Env>(
         }
     };
     let metrics = Metrics::new().with_log(lines.lost());
-    let sink = (Log::new(config.log.level, lines), metrics.sink());
+    let sink = (Log::new(LOG_LEVEL, lines), metrics.sink());
     let TlsProvider { crypto, time } = provider.clone();
     let router = Router::builder(env.clone(), config.router, crypto, time, sink);
     let handle = router.start().await.map_err(|why| {

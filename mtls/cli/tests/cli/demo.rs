@@ -65,11 +65,8 @@ fn what_the_demo_writes_can_be_served() {
     let config = demo.path("cellway.toml");
     let (code, _, err) = run(&["check", "--config", &config]);
     assert_eq!(code, 0, "{err}");
-    let log = [
-        ("CELLWAY__LOG__TO", "stdout"),
-        ("CELLWAY__LOG__LEVEL", "info"),
-    ];
-    let mut serving = Serving::with(&config, &log);
+    // The lines that say that it runs have the level info.
+    let mut serving = Serving::with(&config, &[("CELLWAY__LOG__TO", "stdout")]);
     let admin = serving.address("admin");
     let public = serving.address("public");
     // The router has fetched keys then, so no request has to wait for them.

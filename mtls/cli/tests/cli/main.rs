@@ -17,6 +17,7 @@ mod envelope_keys;
 mod explain;
 mod mounts;
 mod older_cell;
+mod secrets;
 mod serve;
 mod serving;
 mod sources;
@@ -150,7 +151,7 @@ fn check_says_valid_or_every_mistake() {
 
 #[test]
 fn help_is_complete_and_shows_examples() {
-    for command in ["serve", "check", "explain", "envelope-key"] {
+    for command in ["serve", "check", "explain", "envelope-key", "demo"] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);
         assert!(

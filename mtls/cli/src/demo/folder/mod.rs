@@ -223,8 +223,8 @@ directory = "state"
 [admin]
 bind = "127.0.0.1:{admin}"
 
-[log]
-level = "warn"
+[log]                               # the demo's own router shows warnings only, beside its table
+level = "info"
 "#
     )
 }
