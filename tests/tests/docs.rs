@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cellway_router::config::Config;
+
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The widest line of prose, in characters.
@@ -71,6 +73,68 @@ fn has_anchor(page: &Path, wanted: &str) -> bool {
         let heading = line.trim_start_matches('#');
         heading.len() < line.len() && anchor(heading.trim()) == wanted
     })
+}
+
+/// The TOML in a page's code blocks, without the indentation of lists.
+fn snippets(text: &str) -> Vec<String> {
+    let mut snippets: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        match line.trim() {
+            "```toml" => {
+                open = true;
+                snippets.push(String::new());
+            }
+            "```" => open = false,
+            line if open => {
+                if let Some(snippet) = snippets.last_mut() {
+                    *snippet += line;
+                    snippet.push('\n');
+                }
+            }
+            _ => {}
+        }
+    }
+    snippets
+}
+
+/// Catches: a setting in a page that was renamed or removed, and a configuration that a reader copies
+/// and that `cellway check` refuses.
+#[test]
+fn settings_in_pages_are_known_and_whole_configurations_are_valid() {
+    let (mut settings, mut whole) = (0, 0);
+    for (path, text) in pages() {
+        let page = path.display();
+        if path.ends_with("docs/scenarios.md") || path.ends_with("README.md") {
+            continue;
+        }
+        for snippet in snippets(&text) {
+            // Other files: a package's manifest, the index of a folder of keys.
+            if snippet.starts_with("[dependencies]") || snippet.contains("[[key]]") {
+                continue;
+            }
+            let is_whole = snippet.contains("[[listener]]") && snippet.contains("[registry]");
+            match Config::load("cellway.toml", &snippet, []) {
+                Ok(config) => {
+                    assert!(config.router.warnings.is_empty(), "{page}: {snippet}");
+                    (settings, whole) = (settings + 1, whole + 1);
+                }
+                Err(refused) if is_whole => panic!("{page}: {refused}\n{snippet}"),
+                Err(refused) => {
+                    settings += 1;
+                    let unknown = refused.errors.iter();
+                    let mut unknown = unknown.filter(|it| {
+                        ["unknown setting", "unknown value", "not valid"]
+                            .iter()
+                            .any(|begin| it.problem.starts_with(begin))
+                    });
+                    let unknown = unknown.next();
+                    assert!(unknown.is_none(), "{page}: {unknown:?}\n{snippet}");
+                }
+            }
+        }
+    }
+    assert!(settings > 20 && whole > 0, "{settings} {whole}");
 }
 
 /// Catches: a page or heading that was moved or renamed while others still link to it.
