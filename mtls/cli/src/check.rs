@@ -138,8 +138,7 @@ impl Found {
             let place = named.map_or(&Place::File, |named| &named.place);
             found.add(&refused.file, place, &finding);
         }
-        found.errors.sort_by(|a, b| a.place.cmp(&b.place));
-        found
+        found.in_order()
     }
 
     async fn in_files(env: &TokioEnv, config: &Config, file: &str) -> Self {
@@ -151,7 +150,15 @@ impl Found {
         for finding in findings {
             found.add(file, &config.stated.place(&finding.setting), &finding);
         }
-        found
+        found.in_order()
+    }
+
+    /// The same in the order of the file.
+    fn in_order(mut self) -> Self {
+        for list in [&mut self.errors, &mut self.warnings] {
+            list.sort_by(|a, b| a.place.cmp(&b.place));
+        }
+        self
     }
 
     fn json(&self, file: &str) -> String {
