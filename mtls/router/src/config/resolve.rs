@@ -197,6 +197,7 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
                     "is not an https URL, so its keys can't be discovered",
                     "set jwks_uri or jwks_file",
                 );
+                refused.push(format!("issuer[{i}].jwks_uri"));
             }
             _ => {}
         }
@@ -212,7 +213,7 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
     match Policy::build(&specs) {
         Ok(policy) => Some(Arc::new(policy)),
         Err(errors) => {
-            // Core reports a bad URL too, with fewer words.
+            // Core reports these too, with fewer words.
             for error in errors
                 .into_iter()
                 .filter(|it| !refused.contains(&it.setting))

@@ -117,10 +117,14 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
                 .filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("8443");
             fix = format!("use an IP address, such as 127.0.0.1:{port}");
+        } else if let Some(port) = text.strip_prefix(':') {
+            fix = format!("write 0.0.0.0:{port} for all addresses, or 127.0.0.1:{port}");
         }
     }
     if let (Place::Variable(_), Some(example)) = (tree.place(setting), as_variable(message)) {
         fix = format!("{fix}, such as {example}");
+    } else if let ("expected a list", Some(text)) = (fix.as_str(), tree.text(setting)) {
+        fix = format!("write it as a list: [{text:?}]");
     }
     let written = tree.text(setting);
     let is_number = written.is_none_or(|text| text.parse::<u64>().is_ok());
@@ -142,6 +146,9 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
 
 /// The standard library's error for an invalid socket address.
 const NO_ADDRESS: &str = "invalid socket address syntax";
+
+/// How to write an address.
+const ADDRESS: &str = "write it as address:port, such as \"127.0.0.1:8443\"";
 
 /// How to write the type that the message expects in an environment variable.
 fn as_variable(message: &str) -> Option<&'static str> {
@@ -196,13 +203,17 @@ fn explain(message: &str) -> (String, String) {
         return (format!("unknown {what} `{name}`"), fix);
     }
     if message == NO_ADDRESS {
-        let fix = "write it as address:port, such as 127.0.0.1:8443";
-        return ("is not an address with a port".to_owned(), fix.to_owned());
+        let problem = "is not an address with a port";
+        return (problem.to_owned(), ADDRESS.to_owned());
     }
     if let Some(forms) = message.strip_prefix(FORMS) {
         return ("has the wrong form".to_owned(), format!("expected {forms}"));
     }
     match message.split_once(", expected ") {
+        Some((problem, "socket address")) => {
+            let problem = problem.trim_start_matches("invalid type: ");
+            (format!("is {}", seen(problem)), ADDRESS.to_owned())
+        }
         Some((problem, expected)) => {
             if let Some(text) = problem.strip_prefix("invalid type: string ") {
                 return (

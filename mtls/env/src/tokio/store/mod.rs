@@ -166,8 +166,12 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
 
 /// Opens a plain file and nothing else.
 fn open_any(path: &Path) -> io::Result<File> {
+    let found = fs::metadata(path)?;
+    if found.is_dir() {
+        return Err(io::Error::other("is a folder, and must be a file"));
+    }
     // Opening a device may already do something, so it isn't opened at all.
-    if !fs::metadata(path)?.is_file() {
+    if !found.is_file() {
         return Err(plain_only());
     }
     open_plain(path)

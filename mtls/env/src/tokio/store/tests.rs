@@ -31,9 +31,12 @@ fn refuses_what_is_too_large_and_says_so() {
 #[test]
 fn refuses_what_is_no_file() {
     let folder = Folder::generate();
-    for path in [&*pipe(&folder), folder.root()] {
+    for (path, expected) in [
+        (&*pipe(&folder), "is not a plain file"),
+        (folder.root(), "is a folder, and must be a file"),
+    ] {
         let error = read(path, 4, Privacy::Any).unwrap_err();
-        assert_eq!(error.to_string(), "is not a plain file");
+        assert_eq!(error.to_string(), expected);
     }
 }
 

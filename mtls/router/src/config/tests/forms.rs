@@ -205,3 +205,36 @@ fn urls_without_the_right_scheme_are_told_what_was_found() {
          write it as https://host/path"
     );
 }
+
+/// Catches: an address in a form of other programs, with a message about types.
+#[test]
+fn addresses_in_other_forms_are_told_the_right_one() {
+    for (bind, expected) in [
+        (
+            "\":8080\"",
+            "\":8080\" is not an address with a port\n    \
+             write 0.0.0.0:8080 for all addresses, or 127.0.0.1:8080",
+        ),
+        (
+            "8080",
+            "is 8080\n    write it as address:port, such as \"127.0.0.1:8443\"",
+        ),
+        (
+            "\"127.0.0.1\"",
+            "\"127.0.0.1\" is not an address with a port\n    \
+             write it as address:port, such as \"127.0.0.1:8443\"",
+        ),
+    ] {
+        let text = LEAST.replace("\"127.0.0.1:8080\"", bind);
+        let expected = format!("etc/cellway.toml:4: listener[0].bind: {expected}");
+        assert_eq!(errors(&text), expected);
+    }
+}
+
+/// Catches: two messages for one mistake.
+#[test]
+fn an_issuer_without_a_scheme_is_told_once() {
+    let text = LEAST.replace("https://idp.example", "idp.example");
+    let found = errors(&text);
+    assert_eq!(found.lines().count(), 2, "{found}");
+}

@@ -117,7 +117,7 @@ fn a_table_where_a_list_belongs_is_told_its_brackets() {
          write it as [[listener]]: there may be several"
     );
     let text = LEAST.replace("any_of = [\"jwt\"]", "any_of = \"jwt\"");
-    assert!(errors(&text).ends_with("expected a list"));
+    assert!(errors(&text).ends_with("write it as a list: [\"jwt\"]"));
 }
 
 #[test]
