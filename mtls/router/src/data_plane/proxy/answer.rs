@@ -1,6 +1,8 @@
 //! Answers to clients: the cell's sanitized answers, and the router's own.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use cellway_core::headers::{self, HeaderRules};
@@ -13,9 +15,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
+use super::cell_body::{CellBody, First};
 use super::forward::Answered;
+use super::health_report::{self, Scope};
 use super::report::Report;
-use super::response_body::{CellBody, ResponseBody};
+use super::response_body::ResponseBody;
 use super::trailers::Trailers;
 use super::unread::Announced;
 use super::{Refused, grpc};
@@ -73,11 +77,40 @@ impl Wants {
     }
 }
 
+/// Takes what of an answer's body came together with its header.
+///
+/// # Errors
+/// The body is broken already, so the client gets nothing of the answer.
+pub(super) fn begun<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    mut answered: Answered,
+) -> Result<(Answered, First), Refused> {
+    let body = answered.response.body_mut();
+    if body.is_end_stream() {
+        return Ok((answered, None));
+    }
+    // Whoever sends the body polls it again, and is woken.
+    let mut cx = Context::from_waker(Waker::noop());
+    match Pin::new(body).poll_frame(&mut cx) {
+        Poll::Pending => Ok((answered, None)),
+        Poll::Ready(None) => Ok((answered, Some(None))),
+        Poll::Ready(Some(Ok(frame))) => Ok((answered, Some(Some(frame)))),
+        Poll::Ready(Some(Err(error))) => {
+            let (lease, reason) = (&answered.lease, health_report::reason(&error));
+            let what = (reason, Scope::of(&error, lease));
+            health_report::failed(report, &lease.pool, what, &error.to_string());
+            let detail =
+                "the cell's answer broke off right after its header; the router's log says why";
+            Err(Refused::new(reason, detail))
+        }
+    }
+}
+
 /// Forwards the cell's answer, without the fields that must not be forwarded.
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
     config: Arc<ActiveConfig>,
-    answered: Answered,
+    (answered, first): (Answered, First),
     announced: Announced,
     trailers: Trailers,
 ) -> Response<ResponseBody<E, S>> {
@@ -116,8 +149,10 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         }
     }
     let mut framing = answered.framing;
-    trailers.prepare(&mut parts.headers, &mut framing, incoming.is_end_stream());
+    let over = first.is_none() && incoming.is_end_stream();
+    trailers.prepare(&mut parts.headers, &mut framing, over);
     let body = CellBody {
+        first,
         incoming,
         config,
         framing,

@@ -3,6 +3,7 @@
 mod again;
 pub(crate) mod answer;
 mod candidates;
+mod cell_body;
 mod circuit;
 mod cors;
 mod early;
@@ -117,9 +118,9 @@ pub(crate) fn serve<E: Env, S: Sink>(
             if let Some(progress) = &progress {
                 progress.stop_keeping();
             }
-            match answered {
-                Ok(answered) => {
-                    return answer::from_cell(report, config, answered, announced, wants.trailers);
+            match answered.and_then(|answered| answer::begun(&report, answered)) {
+                Ok(begun) => {
+                    return answer::from_cell(report, config, begun, announced, wants.trailers);
                 }
                 Err(refused) => refused,
             }

@@ -1,27 +1,23 @@
 //! Streams an answer's body: it polls the cell for a frame when the client has room for one.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::cell_body::CellBody;
 use super::health_report::Scope;
 use super::report::Report;
-use super::trailers::take_end;
 use super::{grpc, health_report, unread};
-use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
-use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
-use crate::data_plane::incoming::Incoming;
-use crate::data_plane::pool::{Lease, RequestPermit};
+use crate::data_plane::body::{BodyError, End, Progress};
 use crate::data_plane::streams::Side;
 use crate::health_service;
 use crate::observe::event::Sink;
@@ -43,27 +39,10 @@ enum Source {
     /// An answer of the router's own health service, which may last.
     Health(Box<health_service::Body>),
     Cell(CellBody),
+    /// It has broken off. What came before is sent first: whoever sends the body discards that with the
+    /// error.
+    Broken(BodyError),
     Ended,
-}
-
-/// A cell's answer, with everything that it holds until its last byte.
-pub(super) struct CellBody {
-    pub(super) incoming: Incoming,
-    /// The configuration of the request. The trailers are sanitized with its names.
-    pub(super) config: Arc<ActiveConfig>,
-    pub(super) framing: Framing,
-    pub(super) lease: Lease,
-    pub(super) permit: RequestPermit,
-    pub(super) progress: Option<Arc<Progress>>,
-    pub(super) idle: Duration,
-    pub(super) total: Option<Instant>,
-    /// Set while nothing comes: since when, and the timer for the next check.
-    pub(super) timer: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// Whether to stop reading the request's body once the answer is complete.
-    pub(super) gives_up: bool,
-    /// Whether it is a gRPC answer over HTTP/2. If it breaks off, its trailers say why, because gRPC
-    /// clients make a status of a reset that says less.
-    pub(super) grpc: bool,
 }
 
 impl<E: Env, S: Sink> ResponseBody<E, S> {
@@ -259,6 +238,11 @@ impl<E: Env, S: Sink> Answering<E, S> {
             Poll::Ready(Some(Err(BodyError(reason)))) if grpc => {
                 Poll::Ready(Some(Ok(Frame::trailers(grpc::broken(reason)))))
             }
+            Poll::Ready(Some(Err(error))) => {
+                self.source = Source::Broken(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             polled @ (Poll::Ready(_) | Poll::Pending) => polled,
         }
     }
@@ -285,7 +269,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if body.is_outrun() {
             return Poll::Ready(Some(Err(self.close(Reason::ClientTimeout))));
         }
-        match Pin::new(&mut body.incoming).poll_frame(cx) {
+        match body.poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 body.timer = None;
                 if let Err((reason, why)) = body.framing.came(&frame) {
@@ -339,84 +323,6 @@ impl<E: Env, S: Sink> Answering<E, S> {
     }
 }
 
-impl CellBody {
-    /// The request's body, unless all of it is sent.
-    fn unsent(&self) -> Option<&Arc<Progress>> {
-        (self.progress.as_ref()).filter(|progress| progress.turn() != Turn::Done)
-    }
-
-    /// Whether an HTTP/2 cell still has to end the stream.
-    fn is_outlasted(&self) -> bool {
-        self.framing.outlasts(&self.incoming)
-    }
-
-    /// Frees the connection for another exchange after both messages are complete.
-    pub(super) async fn let_go(self) {
-        if self.is_outlasted() {
-            take_end(self.incoming, (self.lease, self.permit)).await;
-        } else if self.framing.reusable {
-            self.lease.done();
-        }
-    }
-
-    /// Whether nothing more follows.
-    fn is_over(&self) -> bool {
-        self.framing.ended() || self.incoming.is_end_stream()
-    }
-
-    /// Whether the rest of the request's body is cut because it is too long.
-    fn is_too_long(&self) -> bool {
-        (self.progress.as_ref()).is_some_and(|progress| progress.was_too_long())
-    }
-
-    /// Whether the client sends the rest of its request too slowly.
-    fn is_outrun(&self) -> bool {
-        let deadline = self.progress.as_ref().and_then(|it| it.client_deadline());
-        deadline.is_some_and(|deadline| deadline <= Instant::now())
-    }
-
-    /// When to check for a timeout again. `idle` is when the idle timeout ends if nothing moves
-    /// until then.
-    fn next_look(&self, now: Instant, idle: Instant) -> Instant {
-        let progress = self.progress.as_ref();
-        let client = progress.and_then(|it| it.client_deadline());
-        // The client's turn may start without waking this task.
-        let client = client.or_else(|| Some(now + progress?.grace()?));
-        let limits = [self.total, client].into_iter().flatten();
-        limits.fold(idle, Instant::min)
-    }
-
-    /// Checks whether nothing has come for too long.
-    fn overdue(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        // The timer is set again after each frame, so that a frame moves the idle deadline. It is
-        // kept between polls that bring nothing.
-        let (began, mut timer) = self.timer.take().unwrap_or_else(|| {
-            let now = Instant::now();
-            let limit = self.next_look(now, now + self.idle);
-            (now, Box::pin(sleep_until(limit)))
-        });
-        while timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if self.total.is_some_and(|total| total <= now) {
-                return Poll::Ready(Reason::CellTimeoutTotal);
-            }
-            if self.is_outrun() {
-                return Poll::Ready(Reason::ClientTimeout);
-            }
-            // A cell that still reads the request's body isn't idle.
-            let moved = self.progress.as_ref().map(|progress| progress.last());
-            let idle = began.max(moved.unwrap_or(began)) + self.idle;
-            if idle <= now {
-                return Poll::Ready(Reason::CellTimeoutIdle);
-            }
-            let limit = self.next_look(now, idle);
-            timer.as_mut().reset(limit);
-        }
-        self.timer = Some((began, timer));
-        Poll::Pending
-    }
-}
-
 impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
     type Data = Bytes;
     type Error = BodyError;
@@ -428,6 +334,11 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         let this = &mut *self.0;
         match &mut this.source {
             Source::Ended => Poll::Ready(None),
+            Source::Broken(error) => {
+                let error = *error;
+                this.source = Source::Ended;
+                Poll::Ready(Some(Err(error)))
+            }
             Source::Router(text) => {
                 let text = text.take();
                 let frame = text.map(|text| this.own(text));
@@ -448,7 +359,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         match &self.0.source {
             Source::Ended => true,
             Source::Router(text) => text.is_none(),
-            Source::Grpc(_) => false,
+            Source::Grpc(_) | Source::Broken(_) => false,
             Source::Health(body) => body.is_end_stream(),
             Source::Cell(body) => body.is_over(),
         }
@@ -460,8 +371,8 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             Source::Router(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }
-            Source::Grpc(_) | Source::Health(_) => SizeHint::default(),
-            Source::Cell(body) => body.incoming.size_hint(),
+            Source::Grpc(_) | Source::Health(_) | Source::Broken(_) => SizeHint::default(),
+            Source::Cell(body) => body.size_hint(),
         }
     }
 }
