@@ -51,6 +51,12 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
         port: u16,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
+    /// Settles what becomes of the bytes that a stream's peer hasn't got yet. The caller is about to drop
+    /// the stream. Where no system sends them after that, there is nothing to settle.
+    fn leave(stream: &Self::Stream, unsent: Unsent) {
+        let _ = (stream, unsent);
+    }
+
     /// Binds an address. The system refuses connections to it until [`Claim::listen`].
     ///
     /// # Errors
@@ -105,6 +111,16 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
 
     /// The host's storage.
     fn store(&self) -> &Self::Store;
+}
+
+/// What becomes of the bytes that were written to a stream and that its peer hasn't got when the stream
+/// is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsent {
+    /// They are discarded, and the peer sees a reset.
+    Discarded,
+    /// The system still sends them, until the peer has taken none of them for this long.
+    SentWithin(Duration),
 }
 
 /// Who else may listen on an address.

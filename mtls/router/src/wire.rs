@@ -16,6 +16,14 @@ pub(crate) enum Wire<S> {
 }
 
 impl<S> Wire<S> {
+    /// The stream below.
+    pub(crate) fn stream(&self) -> &S {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
     /// What ALPN agreed on.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         match self {

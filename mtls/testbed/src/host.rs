@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_env::tokio::TokioEnv;
-use cellway_env::{Env, Privacy, Sharing, Stat, Store};
+use cellway_env::{Env, Privacy, Sharing, Stat, Store, Unsent};
 
 /// Files in memory. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +124,10 @@ impl Env for Host {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
         self.machine.connect(host, port).await
+    }
+
+    fn leave(stream: &Self::Stream, unsent: Unsent) {
+        TokioEnv::leave(stream, unsent);
     }
 
     async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<Self::Claim> {

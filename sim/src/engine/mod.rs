@@ -13,6 +13,8 @@
 //! - A panic in a spawned task is swallowed by tokio. A panic hook records it, and the next
 //!   [`Engine::step`] fails.
 //! - A write is one segment however long; [`Stream`] cuts it, as a socket buffer would.
+//! - A stream can't be reset, and everything that was written arrives. So
+//!   [`leave`](cellway_env::Env::leave) settles nothing: a stream that is cut ends in order.
 
 mod env;
 mod host;

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use self::connect::{Resolve, Resolving};
 pub use self::store::FileStore;
-use super::{Claim, Env, Listener, Sharing};
+use super::{Claim, Env, Listener, Sharing, Unsent};
 
 /// How many connections the kernel holds for a listener before it is accepted from.
 const BACKLOG: i32 = 1024;
@@ -73,6 +73,18 @@ impl Env for TokioEnv {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         connect::connect(&*self.resolver, host, port).await
+    }
+
+    /// Without a limit of its own, Linux keeps the bytes of a peer that reads nothing for minutes.
+    fn leave(stream: &TcpStream, unsent: Unsent) {
+        // An error means that the connection has ended already.
+        let _ = match unsent {
+            Unsent::Discarded => stream.set_zero_linger(),
+            #[cfg(target_os = "linux")]
+            Unsent::SentWithin(time) => SockRef::from(stream).set_tcp_user_timeout(Some(time)),
+            #[cfg(not(target_os = "linux"))]
+            Unsent::SentWithin(_) => Ok(()),
+        };
     }
 
     async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<TokioClaim> {

@@ -1,3 +1,5 @@
+use tokio::io::AsyncReadExt;
+
 use super::*;
 
 const ANY: &str = "127.0.0.1:0";
@@ -98,4 +100,31 @@ async fn connections_spread_over_the_workers() {
     }
     // An even share is 100; by chance alone less than half of it is one in ten million.
     assert!(counts.iter().all(|count| *count >= 50), "{counts:?}");
+}
+
+/// The two ends of a connection.
+async fn pair() -> (TcpStream, TcpStream) {
+    let (mut sockets, address) = router(1).await;
+    let (near, far) = tokio::join!(TcpStream::connect(address), sockets[0].accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+#[tokio::test]
+async fn a_stream_is_left_with_a_reset_or_in_order() {
+    let (mut near, far) = pair().await;
+    TokioEnv::leave(&far, Unsent::Discarded);
+    drop(far);
+    let error = near.read(&mut [0]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+
+    let (mut near, far) = pair().await;
+    let time = Duration::from_secs(7);
+    TokioEnv::leave(&far, Unsent::SentWithin(time));
+    #[cfg(target_os = "linux")]
+    assert_eq!(SockRef::from(&far).tcp_user_timeout().unwrap(), Some(time));
+    far.try_write(b"rest").unwrap();
+    drop(far);
+    let mut rest = Vec::new();
+    near.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"rest");
 }

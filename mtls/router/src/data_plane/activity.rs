@@ -45,6 +45,10 @@ pub(crate) struct Activity {
     reads: AtomicU32,
     /// Whether the client has reset the connection.
     reset: AtomicBool,
+    /// Whether the connection ends in the middle of an answer, so that the client must see that.
+    breaks_off: AtomicBool,
+    /// Whether only the end of the connection ends the answer to the last request: HTTP/1.0.
+    until_closed: AtomicBool,
     /// Whether the last request was answered before its body was read.
     unread: AtomicBool,
     /// The interim answers that wait for the client, over HTTP/1.1.
@@ -80,6 +84,8 @@ impl Activity {
             body_comes: AtomicBool::new(false),
             reads: AtomicU32::new(0),
             reset: AtomicBool::new(false),
+            breaks_off: AtomicBool::new(false),
+            until_closed: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             interims: Interims::default(),
         }
@@ -181,6 +187,35 @@ impl Activity {
 
     pub(crate) fn is_reset(&self) -> bool {
         self.reset.load(Relaxed)
+    }
+
+    /// Notes that the connection has to be reset when it is dropped.
+    pub(crate) fn break_off(&self) {
+        self.breaks_off.store(true, Relaxed);
+    }
+
+    /// Whether the connection has to be reset when it is dropped.
+    pub(crate) fn breaks_off(&self) -> bool {
+        self.breaks_off.load(Relaxed)
+    }
+
+    /// Whether the connection is in the middle of an answer. Over HTTP/2, where answers to other requests
+    /// may be complete, only if the client doesn't read.
+    pub(crate) fn is_in_answer(&self) -> bool {
+        let blocked = self.blocked.load(Relaxed) != FLOWS;
+        blocked || self.is_cut() || self.is_http1() && self.phase() == Phase::Busy
+    }
+
+    /// Notes whether the last request is of HTTP/1.0, whose answers may end with the connection.
+    pub(crate) fn ends_answers_by_closing(&self, is: bool) {
+        if self.until_closed.load(Relaxed) != is {
+            self.until_closed.store(is, Relaxed);
+        }
+    }
+
+    /// Whether a client that sees the connection end in order takes that for the end of the answer.
+    pub(crate) fn is_until_closed(&self) -> bool {
+        self.until_closed.load(Relaxed)
     }
 
     /// Notes that a request is answered before its body is read, so that the client may still be

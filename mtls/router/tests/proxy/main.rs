@@ -21,6 +21,7 @@ mod client_address;
 mod clock;
 mod connection_age;
 mod cors;
+mod cut_clients;
 mod cut_requests;
 mod drain;
 mod endpoints;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 use cellway_env::tokio::{FileStore, TokioEnv, TokioListener};
-use cellway_env::{Env, Sharing};
+use cellway_env::{Env, Sharing, Unsent};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
@@ -57,6 +57,10 @@ impl Env for Stepped {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
         self.machine.connect(host, port).await
+    }
+
+    fn leave(stream: &Self::Stream, unsent: Unsent) {
+        TokioEnv::leave(stream, unsent);
     }
 
     async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<Self::Claim> {

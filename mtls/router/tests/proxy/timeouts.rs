@@ -323,7 +323,7 @@ async fn nothing_else_may() {
 }
 
 /// A cell that sends pieces of this length as long as the router takes them.
-async fn endless(length: usize) -> u16 {
+pub(crate) async fn endless(length: usize) -> u16 {
     played(move |mut stream| async move {
         receive(&mut stream).await;
         let _ = stream.write_all(CHUNKED).await;

@@ -271,7 +271,8 @@ impl<E: Env, S: Sink> Ready<E, S> {
             opened.http2,
             settings.timeouts.read_rate_min,
         ));
-        let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());
+        let leave = (E::leave as fn(&_, _), settings.timeouts.stall);
+        let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone(), leave);
         let connection = Arc::new(Connection {
             worker: worker.clone(),
             listener,

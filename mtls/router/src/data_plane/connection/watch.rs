@@ -38,7 +38,8 @@ pub(super) trait Serving: Future<Output = Result<(), Broken>> {
     fn rest(self: Pin<&mut Self>) {}
 }
 
-/// Runs the connection until it ends, and returns why it ended.
+/// Runs the connection until it ends, and returns why it ended. If that cuts an answer, the connection is
+/// reset.
 pub(super) async fn run<C: Serving, E: Env, S: Sink>(
     serving: C,
     connection: &Connection<E, S>,
@@ -58,7 +59,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         rested: None,
     };
     watch.may_stay(serving.as_mut());
-    std::future::poll_fn(|cx| {
+    let why = std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(watch.ended(result));
         }
@@ -90,7 +91,12 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         }
         watch.timers(serving.as_mut(), timer.as_mut(), cx)
     })
-    .await
+    .await;
+    // Asked before the connection is dropped, and its requests with it.
+    if connection.activity.is_in_answer() {
+        connection.activity.break_off();
+    }
+    why
 }
 
 struct Watch<'a, E: Env, S> {
@@ -158,6 +164,9 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
     fn ended(&self, result: Result<(), Broken>) -> Closed {
         if self.connection.activity.is_cut() {
             return Closed::StreamClosed;
+        }
+        if result.is_err() && self.connection.activity.is_until_closed() {
+            self.connection.activity.break_off();
         }
         match (self.ending, result) {
             (Some(why), _) => why,

@@ -28,7 +28,7 @@ use std::task::Poll;
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 
 pub use self::again::RESENDS_MAX;
@@ -69,6 +69,8 @@ pub(crate) fn serve<E: Env, S: Sink>(
     let upgrade = outgoing.upgrade.as_ref();
     let connects = upgrade.is_some_and(|upgrade| upgrade.is_from_http2());
     let wants = Wants::of_own(&outgoing.parts, connects);
+    let old = outgoing.parts.version == Version::HTTP_10;
+    connection.activity.ends_answers_by_closing(old);
     let mut report = Report::new(connection, &outgoing.parts.method, request_id, turns);
     async move {
         let announced = Announced::of(&outgoing.parts);

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::opened::{echoes, open};
 use crate::cells::{played, receive};
+use crate::cut_clients::{End, end_of};
 use crate::suspension::{Published, soon};
 use crate::world::{
     World, ca, cell, issue_until, now, plain, plain_endpoint, registry, secure, set_policy, start,
@@ -329,7 +330,7 @@ async fn a_client_that_reads_nothing_is_cut() {
         .line("responded 101 cell client_stalled cut")
         .await;
     world.events.line("tunnel websocket client_stalled").await;
-    drop(client);
+    assert_eq!(end_of(&mut client).await.1, End::Reset);
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use cellway_env::Unsent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::linger::Linger;
@@ -14,6 +16,10 @@ use crate::wire::Wire;
 
 /// The most bytes that are read ahead: a part of the next request that was sent early.
 const AHEAD_MAX: usize = 1024;
+
+/// How a stream is left: what settles its unsent bytes, and how long a client that reads none of them
+/// may take.
+pub(crate) type Leave<S> = (fn(&S, Unsent), Duration);
 
 /// A client's connection. It first hands out the bytes that were read to detect the protocol, and
 /// notes when bytes move.
@@ -27,10 +33,16 @@ pub(crate) struct ClientIo<S> {
     is_between: bool,
     /// Set when the router has closed its sending side and discards what still comes.
     linger: Option<Box<Linger>>,
+    leave: Leave<S>,
 }
 
 impl<S> ClientIo<S> {
-    pub(crate) fn new(wire: Wire<S>, read_ahead: Bytes, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(
+        wire: Wire<S>,
+        read_ahead: Bytes,
+        activity: Arc<Activity>,
+        leave: Leave<S>,
+    ) -> Self {
         Self {
             wire,
             read_ahead,
@@ -38,6 +50,7 @@ impl<S> ClientIo<S> {
             ended: false,
             is_between: true,
             linger: None,
+            leave,
         }
     }
 
@@ -146,6 +159,20 @@ impl<S> ClientIo<S> {
             Poll::Pending => self.activity.write_blocked(),
             Poll::Ready(bytes) => self.activity.write_moved(*bytes.as_ref().unwrap_or(&0)),
         }
+    }
+}
+
+/// A connection that was cut is reset: otherwise the system would keep the bytes of a client that reads
+/// nothing, when no limit counts the connection any more. All others end in order, and the answer that
+/// was written still arrives.
+impl<S> Drop for ClientIo<S> {
+    fn drop(&mut self) {
+        let (leave, patience) = self.leave;
+        let unsent = match self.activity.breaks_off() {
+            true => Unsent::Discarded,
+            false => Unsent::SentWithin(patience),
+        };
+        leave(self.wire.stream(), unsent);
     }
 }
 

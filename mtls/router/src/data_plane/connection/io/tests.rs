@@ -11,7 +11,12 @@ const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\r\n";
 fn connection() -> (DuplexStream, ClientIo<DuplexStream>, Arc<Activity>) {
     let (near, far) = duplex(1024);
     let activity = Arc::new(Activity::new(Instant::now(), false, 0));
-    let io = ClientIo::new(Wire::Plain(far), Bytes::new(), activity.clone());
+    let io = ClientIo::new(
+        Wire::Plain(far),
+        Bytes::new(),
+        activity.clone(),
+        (|_, _| (), Duration::ZERO),
+    );
     (near, io, activity)
 }
 

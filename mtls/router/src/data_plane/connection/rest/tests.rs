@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::Full;
@@ -48,7 +49,12 @@ impl World {
     fn new() -> Self {
         let (client, far) = duplex(1 << 16);
         let activity = Arc::new(Activity::new(Instant::now(), false, 0));
-        let io = ClientIo::new(Wire::Plain(far), Bytes::new(), activity.clone());
+        let io = ClientIo::new(
+            Wire::Plain(far),
+            Bytes::new(),
+            activity.clone(),
+            (|_, _| (), Duration::ZERO),
+        );
         let io = Attended::new(Arc::new(Mutex::new(io)));
         let service = service_fn({
             let activity = activity.clone();

@@ -290,6 +290,7 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         while timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if self.closing.is_some_and(|until| until <= now) {
+                self.breaks_off();
                 return Poll::Ready(());
             }
             if self.tells_client.take_if(|at| *at <= now).is_some() {
@@ -302,6 +303,16 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
             timer.as_mut().reset(self.next(now));
         }
         Poll::Pending
+    }
+
+    /// Resets the client's connection if its client has not read all of it, or if the bytes can't tell it
+    /// that it has lost its right.
+    fn breaks_off(&self) {
+        let activity = &self.report.connection.activity;
+        let untold = self.end == Some(TunnelEnd::Refused) && !self.down.is_websocket();
+        if activity.is_http1() && (untold || self.down.is_blocked()) {
+            activity.break_off();
+        }
     }
 
     /// Ends the tunnel if one of its limits is reached.
