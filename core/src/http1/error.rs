@@ -63,6 +63,10 @@ errors! {
     TooLong => "the header or the trailers are too long: a request's may have 64 KiB",
     /// More than [`Limits::fields`](super::Limits::fields).
     TooMany => "the header or the trailers have too many fields: a request's may have 100 fields",
+    /// As [`TooLong`](Self::TooLong), of an answer.
+    AnswerTooLong => "the answer's header or trailers are larger than upstream.answer_header_bytes_max",
+    /// As [`TooMany`](Self::TooMany), of an answer.
+    AnswerTooMany => "the answer's header or trailers have more fields than upstream.answer_header_fields_max",
     /// More than [`INTERIMS_MAX`](super::INTERIMS_MAX).
     TooManyInterims => "the cell sent more than 100 interim answers to one request",
     /// RFC 9112, section 9.2.
@@ -73,7 +77,9 @@ impl MessageError {
     /// The reason that such a request is refused with.
     pub const fn reason(self) -> Reason {
         match self {
-            Self::TooLong | Self::TooMany => Reason::HeadersTooLarge,
+            Self::TooLong | Self::TooMany | Self::AnswerTooLong | Self::AnswerTooMany => {
+                Reason::HeadersTooLarge
+            }
             Self::BareLf
             | Self::BareCr
             | Self::Control
@@ -94,6 +100,21 @@ impl MessageError {
             | Self::ChunkEnd
             | Self::TooManyInterims
             | Self::Unasked => Reason::BadRequest,
+        }
+    }
+}
+
+impl MessageError {
+    /// The same, found in an answer.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only the limits differ between requests and answers"
+    )]
+    pub const fn of_answer(self) -> Self {
+        match self {
+            Self::TooLong => Self::AnswerTooLong,
+            Self::TooMany => Self::AnswerTooMany,
+            other => other,
         }
     }
 }

@@ -95,7 +95,7 @@ impl<P> Side for Answers<P> {
 
     fn found(&self, found: Found, _: &Guard, _: &[u8]) -> Instead {
         let (Found::InHead(fault) | Found::InBody(fault)) = found;
-        Instead::Broken(fault)
+        Instead::Broken(fault.of_answer())
     }
 }
 

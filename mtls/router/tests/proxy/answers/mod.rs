@@ -1,6 +1,7 @@
 //! Answers of cells whose end is ambiguous, or that are cut.
 
 mod broken;
+mod details;
 mod http2;
 mod limits;
 

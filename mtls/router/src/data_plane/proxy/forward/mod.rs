@@ -458,10 +458,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
             Err(why) => {
                 let reason = Reason::CellProtocolError;
                 self.failed(&lease.pool, reason, why);
-                Attempt::Failed(
-                    reason,
-                    "the cell's answer is malformed or over the limits; the router's log says why",
-                )
+                Attempt::Failed(reason, health_report::MALFORMED)
             }
         }
     }

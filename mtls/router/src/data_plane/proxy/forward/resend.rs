@@ -60,6 +60,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Attempt::Failed(reason, "the cell has not processed the request"),
                 None,
             ),
+            None if reason == Reason::CellProtocolError => {
+                (Attempt::Failed(reason, health_report::MALFORMED), None)
+            }
             None => (
                 Attempt::Failed(
                     reason,

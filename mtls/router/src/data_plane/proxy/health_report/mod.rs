@@ -18,6 +18,10 @@ use crate::view::ToControl;
 /// The field of a gRPC answer that has its status.
 const GRPC_STATUS: &str = "grpc-status";
 
+/// The detail for a client whose cell gave a malformed answer. What exactly is wrong concerns operators.
+pub(super) const MALFORMED: &str =
+    "the cell's answer is malformed or over the limits; the router's log says why";
+
 /// How much has failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scope {
