@@ -40,6 +40,7 @@ mod idle_http1;
 mod idle_http2;
 mod interim;
 mod interim_http2;
+mod kept_unread;
 mod listener_changed;
 mod malformed;
 mod memory;

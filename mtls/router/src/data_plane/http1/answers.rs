@@ -1,20 +1,27 @@
 //! Guards a cell's answers.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Duration;
 
 use cellway_core::http1::{Found, Guard, Limits, RequestKind};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::guarded::{Instead, Side};
 use super::interims::Heads;
 use crate::data_plane::body::RequestBody;
 use crate::settings::AnswerLimits;
+
+/// How long a kept connection may take to get ready for the next request.
+const READY_WITHIN: Duration = Duration::from_millis(100);
 
 const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
@@ -99,6 +106,10 @@ impl<P> Side for Answers<P> {
     }
 }
 
+/// A kept connection has ended, or doesn't get ready for the next request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotReady;
+
 /// Sends requests on a connection with guarded answers.
 #[derive(Debug)]
 pub(crate) struct Http1Sender {
@@ -137,9 +148,20 @@ impl Http1Sender {
         self.sender.is_closed()
     }
 
-    /// Waits until the last exchange has ended.
-    pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
-        self.sender.ready().await
+    /// Waits until the last exchange has ended. The connection's task may not have seen its end yet. It
+    /// never does if the cell has answered and leaves the rest of the request unread.
+    ///
+    /// # Errors
+    /// The connection can't be used.
+    pub(crate) async fn ready(&mut self) -> Result<(), NotReady> {
+        let mut ready = pin!(self.sender.ready());
+        let at_once = poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx))).await;
+        let ready = match at_once {
+            Poll::Ready(ready) => ready.is_ok(),
+            // Boxed, because few requests wait.
+            Poll::Pending => matches!(Box::pin(timeout(READY_WITHIN, ready)).await, Ok(Ok(()))),
+        };
+        if ready { Ok(()) } else { Err(NotReady) }
     }
 
     /// Whether any byte came from the cell since the last request was sent. hyper's error is the
