@@ -79,9 +79,25 @@ pub fn of_serde(message: &str) -> String {
     };
     let found = found
         .trim_start_matches("invalid type: ")
-        .trim_start_matches("invalid value: ")
-        .trim_start_matches("invalid length: ");
-    format!("must be {}, found {}", wanted(expected), seen(found))
+        .trim_start_matches("invalid value: ");
+    let range = match found.split(' ').next() {
+        Some("integer" | "floating") => range(expected),
+        Some(_) | None => None,
+    };
+    let wanted = range.unwrap_or_else(|| wanted(expected).to_owned());
+    format!("must be {wanted}, found {}", seen(found))
+}
+
+/// The numbers that fit this type.
+fn range(of: &str) -> Option<String> {
+    let most = match of {
+        "u8" => u8::MAX.into(),
+        "u16" => u16::MAX.into(),
+        "u32" => u32::MAX.into(),
+        "u64" | "usize" => u64::MAX,
+        _ => return None,
+    };
+    Some(format!("a whole number from 0 to {most}"))
 }
 
 /// The type that serde expected, in plain words.
@@ -103,6 +119,7 @@ pub fn seen(found: &str) -> String {
         "sequence" => "a list".to_owned(),
         "unit" => "null".to_owned(),
         other => match other.split_once(' ') {
+            Some(("invalid", length)) => format!("a list of {length}"),
             Some(("string", text)) => text.to_owned(),
             Some(("integer" | "boolean", value)) => value.trim_matches('`').to_owned(),
             Some(("floating", value)) => value

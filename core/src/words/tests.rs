@@ -28,7 +28,15 @@ fn messages_of_serde_are_put_in_plain_words() {
         ),
         (
             "invalid value: integer `-1`, expected u32",
-            "must be a number, found -1",
+            "must be a whole number from 0 to 4294967295, found -1",
+        ),
+        (
+            "invalid type: floating point `1.8446744073709552e19`, expected u64 at line 1 column 9",
+            "must be a whole number from 0 to 18446744073709551615, found 1.8446744073709552e19",
+        ),
+        (
+            "invalid length 0, expected struct Cell with 9 elements",
+            "must be a table, found a list of length 0",
         ),
         (
             "invalid type: map, expected a sequence",

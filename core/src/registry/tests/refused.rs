@@ -16,6 +16,11 @@ const ROWS: &[(&str, &str, &str)] = &[
         "version must be a number, found \"7\"",
     ),
     (
+        r#""version": 7"#,
+        r#""version": 18446744073709551616"#,
+        "version must be a whole number from 0 to 18446744073709551615, found 1.8446744073709552e+19",
+    ),
+    (
         r#""weight": 3"#,
         r#""color": 3"#,
         "cells[0]: unknown field `color`",
@@ -304,6 +309,15 @@ fn refuses_contradictions_and_names_their_place() {
     }
     assert!(misleading.is_empty(), "{misleading:#?}");
     assert_eq!(current.tenant_count(), 3, "what was current is as it was");
+}
+
+#[test]
+fn a_list_is_no_document() {
+    let refused = refusal("[]", None);
+    assert_eq!(
+        refused.detail,
+        "must be a document of version, cells and tenants, found a list of length 0 (line 1)"
+    );
 }
 
 /// Catches: a list of mistakes that ends at the first, and a second message about a consequence of

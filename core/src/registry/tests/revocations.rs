@@ -80,11 +80,11 @@ fn refuses_a_revocation_with_a_wrong_value() {
         ),
         (
             r#"{"issued_before": -5}"#,
-            "revocations[1].issued_before must be a number, found -5",
+            "revocations[1].issued_before must be a whole number from 0 to 18446744073709551615, found -5",
         ),
         (
             r#"{"issued_before": 5.5}"#,
-            "revocations[1].issued_before must be a number, found 5.5",
+            "revocations[1].issued_before must be a whole number from 0 to 18446744073709551615, found 5.5",
         ),
         (
             r#"{"sub": null, "tenant": "acme"}"#,

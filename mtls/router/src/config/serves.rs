@@ -70,6 +70,14 @@ fn check_sans<F: FnMut(ConfigError)>(
     sans: &[Box<str>],
     report: &mut Reporter<F>,
 ) {
+    if sans.iter().any(|san| **san == *"loopback") {
+        return report.mistake(
+            format!("listener[{i}].callers"),
+            "has \"loopback\" in a list, where it would be a name in a client certificate",
+            "write callers = \"loopback\" if only the Envoy of this machine asks, \
+             or list only the SANs of your Envoys' client certificates",
+        );
+    }
     if sans.is_empty() || sans.iter().any(|san| san.is_empty()) {
         report.mistake(
             format!("listener[{i}].callers"),

@@ -192,6 +192,7 @@ fn names_mistakes_of_external_authorization() {
         (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: requires serves = \"ext_authz\""),
         (LEAST.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true\nserves = \"ext_authz\"\ncallers = \"loopback\""), "listener[0].callers: is \"loopback\", but the listener's address isn't one"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = []"), "listener[0].callers: is empty or has an empty name"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = [\"loopback\"]"), "listener[0].callers: has \"loopback\" in a list, where it would be a name in a client certificate"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = [\"spiffe://a/envoy\"]"), "listener[0].tls.client_certificate: is not `required`, but the listener identifies its callers by their certificates"),
     ]);
 }
