@@ -285,6 +285,28 @@ async fn a_cell_at_its_limit_keeps_its_load() {
 }
 
 /// Catches: health that is not asked before a request is sent.
+/// Catches: a request that waits for a place at the other cell and still holds one at its own, so that
+/// others wait there for a cell that can't be reached.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_the_other_cell_has_left_its_own() {
+    let cells = Cells::new().await;
+    cells.refuse(0, true);
+    cells.b.set_fault(CellFault::Slow(LONG));
+    let mut settings = cells.settings(("placement", "home"), None);
+    settings.upstream.limits.requests_max = 1;
+    let world = memory::start(&cells.env, settings).await;
+    // The first is at `b`, and the others wait for its place.
+    let waiting = async { tokio::join!(ask(&world), ask(&world), ask(&world)) };
+    let looking = async {
+        sleep(Duration::from_millis(10)).await;
+        tries(&world)
+    };
+    tokio::select! {
+        _ = waiting => unreachable!("the other cell doesn't answer"),
+        tried = looking => assert_eq!(tried, 3),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cell_whose_checks_fail_is_not_tried() {
     let cells = Cells::new().await;

@@ -60,8 +60,8 @@ pub(super) fn admit<'a, E: Env, S: Sink>(
     admit_capped(report, allow, how, total, capped)
 }
 
-/// Waits for a place at another cell. The request keeps its places under the limits of its tenant and
-/// placement.
+/// Waits for a place at another cell. The request gives back its place at the first one, and keeps its
+/// places under the limits of its tenant and placement.
 ///
 /// # Errors
 /// There is none in time.
@@ -72,6 +72,7 @@ pub(super) async fn admit_elsewhere<E: Env, S: Sink>(
     total: Option<Instant>,
     permit: &mut RequestPermit,
 ) -> Result<(), Refused> {
+    permit.leaves_cell();
     let mut other = admit_capped(report, allow, how, total, None).await?;
     permit.moves_to(&mut other);
     *permit = other;

@@ -277,6 +277,7 @@ impl Bulkhead {
             holders: claim.stakes.map(|stake| stake.holder),
             taken,
             capped: claim.capped.clone(),
+            has_left: false,
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct RequestPermit {
     pub(super) taken: Taken,
     /// The limits of its tenant and placement, under which it has a place too.
     pub(super) capped: Option<Arc<Capped>>,
+    /// Whether it has given back its place at the cell, because another cell is to serve it.
+    pub(super) has_left: bool,
 }
 
 impl RequestPermit {
@@ -66,6 +68,23 @@ impl RequestPermit {
         had
     }
 
+    /// Gives back the place at the cell, before the request waits for one at another cell.
+    pub(crate) fn leaves_cell(&mut self) {
+        if self.give_back_place() {
+            self.bulkhead.dispatch();
+        }
+    }
+
+    /// Returns whether there was one.
+    fn give_back_place(&mut self) -> bool {
+        if std::mem::replace(&mut self.has_left, true) {
+            return false;
+        }
+        self.leave_unanswered();
+        self.bulkhead.requests.give_back(self.holders);
+        true
+    }
+
     /// Takes a place at another cell instead. The request keeps its places under the limits of its tenant
     /// and placement.
     pub(crate) fn moves_to(&mut self, other: &mut Self) {
@@ -103,14 +122,15 @@ impl RequestPermit {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.leave_unanswered();
-        self.bulkhead.requests.give_back(self.holders);
+        let had_place = self.give_back_place();
         if let Some(capped) = &self.capped {
             capped.give_back(self.holders);
             // First, because cells take turns.
             capped.dispatch();
         }
-        self.bulkhead.dispatch();
+        if had_place {
+            self.bulkhead.dispatch();
+        }
     }
 }
 
