@@ -248,6 +248,31 @@ async fn a_watch_is_told_of_a_drain_and_ends_with_it() {
     }
 }
 
+/// Catches: a client that takes the service for lost, although the next process serves it already.
+#[tokio::test]
+async fn a_watch_of_a_replaced_router_ends_so_that_its_client_asks_the_next_one() {
+    for which in 0..2 {
+        let (world, at) = world().await;
+        let mut connection = client(at[which], Protocol::Http2).connect().await.unwrap();
+        let (told, seen) = tokio::sync::oneshot::channel();
+        let mut told = Some(told);
+        let watch = connection.send_and_watch(call(WATCH_PATH, ""), || {
+            if let Some(told) = told.take() {
+                told.send(()).unwrap();
+            }
+        });
+        let drain = async {
+            soon(seen).await.unwrap();
+            world.handle.replaced();
+            world.handle.drain(Duration::from_secs(60)).await
+        };
+        let (answer, drained) = tokio::join!(watch, drain);
+        let serves = vec![ServingStatus::Serving];
+        assert_eq!(said(&answer.unwrap()), (serves, "14".to_owned()));
+        assert_eq!(drained.abandoned, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_router_that_is_not_ready_does_not_serve_until_it_is() {
     // No registry, so the router isn't ready.
