@@ -78,6 +78,11 @@ fn anonymous_envelope() {
 }
 
 #[test]
+fn early_hints() {
+    matches_snapshot("early_hints");
+}
+
+#[test]
 fn flapping() {
     matches_snapshot("flapping");
 }

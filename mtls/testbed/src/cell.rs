@@ -271,6 +271,14 @@ impl Handler for EchoCell {
         self.behavior().fault == CellFault::Garbage
     }
 
+    fn early_hints(&self) -> u32 {
+        let fault = self.behavior().fault;
+        if let CellFault::EarlyHints(count) = fault {
+            return count;
+        }
+        0
+    }
+
     fn connection(&self) -> u64 {
         self.state.connections.fetch_add(1, Ordering::Relaxed)
     }
@@ -317,6 +325,7 @@ impl Handler for EchoCell {
             | CellFault::RefuseStreams
             | CellFault::Flapping
             | CellFault::Garbage
+            | CellFault::EarlyHints(_)
             | CellFault::GoAway => return None,
         };
         let mut received = self.received(peer, request);
@@ -354,7 +363,7 @@ impl Handler for EchoCell {
         } = self.behavior().clone();
         let body = match bytes_asked(&received.path) {
             Some(bytes) => Bytes::from(vec![b'x'; bytes]),
-            None => Bytes::from(echo(&received, &ended, verdict.as_ref())),
+            None => Bytes::from(echo(peer, &received, &ended, verdict.as_ref())),
         };
         let mut response = match fault {
             CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {
@@ -367,6 +376,7 @@ impl Handler for EchoCell {
             | CellFault::GoAway
             | CellFault::Flapping
             | CellFault::Garbage
+            | CellFault::EarlyHints(_)
             | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
             CellFault::Slow(delay) => {
                 tokio::time::sleep(delay).await;
@@ -455,7 +465,12 @@ async fn read(mut body: Incoming) -> (Ended, HeaderMap) {
 }
 
 /// The answer's body: a header that came once is a string, one that came several times a list.
-fn echo(received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String {
+fn echo(
+    peer: &Peer,
+    received: &Received,
+    ended: &Ended,
+    verdict: Option<&Verdict>,
+) -> String {
     let mut echo = json!({
         "cell": received.cell,
         "peer": received.peer,
@@ -467,6 +482,9 @@ fn echo(received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String
         "body_bytes": ended.body_bytes,
         "trailers": by_name(&ended.trailers),
     });
+    if peer.early_hints > 0 {
+        echo["early_hints"] = peer.early_hints.into();
+    }
     if let Some(verdict) = verdict {
         echo["envelope"] = match verdict {
             Verdict::Verified(caller) => json!({

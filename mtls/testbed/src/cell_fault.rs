@@ -32,6 +32,8 @@ pub enum CellFault {
     BreakOff,
     /// It breaks off ten requests, then serves ten, and so on.
     Flapping,
+    /// It sends this many early hints (103) before each answer.
+    EarlyHints(u32),
     /// It answers each new connection with bytes that are no HTTP.
     Garbage,
 }

@@ -5,6 +5,7 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
+use hyper::ext::on_informational;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
@@ -114,6 +116,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The version that was spoken.
     pub version: Version,
+    /// How many interim answers came before it, over HTTP/1.1. hyper's client hides those of HTTP/2.
+    pub interim_answers: u32,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body.
@@ -477,11 +481,16 @@ impl Sender {
 
     async fn exchange(
         &mut self,
-        request: http::Request<Buffered>,
+        mut request: http::Request<Buffered>,
         stops: bool,
         mut watch: impl FnMut(),
     ) -> Result<Answer, ClientError> {
         let started = Instant::now();
+        let interim_answers = Arc::new(AtomicU32::new(0));
+        let counted = interim_answers.clone();
+        on_informational(&mut request, move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
         let (head, mut body) = self.ask(request).await?.into_parts();
         if stops && head.status.is_success() {
             body.frame().await;
@@ -493,6 +502,7 @@ impl Sender {
         Ok(Answer {
             status: head.status,
             version: head.version,
+            interim_answers: interim_answers.load(Ordering::Relaxed),
             headers: head.headers,
             body,
             trailers,

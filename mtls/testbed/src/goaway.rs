@@ -34,26 +34,32 @@ struct State {
     highest: u32,
     /// The highest stream whose request is served.
     served: u32,
-    /// The frame was made.
+    /// `GOAWAY` was made.
     sent: bool,
-    /// The rest of the frame that is still to be written.
-    frame: Vec<u8>,
+    /// The rest of the frames that are still to be written.
+    frames: Vec<u8>,
 }
 
 impl Goaway {
     /// Counts the next request. With `goes_away` the connection goes away, and neither this request
-    /// nor later ones are processed. Returns whether this request is left unprocessed.
-    pub(super) fn ignores_next(&self, goes_away: bool) -> bool {
+    /// nor later ones are processed. Returns the request's stream, and whether it is left unprocessed.
+    pub(super) fn next(&self, goes_away: bool) -> (u32, bool) {
         let mut state = self.lock();
         let stream = state.opened.pop_front();
         if goes_away && !state.sent {
             state.sent = true;
-            state.frame = goaway(state.served);
+            let frame = goaway(state.served);
+            state.frames.extend(frame);
         }
         if !state.sent {
             state.served = stream.unwrap_or(state.served);
         }
-        state.sent
+        (stream.unwrap_or_default(), state.sent)
+    }
+
+    /// Writes these whole frames before hyper's next one.
+    pub(super) fn push(&self, frames: &[u8]) {
+        self.lock().frames.extend(frames);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -94,16 +100,16 @@ impl<S: AsyncWrite + Unpin> GoawayStream<S> {
         let Ok(()) = self.outgoing.take(bytes, |_| Ok::<_, Infallible>(()));
     }
 
-    /// Writes the frame, if it is due and hyper isn't in the middle of a frame.
-    fn poll_goaway(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes the frames that are due, unless hyper is in the middle of one.
+    fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.outgoing.is_between() {
             return Poll::Ready(Ok(()));
         }
         let mut state = self.goaway.lock();
-        while !state.frame.is_empty() {
-            let written = Pin::new(&mut self.stream).poll_write(cx, &state.frame);
+        while !state.frames.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &state.frames);
             let written = ready!(written)?;
-            state.frame.drain(..written);
+            state.frames.drain(..written);
         }
         Poll::Ready(Ok(()))
     }
@@ -139,7 +145,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GoawayStream<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_goaway(cx))?;
+        ready!(self.poll_frames(cx))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.wrote(&bytes[..written]);
         Poll::Ready(Ok(written))
@@ -150,7 +156,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GoawayStream<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_goaway(cx))?;
+        ready!(self.poll_frames(cx))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces))?;
         let mut left = written;
         for piece in pieces {
@@ -166,7 +172,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GoawayStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_goaway(cx))?;
+        ready!(self.poll_frames(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -42,6 +42,7 @@ mod cell;
 mod cell_fault;
 mod client;
 mod control_plane;
+mod early_hints;
 mod envoy;
 mod folder;
 mod goaway;

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ServerTls;
 use super::body::Buffered;
+use super::early_hints::{self, Ahead, AheadStream};
 use super::goaway::{Goaway, GoawayStream};
 use super::spawner::Spawner;
 use super::tls::Serving;
@@ -54,6 +55,11 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
     fn goes_away(&self, nth: u64) -> bool {
         let _ = nth;
         false
+    }
+
+    /// How many early hints go before an answer.
+    fn early_hints(&self) -> u32 {
+        0
     }
 
     /// How this request ends, if it gets no answer. With `after_goaway` its connection went away
@@ -96,6 +102,8 @@ pub(super) struct Peer {
     pub(super) connection: u64,
     /// How many requests came on the connection before this one.
     pub(super) nth: u64,
+    /// How many early hints go before the answer to this request.
+    pub(super) early_hints: u32,
 }
 
 /// How a request without an answer ends.
@@ -185,26 +193,35 @@ async fn exchange<E: Env, H: Handler>(
         discard(&mut stream).await;
         return;
     }
-    let goaway = Goaway::default();
+    let (goaway, ahead) = (Goaway::default(), Ahead::default());
     let connection = host.connection();
-    let wire_goaway = goaway.clone();
+    let (wire_goaway, wire_ahead) = (goaway.clone(), ahead.clone());
     let requests = AtomicU64::new(0);
     let takes_connect = host.takes_connect();
     let tasks = env.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let nth = requests.fetch_add(1, Ordering::Relaxed);
-        let after_goaway = http2 && goaway.ignores_next(host.goes_away(nth));
+        let (stream, after_goaway) = match http2 {
+            true => goaway.next(host.goes_away(nth)),
+            false => (0, false),
+        };
         let sans = peer.sans.clone();
         let peer = Peer {
             sans,
             connection,
             nth,
+            early_hints: host.early_hints(),
         };
         let (host, tasks) = (host.clone(), tasks.clone());
         let asked = websocket::asked(&mut request);
+        let (goaway, ahead) = (goaway.clone(), ahead.clone());
         async move {
             match host.reject(&peer, &request, after_goaway) {
                 None => {
+                    match http2 {
+                        true => goaway.push(&early_hints::http2(peer.early_hints, stream)),
+                        false => ahead.push(&early_hints::http1(peer.early_hints)),
+                    }
                     let answer = host.answer(&peer, request).await;
                     let agrees = websocket::is_agreement(&answer);
                     if let Some(asked) = asked.filter(|_| agrees) {
@@ -232,7 +249,7 @@ async fn exchange<E: Env, H: Handler>(
         }
         drop(builder.serve_connection(io, service).await);
     } else {
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(AheadStream::new(stream, wire_ahead));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .auto_date_header(false)

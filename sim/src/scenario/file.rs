@@ -296,6 +296,7 @@ fault! {
     between: [Name; 2],
     delay: Spanned<Span>,
     status: Spanned<u16>,
+    hints: Spanned<u32>,
     key: Name,
     authority: Name,
     tenant: Name,

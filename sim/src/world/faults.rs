@@ -75,6 +75,9 @@ impl World {
             FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),
             FaultKind::BreakOff(name) => self.fail_cell(name, begins, CellFault::BreakOff),
             FaultKind::RefuseStreams(to) => self.fail_cell(to, begins, CellFault::RefuseStreams),
+            FaultKind::EarlyHints(to, hints) => {
+                self.fail_cell(to, begins, CellFault::EarlyHints(*hints))
+            }
             FaultKind::GoAway(name) => self.fail_cell(name, begins, CellFault::GoAway),
             FaultKind::RefuseConnections(name) => self.open_doors(name, !begins),
             FaultKind::EmptyKeys(host) => self.fail_provider(host, begins, IdpFault::EmptySet),

@@ -12,6 +12,9 @@ use crate::scenario::error::Errors;
 use crate::scenario::file::{self, Name};
 use crate::scenario::units::Span;
 
+/// The most early hints before an answer.
+const HINTS_MAX: u32 = 1000;
+
 /// The names in a world, to check the names in a fault.
 pub(in crate::scenario) trait Names {
     fn is_host(&self, name: &str) -> bool;
@@ -246,6 +249,15 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             self.errors.add(status.span(), "fault.status", problem);
         }
         Some(status.into_inner())
+    }
+
+    pub(super) fn hints(&mut self) -> Option<u32> {
+        let hints = self.need("hints", &self.spec.hints)?;
+        if !(1..=HINTS_MAX).contains(hints.get_ref()) {
+            let problem = format!("must be a number from 1 to {HINTS_MAX}");
+            self.errors.add(hints.span(), "fault.hints", problem);
+        }
+        Some(hints.into_inner())
     }
 
     pub(super) fn key(&mut self) -> Option<String> {

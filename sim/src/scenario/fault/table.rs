@@ -166,6 +166,11 @@ table! {
             lasts Host("answers", target),
             says ("connections of {target} go away")
             docs "a cell serves twenty requests on each HTTP/2 connection, and disclaims those that follow (`GOAWAY` with a lower last stream id)";
+        /// A cell sends early hints before each answer.
+        "early_hints" => EarlyHints(target: String = cell_target, hints: u32 = hints)
+            lasts Host("answers", target),
+            says ("{target} sends {hints} early hints before each answer")
+            docs "a cell sends this many early hints (103) before each answer; an HTTP/1.1 cell that sends more than 100 is cut off";
         /// An identity provider answers with no keys.
         "empty_keys" => EmptyKeys(target: String = identity_provider)
             lasts Host("answers", target),

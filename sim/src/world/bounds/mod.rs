@@ -34,6 +34,9 @@ const ANSWER_SLACK: Duration = Duration::from_secs(5);
 /// How long a client takes to get a message, apart from the network.
 const DELIVERY_SLACK: Duration = Duration::from_millis(500);
 
+/// How many interim answers an HTTP/1.1 cell may send before one answer.
+const INTERIM_ANSWERS_TAKEN: u32 = 100;
+
 /// How long a fetch of keys or of a registry takes if no fault is in the way.
 const FETCH_SLACK: Duration = Duration::from_secs(2);
 
@@ -175,6 +178,7 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
             true
         }
         FaultKind::RotateCertificate(host) => scenario.routers.contains(host),
+        FaultKind::EarlyHints(_, hints) => *hints <= INTERIM_ANSWERS_TAKEN,
         _ => false,
     };
     let faults = scenario.faults.iter().filter(|it| !harmless(&it.kind));
@@ -252,10 +256,12 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
         let (named, until): (Vec<&str>, _) = match &fault.kind {
             // It closes connections, but it accepts new ones.
             FaultKind::GoAway(_) => continue,
+            FaultKind::EarlyHints(_, hints) if *hints <= INTERIM_ANSWERS_TAKEN => continue,
             FaultKind::Crash(name)
             | FaultKind::Slow(name, _)
             | FaultKind::Status(name, _)
             | FaultKind::Busy(name, _)
+            | FaultKind::EarlyHints(name, _)
             | FaultKind::HalfOpen(name)
             | FaultKind::Garbage(name)
             | FaultKind::Flap(name)

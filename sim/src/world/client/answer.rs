@@ -11,6 +11,9 @@ use crate::world::hosts::{ANSWER_TRAILER, TAG};
 /// How many lines a stream of a cell has for each second.
 const LINES_A_SECOND: u64 = 4;
 
+/// The most interim answers to one request that a router passes on.
+const INTERIM_ANSWERS_MAX: u64 = 32;
+
 /// The kind of an answer, by who made it.
 pub(super) fn classify(response: &Response) -> Answer {
     let owner = response.headers.get("x-cellway-owner");
@@ -51,11 +54,34 @@ pub(super) fn own_answer(
         Some(_) => {}
         None => return Err("it names no request".to_owned()),
     }
+    early_hints(spec, &echo, response)?;
     // Over HTTP/2, cells send a trailer, and it needs no announcement to reach the client.
     let http2 = echo["version"] == "HTTP/2" && spec.protocol == ClientProtocol::Http2;
     match response.trailers.contains_key(ANSWER_TRAILER) {
         false if http2 && spec.via.is_none() => Err("it has lost its trailer".to_owned()),
         true | false => Ok(()),
+    }
+}
+
+/// Checks that the early hints came that the cell sent before this answer.
+///
+/// # Errors
+/// Some are missing, or there are too many.
+fn early_hints(
+    spec: &scenario::Client,
+    echo: &serde_json::Value,
+    response: &Response,
+) -> Result<(), String> {
+    if spec.protocol != ClientProtocol::Http1 || spec.via.is_some() {
+        return Ok(());
+    }
+    let sent = echo["early_hints"].as_u64().unwrap_or_default();
+    let (came, expected) = (response.interim_answers, sent.min(INTERIM_ANSWERS_MAX));
+    match u64::from(came) == expected {
+        true => Ok(()),
+        false => Err(format!(
+            "{came} interim answers came before it, of {sent} early hints"
+        )),
     }
 }
 

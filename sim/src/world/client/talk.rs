@@ -45,6 +45,7 @@ pub(super) async fn run(
             Refused::Answer(head, body) => Ok(Talked::Answered(Box::new(Response {
                 status: head.status,
                 version: head.version,
+                interim_answers: 0,
                 headers: head.headers,
                 body,
                 trailers: HeaderMap::new(),
