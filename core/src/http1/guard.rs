@@ -13,8 +13,6 @@ pub struct Guard {
     /// The request that the next answer belongs to.
     asked: Option<RequestKind>,
     heads: u64,
-    /// Whether the last step passed the head of an interim answer.
-    interim: bool,
     /// How many interim answers to the present request have come.
     interims: u16,
 }
@@ -64,12 +62,34 @@ pub struct Scan {
     pub found: Option<Found>,
 }
 
-/// The result of one step.
-enum Step {
-    /// The state may have changed, and this many bytes may pass.
-    Pass(usize),
-    /// More bytes are needed.
-    More,
+/// What the bytes are that pass at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// A whole head, with the empty line at its end.
+    Head,
+    /// The whole head of an interim answer (RFC 9110, section 15.2).
+    Interim,
+    /// Bytes of a body.
+    Data,
+    /// The framing of a chunk (RFC 9112, section 7.1).
+    Framing,
+    /// A whole trailer section, with the empty line at its end.
+    Trailers,
+}
+
+/// How the rest of the present message is framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// There is none: the next head follows.
+    Nothing,
+    /// This many bytes of the body.
+    Length(u64),
+    /// Bytes of a chunk, and more chunks after it.
+    Chunk,
+    /// The framing of chunks, or the trailer section.
+    Framing,
+    /// All further bytes of the connection.
+    UntilClose,
 }
 
 impl Guard {
@@ -90,7 +110,6 @@ impl Guard {
             state: State::Head(Head::default()),
             asked: None,
             heads: 0,
-            interim: false,
             interims: 0,
         }
     }
@@ -135,16 +154,15 @@ impl Guard {
     pub fn scan_for(&mut self, bytes: &[u8], mut interim: impl FnMut(&[u8])) -> Scan {
         let mut pass = 0;
         loop {
-            match self.step(&bytes[pass..]) {
-                Ok(Step::Pass(more)) => {
-                    if std::mem::take(&mut self.interim) {
-                        interim(&bytes[pass..pass + more]);
+            match self.next(&bytes[pass..]) {
+                Ok(Some((part, len))) => {
+                    if part == Part::Interim {
+                        interim(&bytes[pass..pass + len]);
                     }
-                    pass += more;
+                    pass += len;
                 }
-                Ok(Step::More) => return Scan { pass, found: None },
+                Ok(None) => return Scan { pass, found: None },
                 Err(found) => {
-                    self.state = State::Ended(found);
                     return Scan {
                         pass,
                         found: Some(found),
@@ -154,12 +172,33 @@ impl Guard {
         }
     }
 
-    fn step(&mut self, bytes: &[u8]) -> Result<Step, Found> {
+    /// Checks the next part of a message. Returns what it is and how many bytes at the front it has;
+    /// `None` if more bytes are needed. The bytes must begin after the last byte that passed.
+    ///
+    /// # Errors
+    /// The part isn't allowed. Nothing passes any more.
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Option<(Part, usize)>, Found> {
+        self.step(bytes)
+            .inspect_err(|found| self.state = State::Ended(*found))
+    }
+
+    /// How the rest of the present message is framed.
+    pub fn rest(&self) -> Rest {
+        match self.state {
+            State::Head(_) | State::Asked | State::Ended(_) => Rest::Nothing,
+            State::Length(left) => Rest::Length(left),
+            State::Chunk(_) => Rest::Chunk,
+            State::ChunkSize | State::ChunkEnd | State::Trailers(_) => Rest::Framing,
+            State::UntilClose => Rest::UntilClose,
+        }
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> Result<Option<(Part, usize)>, Found> {
         if let State::Ended(found) = self.state {
             return Err(found);
         }
         if bytes.is_empty() {
-            return Ok(Step::More);
+            return Ok(None);
         }
         match &mut self.state {
             State::Head(head) => {
@@ -168,61 +207,66 @@ impl Guard {
                     true => head.answer(bytes, self.limits),
                     false => head.request(bytes, self.limits),
                 };
-                match whole.map_err(Found::InHead)? {
-                    None => Ok(Step::More),
-                    Some(whole) => {
-                        self.heads += 1;
-                        self.state = self.body(&whole);
-                        if self.interims > INTERIMS_MAX {
-                            return Err(Found::InHead(MessageError::TooManyInterims));
-                        }
-                        Ok(Step::Pass(whole.len))
-                    }
+                let Some(whole) = whole.map_err(Found::InHead)? else {
+                    return Ok(None);
+                };
+                self.heads += 1;
+                let before = self.interims;
+                self.state = self.body(&whole);
+                if self.interims > INTERIMS_MAX {
+                    return Err(Found::InHead(MessageError::TooManyInterims));
                 }
+                let is_interim = self.interims > before;
+                let part = if is_interim {
+                    Part::Interim
+                } else {
+                    Part::Head
+                };
+                Ok(Some((part, whole.len)))
             }
             State::Length(left) => {
                 let pass = take(left, bytes);
                 if *left == 0 {
                     self.state = State::Head(Head::default());
                 }
-                Ok(Step::Pass(pass))
+                Ok(Some((Part::Data, pass)))
             }
             State::Chunk(left) => {
                 let pass = take(left, bytes);
                 if *left == 0 {
                     self.state = State::ChunkEnd;
                 }
-                Ok(Step::Pass(pass))
+                Ok(Some((Part::Data, pass)))
             }
-            State::UntilClose => Ok(Step::Pass(bytes.len())),
-            State::Asked => Ok(Step::More),
+            State::UntilClose => Ok(Some((Part::Data, bytes.len()))),
+            State::Asked => Ok(None),
             State::Ended(found) => Err(*found),
             State::ChunkSize => {
                 let size = chunk_size(bytes).map_err(Found::InBody)?;
-                Ok(self.enter(size.map(|(size, len)| match size {
+                let next = size.map(|(size, len)| match size {
                     0 => (State::Trailers(Section::default()), len),
                     _ => (State::Chunk(size), len),
-                })))
+                });
+                Ok(self.enter(Part::Framing, next))
             }
             State::ChunkEnd => {
                 let end = chunk_end(bytes).map_err(Found::InBody)?;
-                Ok(self.enter(end.map(|len| (State::ChunkSize, len))))
+                Ok(self.enter(Part::Framing, end.map(|len| (State::ChunkSize, len))))
             }
             State::Trailers(section) => {
                 let end = section.trailers(bytes, self.limits);
                 let end = end.map_err(Found::InBody)?;
-                Ok(self.enter(end.map(|len| (State::Head(Head::default()), len))))
+                let next = end.map(|len| (State::Head(Head::default()), len));
+                Ok(self.enter(Part::Trailers, next))
             }
         }
     }
 
     /// Enters the next state once a part of the framing of that length is complete.
-    fn enter(&mut self, next: Option<(State, usize)>) -> Step {
-        let Some((state, len)) = next else {
-            return Step::More;
-        };
+    fn enter(&mut self, part: Part, next: Option<(State, usize)>) -> Option<(Part, usize)> {
+        let (state, len) = next?;
         self.state = state;
-        Step::Pass(len)
+        Some((part, len))
     }
 
     /// The state after a head (RFC 9112, section 6.3).
@@ -233,7 +277,6 @@ impl Guard {
                 // if the router didn't ask to switch.
                 101 => return State::UntilClose,
                 100..200 => {
-                    self.interim = true;
                     self.interims += 1;
                     return State::Head(Head::default());
                 }

@@ -2,9 +2,7 @@
 //! before the final answer.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-
-use super::octets::token;
+use http::{HeaderMap, StatusCode};
 
 /// An interim answer that a proxy passes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,24 +14,8 @@ pub struct Interim {
 }
 
 impl Interim {
-    /// Reads a head that the guard has passed. `None` if a proxy doesn't pass it on: 100 is the answer to
+    /// One with this status and these fields. `None` if a proxy doesn't pass it on: 100 is the answer to
     /// an expectation that the proxy itself expresses, and 101 is no interim answer.
-    pub fn read(head: &[u8]) -> Option<Self> {
-        let mut lines = head.split(|byte| *byte == b'\n');
-        let mut line = || Some(lines.next()?.strip_suffix(b"\r").unwrap_or_default());
-        let status = line()?.get(b"HTTP/1.1 ".len()..)?.get(..3)?;
-        let status = StatusCode::from_bytes(status).ok()?;
-        let mut headers = HeaderMap::new();
-        while let Some(line) = line().filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_at_checked(token(line))?;
-            let name = HeaderName::from_bytes(name).ok()?;
-            let value = value.strip_prefix(b":")?.trim_ascii();
-            headers.append(name, HeaderValue::from_bytes(value).ok()?);
-        }
-        Self::new(status, headers)
-    }
-
-    /// One with this status and these fields. `None` if a proxy doesn't pass it on.
     pub fn new(status: StatusCode, mut headers: HeaderMap) -> Option<Self> {
         if !matches!(status.as_u16(), 102..200) {
             return None;

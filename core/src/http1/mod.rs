@@ -20,6 +20,7 @@
 //! - a target has no fragment and none of the characters `"`, `<`, `>`, `\`` (in a path) and no
 //!   control characters or spaces. Non-ASCII bytes must be UTF-8.
 
+mod answer;
 mod body;
 mod error;
 mod guard;
@@ -27,8 +28,9 @@ mod head;
 mod interim;
 mod octets;
 
+pub use self::answer::{AnswerHead, read_fields};
 pub use self::error::MessageError;
-pub use self::guard::{Found, Guard, RequestKind, Scan};
+pub use self::guard::{Found, Guard, Part, RequestKind, Rest, Scan};
 pub use self::head::check_target;
 pub use self::interim::Interim;
 pub(crate) use self::octets::is_token;

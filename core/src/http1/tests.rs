@@ -1,3 +1,6 @@
+use bytes::Bytes;
+use http::Version;
+
 use super::*;
 
 /// Feeds a guard these pieces. Returns how many bytes passed and the error that ended it.
@@ -447,13 +450,19 @@ fn a_request_with_a_body_does_not_switch() {
     }
 }
 
+/// What a proxy passes on of the head of an interim answer.
+fn interim(head: &[u8]) -> Option<Interim> {
+    let head = AnswerHead::read(&Bytes::copy_from_slice(head))?;
+    Interim::new(head.status, head.headers)
+}
+
 /// The interim answers that a guard finds, and what a proxy passes on of each.
 fn interims(bytes: &str) -> Vec<Option<String>> {
     let mut guard = Guard::answers(Limits::default());
     guard.expect_answer_to(RequestKind::Other);
     let mut found = Vec::new();
     let scanned = guard.scan_for(bytes.as_bytes(), |head| {
-        found.push(Interim::read(head).map(|interim| {
+        found.push(interim(head).map(|interim| {
             let mut bytes = Vec::new();
             interim.write(&mut bytes);
             String::from_utf8(bytes).unwrap()
@@ -485,7 +494,7 @@ fn neither_100_nor_101_is_passed_on() {
     for status in ["101 Switching Protocols", "200 OK", "204 No Content"] {
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         assert!(interims(&head).is_empty(), "{status}");
-        assert_eq!(Interim::read(head.as_bytes()), None, "{status}");
+        assert_eq!(interim(head.as_bytes()), None, "{status}");
     }
 }
 
@@ -507,4 +516,77 @@ fn interim_answers_to_one_request_are_bounded() {
     assert_eq!(scanned.pass, interim.len() * usize::from(INTERIMS_MAX));
     let found = Found::InHead(MessageError::TooManyInterims);
     assert_eq!(scanned.found, Some(found));
+}
+
+/// The parts of these bytes, each with what follows it.
+fn parts(guard: &mut Guard, bytes: &[u8]) -> Vec<(Part, String, Rest)> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while let Some((part, len)) = guard.next(&bytes[at..]).unwrap() {
+        let text = String::from_utf8_lossy(&bytes[at..at + len]).into_owned();
+        parts.push((part, text, guard.rest()));
+        at += len;
+    }
+    assert_eq!(at, bytes.len());
+    parts
+}
+
+/// Catches: framing that is taken for bytes of a body, and a message whose end isn't seen.
+#[test]
+fn each_part_says_what_it_is_and_what_follows() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunks = "HTTP/1.1 103 Hints\r\n\r\n".to_owned() + head + "2\r\nhi\r\n0\r\nx: 1\r\n\r\n";
+    let mut guard = Guard::answers(Limits::default());
+    guard.expect_answer_to(RequestKind::Other);
+    let expected = [
+        (Part::Interim, "HTTP/1.1 103 Hints\r\n\r\n", Rest::Nothing),
+        (Part::Head, head, Rest::Framing),
+        (Part::Framing, "2\r\n", Rest::Chunk),
+        (Part::Data, "hi", Rest::Framing),
+        (Part::Framing, "\r\n", Rest::Framing),
+        (Part::Framing, "0\r\n", Rest::Framing),
+        (Part::Trailers, "x: 1\r\n\r\n", Rest::Nothing),
+    ];
+    let expected = expected.map(|(part, text, rest)| (part, text.to_owned(), rest));
+    assert_eq!(parts(&mut guard, chunks.as_bytes()), expected);
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n";
+    guard.expect_answer_to(RequestKind::Other);
+    let expected = [
+        (Part::Head, head.to_owned(), Rest::Length(3)),
+        (Part::Data, "hi".to_owned(), Rest::Length(1)),
+    ];
+    assert_eq!(parts(&mut guard, format!("{head}hi").as_bytes()), expected);
+    let mut guard = Guard::answers(Limits::default());
+    guard.expect_answer_to(RequestKind::Other);
+    let expected = [
+        (
+            Part::Head,
+            "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
+            Rest::UntilClose,
+        ),
+        (Part::Data, "hi".to_owned(), Rest::UntilClose),
+    ];
+    assert_eq!(parts(&mut guard, b"HTTP/1.1 200 OK\r\n\r\nhi"), expected);
+}
+
+#[test]
+fn a_head_that_passed_is_read_without_its_spaces() {
+    let head = Bytes::from_static(b"HTTP/1.0 404 No\r\nX-A: \t 1 2 \t\r\nx-a:\r\n\r\n");
+    let read = AnswerHead::read(&head).unwrap();
+    assert_eq!(
+        (read.status.as_u16(), read.version),
+        (404, Version::HTTP_10)
+    );
+    let values: Vec<_> = read.headers.get_all("x-a").iter().collect();
+    assert_eq!(values, ["1 2", ""]);
+    for broken in [
+        "",
+        "HTTP/1.1",
+        "HTTP/2.0 200\r\n\r\n",
+        "HTTP/1.1 20\r\n\r\n",
+        "HTTP/1.1 200\r\nx\r\n\r\n",
+    ] {
+        let broken = Bytes::from_static(broken.as_bytes());
+        assert!(AnswerHead::read(&broken).is_none(), "{broken:?}");
+    }
 }

@@ -465,12 +465,7 @@ async fn read(mut body: Incoming) -> (Ended, HeaderMap) {
 }
 
 /// The answer's body: a header that came once is a string, one that came several times a list.
-fn echo(
-    peer: &Peer,
-    received: &Received,
-    ended: &Ended,
-    verdict: Option<&Verdict>,
-) -> String {
+fn echo(peer: &Peer, received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String {
     let mut echo = json!({
         "cell": received.cell,
         "peer": received.peer,

@@ -1,6 +1,9 @@
 //! The guard over the bytes of HTTP/1.1 connections.
 
-use cellway_core::http1::{Found, Guard, Interim, Limits, RequestKind};
+use bytes::Bytes;
+use cellway_core::http1::{
+    AnswerHead, Found, Guard, Interim, Limits, Part, RequestKind, read_fields,
+};
 
 mod reader;
 
@@ -31,6 +34,24 @@ pub(crate) fn run(data: &[u8]) {
         }
         reader::check(message, &data[..passed]);
     }
+    for kind in [RequestKind::Other, RequestKind::Head] {
+        reads(asked(kind), data);
+    }
+}
+
+/// Reads the heads and trailers of the answers that the guard passes.
+fn reads(mut guard: Guard, data: &[u8]) {
+    let mut rest = data;
+    while let Ok(Some((part, len))) = guard.next(rest) {
+        let (bytes, after) = rest.split_at(len);
+        let bytes = Bytes::copy_from_slice(bytes);
+        match part {
+            Part::Head | Part::Interim => assert!(AnswerHead::read(&bytes).is_some()),
+            Part::Trailers => assert!(read_fields(&bytes).is_some()),
+            Part::Data | Part::Framing => {}
+        }
+        rest = after;
+    }
 }
 
 /// Shows the bytes in pieces of this size. How many passed, and what was found.
@@ -48,9 +69,16 @@ fn feed(mut guard: Guard, data: &[u8], size: usize) -> (usize, Option<Found>) {
     (passed, None)
 }
 
+/// What a proxy passes on of the head of an interim answer.
+fn read(head: &[u8]) -> Option<Interim> {
+    let head = AnswerHead::read(&Bytes::copy_from_slice(head));
+    let head = head.expect("what passes as a head is one");
+    Interim::new(head.status, head.headers)
+}
+
 /// What a proxy passes on of an interim answer is one too, and reads the same.
 fn interim(head: &[u8]) {
-    let Some(interim) = Interim::read(head) else {
+    let Some(interim) = read(head) else {
         return;
     };
     let mut bytes = Vec::new();
@@ -61,7 +89,7 @@ fn interim(head: &[u8]) {
     });
     guard.expect_answer_to(RequestKind::Other);
     let mut again = Vec::new();
-    let scanned = guard.scan_for(&bytes, |head| again.push(Interim::read(head)));
+    let scanned = guard.scan_for(&bytes, |head| again.push(read(head)));
     assert_eq!((scanned.pass, scanned.found), (bytes.len(), None));
     assert_eq!(again, [Some(interim)]);
 }

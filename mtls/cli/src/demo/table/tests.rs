@@ -12,6 +12,7 @@ fn answer(status: u16, body: &Value) -> Answer {
     Answer {
         status: StatusCode::from_u16(status).unwrap(),
         version: Version::HTTP_11,
+        interim_answers: 0,
         headers: HeaderMap::new(),
         body: body.to_string().into(),
         trailers: HeaderMap::new(),

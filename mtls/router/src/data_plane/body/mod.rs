@@ -14,7 +14,7 @@ pub(crate) use self::framing::{Exchange, Framing};
 pub(crate) use self::kept::Places;
 pub(crate) use self::progress::{End, Pace, Progress, Turn};
 pub(crate) use self::request::{DRAINED_MAX, RequestBody, SpareBody};
-pub(crate) use self::source::Source;
+pub(crate) use self::source::{SendBodyError, Source};
 
 /// The error for a cut body. hyper then resets the stream or closes the connection, so that a
 /// recipient never takes a cut body for a complete one.

@@ -4,11 +4,18 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// An error of hyper's or of h2's. Its text has the text of all its sources.
+use super::answers::AnswerError;
+
+/// An error of a connection. Its text has the text of all its sources.
 #[derive(Debug)]
 pub(crate) enum HttpError {
+    /// A client's, from hyper.
     Http1(hyper::Error),
+    /// A cell's over HTTP/1.1.
+    Answer(AnswerError),
     Http2(h2::Error),
+    /// The request's body broke off on its way to an HTTP/1.1 cell.
+    Upload(String),
     /// The other end sent this, which the library accepts and a proxy must not.
     Malformed(&'static str),
 }
@@ -18,24 +25,25 @@ impl HttpError {
     pub(crate) fn http2(&self) -> Option<&h2::Error> {
         match self {
             Self::Http2(error) => (!error.is_io()).then_some(error),
-            Self::Http1(_) | Self::Malformed(_) => None,
+            Self::Http1(_) | Self::Answer(_) | Self::Upload(_) | Self::Malformed(_) => None,
         }
     }
 
-    /// The error of an HTTP/1.1 connection.
-    pub(crate) fn http1(&self) -> Option<&hyper::Error> {
-        match self {
-            Self::Http1(error) => Some(error),
-            Self::Http2(_) | Self::Malformed(_) => None,
-        }
+    /// Whether what came can't be read.
+    pub(crate) fn is_malformed(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::Answer(AnswerError::Malformed(_))
+        )
     }
 
     /// The error of the bytes below HTTP.
     pub(crate) fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Http1(error) => error.source()?.downcast_ref(),
+            Self::Answer(AnswerError::Io(error)) => Some(error),
             Self::Http2(error) => error.get_io(),
-            Self::Malformed(_) => None,
+            Self::Answer(_) | Self::Upload(_) | Self::Malformed(_) => None,
         }
     }
 
@@ -44,7 +52,8 @@ impl HttpError {
         match self {
             Self::Http1(error) => error.is_user(),
             Self::Http2(error) => error.reason().is_none() && !error.is_io(),
-            Self::Malformed(_) => false,
+            Self::Upload(_) => true,
+            Self::Answer(_) | Self::Malformed(_) => false,
         }
     }
 }
@@ -52,6 +61,12 @@ impl HttpError {
 impl From<hyper::Error> for HttpError {
     fn from(error: hyper::Error) -> Self {
         Self::Http1(error)
+    }
+}
+
+impl From<AnswerError> for HttpError {
+    fn from(error: AnswerError) -> Self {
+        Self::Answer(error)
     }
 }
 
@@ -65,7 +80,9 @@ impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self {
             Self::Http1(error) => error,
+            Self::Answer(error) => return error.fmt(f),
             Self::Http2(error) => return error.fmt(f),
+            Self::Upload(error) => return f.write_str(error),
             Self::Malformed(what) => return f.write_str(what),
         };
         error.fmt(f)?;

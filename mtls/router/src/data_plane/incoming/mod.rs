@@ -1,8 +1,11 @@
 //! Bodies as they are received: of clients' requests, and of cells' answers.
 //!
-//! hyper reads HTTP/1.1, and h2 HTTP/2. The rest of the data plane sees one body and one error.
+//! hyper reads clients' HTTP/1.1, [`Answers`] reads that of cells, and h2 reads HTTP/2. The rest of the data
+//! plane sees one body and one error.
 
+mod answers;
 mod error;
+mod io;
 mod received;
 
 use std::pin::Pin;
@@ -12,14 +15,18 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming as Http1Body;
 
+pub(crate) use self::answers::{AnswerBody, AnswerError, Answers, SwitchedBytes};
 pub(crate) use self::error::HttpError;
+pub(crate) use self::io::{Io, Stream};
 pub(crate) use self::received::Received;
 
 /// A body that comes from the other end of a connection.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// Read by hyper.
+    /// A client's, read by hyper.
     Http1(Http1Body),
+    /// A cell's.
+    Answer(AnswerBody),
     Http2(Received),
     /// There is none.
     Empty,
@@ -28,6 +35,12 @@ pub(crate) enum Incoming {
 impl From<Http1Body> for Incoming {
     fn from(body: Http1Body) -> Self {
         Self::Http1(body)
+    }
+}
+
+impl From<AnswerBody> for Incoming {
+    fn from(body: AnswerBody) -> Self {
+        Self::Answer(body)
     }
 }
 
@@ -47,6 +60,7 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(HttpError::Http1),
+            Self::Answer(body) => body.poll_frame(cx).map_err(HttpError::from),
             Self::Http2(body) => body.poll_frame(cx).map_err(HttpError::Http2),
             Self::Empty => Poll::Ready(None),
         }
@@ -55,6 +69,7 @@ impl Body for Incoming {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
+            Self::Answer(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
             Self::Empty => true,
         }
@@ -63,6 +78,7 @@ impl Body for Incoming {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
+            Self::Answer(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Empty => SizeHint::with_exact(0),
         }

@@ -1,9 +1,8 @@
 //! Interim answers (RFC 9110, section 15.2), such as `103 Early Hints`, on their way from a cell to a
 //! client.
 //!
-//! h2 keeps those that come over HTTP/2. hyper skips those of an HTTP/1.1 cell, so the guard of the cell's
-//! connection copies the head of each. The request's task takes them, sanitizes them and hands them to the
-//! client's side. hyper can't send any to an HTTP/1.1 client: the client's connection writes what waits in
+//! The request's task gets them from the cell's connection, sanitizes them and hands them to the client's
+//! side. hyper can't send any to an HTTP/1.1 client: the client's connection writes what waits in
 //! its [`Interims`] between two messages of hyper's. Over HTTP/2 the task of the stream sends those in
 //! [`StreamInterims`]. Each of these steps may leave an interim answer out, because a client must get
 //! along without.

@@ -6,28 +6,22 @@ use std::time::Duration;
 use cellway_core::Reason;
 use cellway_core::registry::Endpoint;
 use cellway_env::Env;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::bulkhead::ConnectionPermit;
-use crate::data_plane::http1::{Answers, Guarded, HYPER_FIELDS_MAX, Http1Sender};
+use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
 use crate::data_plane::incoming::HttpError;
-use crate::settings::{AnswerLimits, UpstreamSettings};
+use crate::settings::UpstreamSettings;
 use crate::shares::LimitRefused;
 use crate::tls::CellTls;
 pub(super) use crate::to_cell::Versions;
 use crate::to_cell::{NotReached, reach, speaks_http2};
 use crate::wire::Wire;
 
-/// How long an HTTP/1.1 connection may take to close after its sender is dropped. hyper waits for the
-/// end of a request's body, and can't stop waiting while the cell reads nothing.
-const CLOSING_MAX: Duration = Duration::from_secs(1);
-
 /// A new connection, by its HTTP version.
 pub(super) enum Opened {
-    H1(Box<Http1Sender>),
+    H1(Box<Http1Connection>),
     H2(Http2Sender),
 }
 
@@ -122,47 +116,12 @@ pub(super) async fn connect<E: Env>(
     if http2 && versions == Versions::Http1 {
         return Err(ConnectError::no_upgrade());
     }
-    let opened = match http2 {
-        true => speak_http2(env, wire, upstream.keepalive, permit).await,
-        false => speak_http1(env, wire, upstream.answers, until, permit).await,
-    };
-    opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
-}
-
-async fn speak_http1<E: Env>(
-    env: &E,
-    wire: Wire<E::Stream>,
-    answers: AnswerLimits,
-    until: Instant,
-    permit: ConnectionPermit,
-) -> Result<Opened, HttpError> {
-    // The permit is held with the bytes, because a tunnel lasts longer than hyper's connection.
-    let side = Answers::new(answers, permit);
-    let question = side.question();
-    let mut builder = http1::Builder::new();
-    // The guard counts the fields.
-    let fields_max = answers.header_fields_max as usize;
-    if fields_max > HYPER_FIELDS_MAX {
-        builder.max_headers(fields_max);
+    if !http2 {
+        let http1 = Http1Connection::new(wire, upstream.answers, until, permit);
+        return Ok(Opened::H1(Box::new(http1)));
     }
-    let (sender, connection) = builder
-        .max_header_size(answers.header_bytes_max as usize)
-        .handshake(TokioIo::new(Guarded::new(wire, side)))
-        .await?;
-    let (sender, unused) = Http1Sender::new(sender, question, until);
-    env.spawn(async move {
-        let given_up = async {
-            let _ = unused.await;
-            sleep(CLOSING_MAX).await;
-        };
-        tokio::select! {
-            biased;
-            // The requests get this connection's errors themselves.
-            _ = connection.with_upgrades() => {}
-            () = given_up => {}
-        }
-    });
-    Ok(Opened::H1(sender))
+    let opened = speak_http2(env, wire, upstream.keepalive, permit).await;
+    opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
 }
 
 /// Unless `keepalive` is set, a quiet connection is not pinged: gRPC servers close connections that

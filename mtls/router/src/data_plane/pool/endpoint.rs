@@ -20,7 +20,7 @@ use super::bulkhead::{Bulkhead, Bulkheads};
 use super::connect::ConnectError;
 use super::counts::Counts;
 use super::load::{Load, Sender, Stream};
-use crate::data_plane::http1::Http1Sender;
+use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
 use crate::lock::lock_uncontended;
 use crate::shares::LimitRefused;
@@ -85,7 +85,7 @@ impl Protocol {
 
 #[derive(Debug)]
 struct Idle {
-    http1: Box<Http1Sender>,
+    http1: Box<Http1Connection>,
     since: Instant,
     /// Whether it has reached its age and should be replaced.
     aged: bool,
@@ -102,7 +102,7 @@ struct Http2Connection {
 /// How a request gets a connection.
 pub(super) enum Next {
     Shared(Stream),
-    Idle(Box<Http1Sender>),
+    Idle(Box<Http1Connection>),
     /// Another request connects. This is the number of attempts before that one.
     Wait(u64),
     /// The request gets no connection, because one of its holders has as many as it may.
@@ -174,13 +174,15 @@ impl EndpointPool {
                     drop(idle);
                     Next::connect()
                 }
-                Ok(Some(idle)) if idle.aged && !idle.http1.is_closed() && !state.renewal_failed => {
-                    Next::Connect {
-                        for_all: false,
-                        aged: Some(Box::new(Sender::H1(idle.http1))),
+                Ok(Some(mut idle)) => {
+                    match idle.aged && !state.renewal_failed && !idle.http1.is_closed() {
+                        true => Next::Connect {
+                            for_all: false,
+                            aged: Some(Box::new(Sender::H1(idle.http1))),
+                        },
+                        false => Next::Idle(idle.http1),
                     }
                 }
-                Ok(Some(idle)) => Next::Idle(idle.http1),
                 Ok(None) => Next::connect(),
             },
             Protocol::Unknown | Protocol::Http2 => state.next_shared(),
@@ -216,7 +218,7 @@ impl EndpointPool {
 
     /// Keeps an unused connection for other requests. If a request of another worker or endpoint
     /// waits for one to close, this one closes.
-    pub(super) fn keep(&self, http1: Box<Http1Sender>, epoch: u64) {
+    pub(super) fn keep(&self, http1: Box<Http1Connection>, epoch: u64) {
         if self.bulkhead.wants_connections() {
             return;
         }
@@ -264,7 +266,7 @@ impl EndpointPool {
         let mut state = lock_uncontended(&self.state);
         state
             .idle
-            .retain(|idle| !idle.http1.is_closed() && now < idle.since + keep);
+            .retain_mut(|idle| now < idle.since + keep && !idle.http1.is_closed());
         self.counts.keeps(state.idle.len());
         state
             .shared

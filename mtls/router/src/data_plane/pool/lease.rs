@@ -14,6 +14,7 @@ use super::connect::{ConnectError, Opened, Versions, connect};
 use super::endpoint::{Aged, EndpointPool, Next, Protocol};
 use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
+use crate::data_plane::incoming::Incoming;
 use crate::lock::lock_uncontended;
 use crate::shares::LimitRefused;
 
@@ -65,10 +66,10 @@ impl Drop for Lent {
 }
 
 impl Lease {
-    /// Gives the connection back after the exchange, so that it can be used again.
-    pub(crate) fn done(self) {
-        if let Sender::H1(http1) = self.sender
-            && !http1.is_closed()
+    /// Gives the connection back after the exchange with this body, so that it can be used again.
+    pub(crate) fn done(self, body: Incoming) {
+        if let (Sender::H1(mut http1), Incoming::Answer(body)) = (self.sender, body)
+            && http1.is_reusable(body)
         {
             self.pool.keep(http1, self.epoch);
         }
@@ -147,8 +148,7 @@ impl EndpointPool {
                     return Ok(self.lend(Sender::H2(stream), active.epoch));
                 }
                 Next::Idle(mut http1) => {
-                    // The connection's task may not have seen the end of the last answer yet.
-                    if http1.ready().await.is_ok() {
+                    if !http1.is_closed() {
                         return Ok(self.lend(Sender::H1(http1), active.epoch));
                     }
                 }
@@ -215,10 +215,8 @@ impl EndpointPool {
             (Err(error), Some(aged)) => {
                 lock_uncontended(&self.state).renewal_failed = true;
                 let mut sender = *aged;
-                // As in `lease`, the connection's task may not have seen the end of the last answer
-                // yet.
                 if let Sender::H1(http1) = &mut sender
-                    && http1.ready().await.is_err()
+                    && http1.is_closed()
                 {
                     return Err(error);
                 }

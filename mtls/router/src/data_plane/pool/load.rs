@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::counts::Counts;
-use crate::data_plane::http1::Http1Sender;
+use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
 use crate::lock::lock_uncontended;
 
@@ -15,7 +15,7 @@ use crate::lock::lock_uncontended;
 #[derive(Debug)]
 pub(crate) enum Sender {
     /// HTTP/1.1, lent to one request at a time.
-    H1(Box<Http1Sender>),
+    H1(Box<Http1Connection>),
     /// HTTP/2, shared.
     H2(Stream),
 }

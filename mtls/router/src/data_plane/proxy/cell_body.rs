@@ -76,7 +76,7 @@ impl CellBody {
         if self.is_outlasted() {
             take_end(self.incoming, (self.lease, self.permit)).await;
         } else if self.framing.reusable {
-            self.lease.done();
+            self.lease.done(self.incoming);
         }
     }
 

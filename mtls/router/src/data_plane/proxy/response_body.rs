@@ -32,6 +32,10 @@ struct Answering<E: Env, S: Sink> {
     report: Option<Report<E, S>>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all bodies are cells', and each is boxed with its report"
+)]
 enum Source {
     Router(Option<Bytes>),
     /// A gRPC message. The trailers after it end the answer.
@@ -119,7 +123,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
                     env.spawn(take_rest(body, progress, activity));
                 }
                 None if body.is_outlasted() => env.spawn(body.let_go()),
-                None if body.framing.reusable => body.lease.done(),
+                None if body.framing.reusable => body.lease.done(body.incoming),
                 None => {}
             }
         }

@@ -1,8 +1,8 @@
 //! Decides which trailers are forwarded between HTTP/1.1 and HTTP/2.
 //!
-//! HTTP/2 allows trailers after any message. HTTP/1.1 allows them only after a chunked body. hyper
-//! sends only those that `Trailer` names, and a client gets them only if it sent `TE: trailers`
-//! (RFC 9110, section 6.5.1).
+//! HTTP/2 allows trailers after any message. HTTP/1.1 allows them only after a chunked body. Only
+//! those that `Trailer` names are sent, and a client gets them only if it sent `TE: trailers` (RFC 9110,
+//! section 6.5.1).
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -74,7 +74,7 @@ pub(super) fn prepare_request(request: &mut Request<RequestBody>) {
     if over || (length && !http2) {
         headers.remove(TRAILER);
     }
-    // Set explicitly, because without it hyper sends a GET without its body.
+    // Set explicitly, also for a GET with a body.
     if !over && (!length || headers.contains_key(TRAILER)) {
         chunk(headers);
     }

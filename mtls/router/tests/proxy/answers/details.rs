@@ -121,7 +121,7 @@ async fn each_mistake_of_an_http1_cell_is_named() {
         ),
         (
             half.into(),
-            "end of file before message length reached",
+            "closed the connection in the middle of its answer",
             "",
             "cut",
         ),
@@ -151,13 +151,13 @@ async fn each_mistake_of_an_http1_cell_is_named() {
         ),
         (
             String::new(),
-            "connection closed before message completed",
+            "closed the connection before its answer",
             "cell_reset",
             SILENT,
         ),
         (
             "HTTP/1.1 200 OK\r\n".into(),
-            "connection closed before message completed",
+            "closed the connection before its answer",
             "cell_reset",
             SILENT,
         ),

@@ -1,6 +1,6 @@
 //! Keeps what was read of a request's body, so that the request can be sent again.
 //!
-//! hyper takes a body together with its request, and drops it when the exchange breaks off. So
+//! A connection takes a body together with its request, and drops it when the exchange breaks off. So
 //! while a request may be sent again, each frame is kept when it is read, and a body that is
 //! dropped leaves its source here. The request's next body replays the kept frames and then
 //! continues with the source.

@@ -12,15 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) trait Side {
     /// A guard for its messages.
     fn guard(&self) -> Guard;
-    /// Called when bytes came, to tell the guard what became known since its last check.
-    fn prepare(&self, _guard: &mut Guard) {}
     /// Called when the reader reads on after a request that asked to switch protocols. Tells the
     /// guard whether the connection has switched.
     fn settle(&self, guard: &mut Guard) {
         guard.stays();
     }
-    /// Called with the head of each interim answer, which passes.
-    fn interim(&self, _head: &[u8]) {}
     /// What the reader gets instead of the malformed message. `rest` starts with that message.
     fn found(&self, found: Found, guard: &Guard, rest: &[u8]) -> Instead;
 }
@@ -98,10 +94,9 @@ impl<W, S: Side> Guarded<W, S> {
 
     /// Checks the bytes that were just read, in the reader's buffer, and keeps only the good ones.
     fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        self.side.prepare(&mut self.guard);
         if self.held.is_empty() {
             let came = &buf.filled()[before..];
-            let scanned = self.guard.scan_for(came, |head| self.side.interim(head));
+            let scanned = self.guard.scan(came);
             let rest = &came[scanned.pass..];
             match scanned.found {
                 Some(found) => self.ends(found, rest),
@@ -125,7 +120,7 @@ impl<W, S: Side> Guarded<W, S> {
     /// Checks the held bytes.
     fn look_at_held(&mut self) {
         let held = &self.held[self.good..];
-        let scanned = self.guard.scan_for(held, |head| self.side.interim(head));
+        let scanned = self.guard.scan(held);
         self.good += scanned.pass;
         if let Some(found) = scanned.found {
             let rest = self.held.split_off(self.good);

@@ -1,34 +1,25 @@
 //! Sends a request on a connection, and waits for the header of its answer.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 
-use cellway_core::http1::{HEAD_BYTES_MAX, Interim};
+use cellway_core::http1::HEAD_BYTES_MAX;
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::{Request, Response};
-use hyper::body::Incoming as Http1Body;
-use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
 use super::rewrite::{for_http1, for_http2};
 use super::timing::Then;
 use super::{Attempt, Forwarding};
 use crate::data_plane::body::{Places, RequestBody};
-use crate::data_plane::http1::Heads;
+use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::{Http2Sender, Rest, StreamBytes};
-use crate::data_plane::incoming::{HttpError, Incoming};
+use crate::data_plane::incoming::{AnswerError, HttpError, Incoming};
 use crate::data_plane::interims::Allowance;
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
 use crate::data_plane::well_formed::list_size;
 use crate::observe::event::{Phase, Sink};
-
-/// The header of a cell's answer, or why there is none. The outer error: it took too long.
-type Sent = Result<Result<Response<Incoming>, HttpError>, Reason>;
-
-/// hyper's answer to a request.
-type Http1Answer<B> = Result<Response<B>, TrySendError<Request<RequestBody>>>;
 
 /// What is known of an answer over HTTP/2 besides its header.
 #[derive(Default)]
@@ -77,13 +68,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             };
             let sent = match &mut lease.sender {
                 Sender::H1(http1) => {
-                    let Some(request) = slot.take() else {
-                        return Attempt::Failed(UNSENDABLE.0, UNSENDABLE.1);
-                    };
                     besides.opened = true;
-                    let asking = pin!(http1.try_send_request(request));
-                    let heads = http1.question().interims();
-                    self.ask_http1((asking, heads), &then, slot).await
+                    let asking = self.ask_http1(http1, slot);
+                    self.in_time(&then, pin!(asking)).await
                 }
                 Sender::H2(stream) => {
                     let asking = self.ask_http2(stream.http2(), slot, &mut besides);
@@ -157,44 +144,37 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Waits for the answer of an HTTP/1.1 cell. Puts the request back if nothing of it was sent.
+    /// Sends the request over HTTP/1.1. It is still in the slot if nothing of it was sent.
     fn ask_http1(
         &self,
-        (mut asking, heads): (
-            Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
-            &Heads,
-        ),
-        then: &Then<'_>,
-        back: &mut Option<Request<RequestBody>>,
-    ) -> impl Future<Output = Sent> {
+        http1: &mut Http1Connection,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, HttpError>> {
         async move {
-            let answer = poll_fn(|cx| self.poll_http1(heads, asking.as_mut(), cx));
-            let sent = self.in_time(then, pin!(answer)).await?;
-            Ok(sent.map_err(|mut error| {
-                *back = error.take_message();
-                error.into_error().into()
-            }))
-        }
-    }
-
-    /// Polls for the final answer. Passes on the interim answers that came before it.
-    fn poll_http1(
-        &self,
-        heads: &Heads,
-        answer: Pin<&mut impl Future<Output = Http1Answer<Http1Body>>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Http1Answer<Incoming>> {
-        let polled = answer.poll(cx);
-        if self.hears_interims {
-            match polled.is_pending() {
-                true => heads.listen(cx),
-                false => heads.hush(),
+            http1.begin(slot);
+            if slot.is_some() {
+                return Err(AnswerError::Closed.into());
             }
-            for interim in heads.take().iter().filter_map(|head| Interim::read(head)) {
-                self.pass_on(interim);
+            let mut allowance = Allowance::default();
+            let mut hear = |interim, bytes| {
+                if self.hears_interims && allowance.takes(bytes) {
+                    self.pass_on(interim);
+                }
+            };
+            let head = poll_fn(|cx| http1.poll_answer(cx, &mut hear)).await?;
+            let mut response = Response::new(Incoming::Empty);
+            if let Some((body, rest)) = http1.take_body() {
+                *response.body_mut() = body.into();
+                // The answer may end without the rest.
+                if let Some(rest) = rest {
+                    self.report.connection.worker.env.spawn(rest);
+                }
             }
+            *response.status_mut() = head.status;
+            *response.version_mut() = head.version;
+            *response.headers_mut() = head.headers;
+            Ok(response)
         }
-        polled.map_ok(|response| response.map(Incoming::from))
     }
 
     /// Sends the request over HTTP/2. It is still in the slot if nothing of it was sent.

@@ -9,7 +9,6 @@ use http::Response;
 use http_body::Body;
 
 use super::report::Report;
-use crate::data_plane::http1;
 use crate::data_plane::incoming::HttpError;
 use crate::data_plane::pool::{Change, EndpointPool, Lease};
 use crate::observe::event::{CircuitChange, Event, Sink};
@@ -44,9 +43,7 @@ impl Scope {
             Some(http2) if http2.is_reset() || http2.is_go_away() && http2.is_remote() => {
                 Self::Whole
             }
-            Some(_) | None if error.is_user() || matches!(error, HttpError::Malformed(_)) => {
-                Self::Whole
-            }
+            Some(_) | None if error.is_user() || error.is_malformed() => Self::Whole,
             Some(_) | None => Self::of_connection(lease),
         }
     }
@@ -182,17 +179,9 @@ fn outcome_of(reason: Reason, scope: Scope) -> Option<Outcome> {
 
 /// Maps an error to a reason.
 pub(super) fn reason(error: &HttpError) -> Reason {
-    let unread = |error: &hyper::Error| {
-        error.is_parse()
-            || error.is_parse_status()
-            || error.is_parse_too_large()
-            || http1::fault(error).is_some()
-    };
-    let malformed = matches!(error, HttpError::Malformed(_));
-    if malformed || error.http1().is_some_and(unread) || breaks_http2(error) {
-        Reason::CellProtocolError
-    } else {
-        Reason::CellReset
+    match error.is_malformed() || breaks_http2(error) {
+        true => Reason::CellProtocolError,
+        false => Reason::CellReset,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A copy of a request's head, for sending it again.
 //!
-//! hyper takes ownership of a request and gives it back only if it hasn't written it. So to send a
+//! A connection takes ownership of a request and gives it back only if it hasn't written it. So to send a
 //! request again we must copy its head beforehand, for nearly every request, although only one in
 //! thousands needs it. The copy is therefore flat: one buffer, which costs a quarter of a cloned
 //! `HeaderMap` and is parsed when it is needed. For the body see [`RequestBody`].

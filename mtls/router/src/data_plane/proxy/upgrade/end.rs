@@ -9,11 +9,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::data_plane::http2::StreamBytes;
+use crate::data_plane::incoming::SwitchedBytes;
 
 /// The bytes of one end.
 pub(super) enum End {
-    /// All bytes of a connection.
+    /// All bytes of a client's connection.
     Http1(TokioIo<Upgraded>),
+    /// All bytes of a cell's connection.
+    Cell(SwitchedBytes),
     /// Those of a stream.
     Http2(StreamBytes),
 }
@@ -32,6 +35,7 @@ impl AsyncRead for End {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Http1(end) => Pin::new(end).poll_read(cx, buf),
+            Self::Cell(end) => Pin::new(end).poll_read(cx, buf),
             Self::Http2(end) => Pin::new(end).poll_read(cx, buf),
         }
     }
@@ -45,6 +49,7 @@ impl AsyncWrite for End {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Http1(end) => Pin::new(end).poll_write(cx, buf),
+            Self::Cell(end) => Pin::new(end).poll_write(cx, buf),
             Self::Http2(end) => Pin::new(end).poll_write(cx, buf),
         }
     }
@@ -52,6 +57,7 @@ impl AsyncWrite for End {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Http1(end) => Pin::new(end).poll_flush(cx),
+            Self::Cell(end) => Pin::new(end).poll_flush(cx),
             Self::Http2(end) => Pin::new(end).poll_flush(cx),
         }
     }
@@ -59,6 +65,7 @@ impl AsyncWrite for End {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Http1(end) => Pin::new(end).poll_shutdown(cx),
+            Self::Cell(end) => Pin::new(end).poll_shutdown(cx),
             Self::Http2(end) => Pin::new(end).poll_shutdown(cx),
         }
     }

@@ -35,7 +35,7 @@ use self::tunnel::{Ends, Tunnel};
 use super::report::Report;
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http2::StreamBytes;
-use crate::data_plane::incoming::Incoming;
+use crate::data_plane::incoming::{Incoming, SwitchedBytes};
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::switch::{StreamSwitch, Switch};
 use crate::observe::event::Sink;
@@ -66,20 +66,16 @@ enum Client {
 
 /// The cell's side of a switch.
 pub(in crate::data_plane::proxy) enum CellEnd {
-    /// Resolves to the bytes of its connection.
-    Http1(OnUpgrade),
+    Http1(Box<SwitchedBytes>),
     Http2(Box<StreamBytes>),
 }
 
 impl CellEnd {
     /// The cell's bytes.
-    ///
-    /// # Errors
-    /// The connection ended before.
-    async fn switched(self) -> hyper::Result<End> {
+    fn switched(self) -> End {
         match self {
-            Self::Http1(connection) => Ok(End::from(connection.await?)),
-            Self::Http2(stream) => Ok(End::Http2(*stream)),
+            Self::Http1(connection) => End::Cell(*connection),
+            Self::Http2(stream) => End::Http2(*stream),
         }
     }
 }
@@ -103,7 +99,7 @@ impl Upgrade {
         incoming: Incoming,
     ) -> (Option<Box<Self>>, Option<Incoming>) {
         match incoming {
-            Incoming::Http1(_) | Incoming::Empty => {
+            Incoming::Http1(_) | Incoming::Answer(_) | Incoming::Empty => {
                 let has_body = !incoming.is_end_stream();
                 (Self::take_http1(parts, has_body), Some(incoming))
             }
@@ -241,7 +237,12 @@ impl Upgrade {
         if self.is_websocket() && self.is_from_http2() && !self.is_accepted(response.headers()) {
             return broken("101 without the Sec-WebSocket-Accept for the router's key");
         }
-        Ok(Some(CellEnd::Http1(hyper::upgrade::on(response))))
+        match std::mem::replace(response.body_mut(), Incoming::Empty) {
+            Incoming::Answer(body) => Ok(Some(CellEnd::Http1(Box::new(body.into())))),
+            Incoming::Http1(_) | Incoming::Http2(_) | Incoming::Empty => {
+                broken("101 without a connection")
+            }
+        }
     }
 
     /// The same for an HTTP/2 cell. `tunnel` is its stream if the status agrees.

@@ -101,13 +101,8 @@ impl<E: Env, S: Sink> Tunnel<E, S> {
         let Some(client) = client.await else {
             return;
         };
-        match cell.switched().await {
-            Ok(cell) => {
-                self.opens();
-                self.pass(client, cell).await;
-            }
-            Err(error) => self.cell_broke(Scope::Whole, &error.to_string()),
-        }
+        self.opens();
+        self.pass(client, cell.switched()).await;
     }
 
     fn opens(&mut self) {

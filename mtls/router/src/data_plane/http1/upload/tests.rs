@@ -1,0 +1,186 @@
+use std::future::poll_fn;
+
+use cellway_core::http1::Limits;
+use http::{HeaderName, Method, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::data_plane::incoming::{AnswerBody, Answers, Incoming};
+
+/// A body with these frames. It comes as the body of an answer does, because that needs no client.
+async fn body(chunks: &[&str]) -> RequestBody {
+    let (here, mut there) = duplex(1024 * 1024);
+    let limits = Limits::default();
+    let mut answers = Box::new(Answers::new(Io::new(here), limits));
+    answers.expect(&Method::GET);
+    let mut text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    for chunk in chunks {
+        text += &format!("{:x}\r\n{chunk}\r\n", chunk.len());
+    }
+    text += "0\r\n\r\n";
+    there.write_all(text.as_bytes()).await.unwrap();
+    poll_fn(|cx| answers.poll_head(cx, |_, _| ()))
+        .await
+        .unwrap();
+    let incoming = Incoming::from(AnswerBody::new(answers));
+    RequestBody::new(incoming, Version::HTTP_11).0
+}
+
+fn request(fields: &[(&str, &str)], body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = "/a?b".parse().unwrap();
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    request
+}
+
+/// What the cell gets of the request, through a connection that takes few bytes at a time.
+async fn sent(request: Request<RequestBody>) -> (String, Result<(), String>) {
+    let (here, mut there) = duplex(7);
+    let mut io = Io::new(here);
+    let mut upload = Upload::new(request, BytesMut::new());
+    let sending = async move {
+        let sent = poll_fn(|cx| upload.poll(&mut io, cx)).await;
+        sent.map_err(|error| match error {
+            UploadError::Io(error) => error.to_string(),
+            UploadError::Body(broken) => broken.to_string(),
+        })
+    };
+    let mut got = String::new();
+    let (sent, read) = tokio::join!(sending, there.read_to_string(&mut got));
+    read.unwrap();
+    (got, sent)
+}
+
+async fn whole(request: Request<RequestBody>) -> String {
+    let (got, sent) = sent(request).await;
+    assert_eq!(sent, Ok(()));
+    got
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_is_its_header() {
+    let fields = [
+        ("host", "a"),
+        ("x-a", "1"),
+        ("x-a", "2"),
+        ("content-length", "0"),
+    ];
+    let got = whole(request(&fields, RequestBody::empty())).await;
+    let expected = "POST /a?b HTTP/1.1\r\nhost: a\r\nx-a: 1\r\nx-a: 2\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(got, expected);
+    // Nothing follows, whatever an earlier attempt has set.
+    let fields = [("host", "a"), ("transfer-encoding", "chunked")];
+    let got = whole(request(&fields, RequestBody::empty())).await;
+    assert_eq!(got, "POST /a?b HTTP/1.1\r\nhost: a\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_body_with_a_length_is_sent_as_it_is() {
+    let large = "x".repeat(COPIED_MAX + 1);
+    let length = (large.len() + 5).to_string();
+    let body = body(&["he", &large, "llo"]).await;
+    let got = whole(request(&[("content-length", &length)], body)).await;
+    let head = format!("POST /a?b HTTP/1.1\r\ncontent-length: {length}\r\n\r\n");
+    assert_eq!(got, format!("{head}he{large}llo"));
+}
+
+/// Catches: chunks that begin or end in the wrong place, above all around a large one, which isn't copied.
+#[tokio::test]
+async fn a_body_without_a_length_is_sent_in_chunks() {
+    let large = "x".repeat(COPIED_MAX);
+    for last in ["", "end"] {
+        let frames: Vec<&str> = ["he", &large, last]
+            .into_iter()
+            .filter(|it| !it.is_empty())
+            .collect();
+        let got = whole(request(&[], body(&frames).await)).await;
+        let (head, chunks) = got.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head, "POST /a?b HTTP/1.1\r\ntransfer-encoding: chunked");
+        let mut rest = chunks;
+        let mut read = String::new();
+        while let Some((size, tail)) = rest.split_once("\r\n") {
+            let size = usize::from_str_radix(size, 16).unwrap();
+            read += &tail[..size];
+            rest = tail[size..].strip_prefix("\r\n").unwrap();
+            if size == 0 {
+                break;
+            }
+        }
+        assert_eq!((&*read, rest), (&*frames.concat(), ""));
+    }
+}
+
+#[tokio::test]
+async fn only_announced_trailers_follow() {
+    let trailers = || {
+        let field = |name, value| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
+        HeaderMap::from_iter([field("x-sum", "7"), field("x-other", "8")])
+    };
+    for (fields, expected) in [
+        (&[("trailer", "X-Sum, x-more")][..], "0\r\nx-sum: 7\r\n\r\n"),
+        (&[], "0\r\n\r\n"),
+    ] {
+        let mut upload = Upload::new(request(fields, body(&["hi"]).await), BytesMut::new());
+        upload.takes(Some(Frame::trailers(trailers()))).unwrap();
+        let waiting = String::from_utf8_lossy(&upload.waiting);
+        assert!(
+            waiting.ends_with(&format!("\r\n\r\n{expected}")),
+            "{waiting}"
+        );
+        assert!(!upload.open);
+    }
+}
+
+/// Catches: a request whose rest the cell would take for another one.
+#[tokio::test]
+async fn a_body_of_another_length_breaks_off() {
+    for (length, frames) in [("3", &["hi"][..]), ("1", &["hi"]), ("3", &["hi", "ho"])] {
+        let body = body(frames).await;
+        let (got, sent) = sent(request(&[("content-length", length)], body)).await;
+        let error = sent.unwrap_err();
+        assert!(error.contains("Content-Length"), "{error}");
+        let body = got.split("\r\n\r\n").nth(1).unwrap_or_default();
+        assert!(body.len() <= length.parse().unwrap(), "{got}");
+    }
+}
+
+/// A rest that waits for a cell that doesn't read.
+async fn waiting() -> (Rest, Outlasting, DuplexStream) {
+    let (here, there) = duplex(16);
+    let upload = Upload::new(request(&[], body(&["hello"]).await), BytesMut::new());
+    let (mut rest, outlasting) = Rest::new(upload, Io::new(here));
+    let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut rest).poll(cx).is_pending())).await;
+    assert!(pending);
+    (rest, outlasting, there)
+}
+
+/// Catches: a task that waits forever for a cell, or a connection that is used again although the cell has
+/// not got all of the request.
+#[tokio::test]
+async fn the_rest_ends_with_the_connection_or_tells_that_it_is_whole() {
+    let (rest, mut outlasting, cell) = waiting().await;
+    assert!(!outlasting.is_whole());
+    drop(outlasting);
+    rest.await;
+    drop(cell);
+
+    let (rest, mut outlasting, mut cell) = waiting().await;
+    let mut got = [0; 256];
+    let reading = async {
+        while !String::from_utf8_lossy(&got).contains("0\r\n\r\n") {
+            let at = got.iter().position(|byte| *byte == 0).unwrap();
+            assert!(cell.read(&mut got[at..]).await.unwrap() > 0);
+        }
+    };
+    tokio::join!(rest, reading);
+    assert!(outlasting.is_whole());
+}
