@@ -14,7 +14,8 @@ const SENT_MAX: usize = 4;
 /// there as the settings say since the last one that was served well.
 ///
 /// A request may have failed at an endpoint unless it was served well elsewhere in its only attempt, or is
-/// for another cell. What clients were answered decides, so a change is judged once they must know.
+/// for another cell. One that an endpoint hands back unprocessed fails there each time that it comes. What
+/// clients were answered decides, so a change is judged once they must know.
 #[derive(Debug)]
 pub struct InARow {
     request_id: String,
@@ -40,9 +41,19 @@ struct Request {
     router: String,
     /// Where it arrived, and when.
     arrived: Vec<(String, Duration)>,
+    /// Where it was handed back unprocessed, and when. It may come to the same endpoint again.
+    handed_back: Vec<(String, Duration)>,
     failed_over: bool,
     answered: Option<Duration>,
     ok: bool,
+}
+
+impl Request {
+    /// How often this endpoint has handed it back since then.
+    fn handed_back(&self, host: &str, since: Duration) -> usize {
+        let there = |(it, at): &&(String, Duration)| it == host && *at > since;
+        self.handed_back.iter().filter(there).count()
+    }
 }
 
 /// A breaker has opened, or an endpoint was ejected.
@@ -178,7 +189,8 @@ impl InARow {
             true => SENT_MAX,
             false => 1,
         };
-        (since, may_have.count() * attempts)
+        let failures = may_have.map(|it| it.handed_back(host, since).max(attempts));
+        (since, failures.sum())
     }
 }
 
@@ -199,6 +211,7 @@ impl Invariant for InARow {
                     sent: at,
                     router: sent.to.clone(),
                     arrived: Vec::new(),
+                    handed_back: Vec::new(),
                     failed_over: false,
                     answered: None,
                     ok: false,
@@ -211,6 +224,16 @@ impl Invariant for InARow {
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
                     self.arrived(at, arrived, tag);
+                }
+            }
+            Fact::Unserved {
+                host,
+                tag: Some(tag),
+                how,
+                ..
+            } if how.is_unprocessed() => {
+                if let Some(request) = self.requests.get_mut(tag) {
+                    request.handed_back.push((host.clone(), at));
                 }
             }
             Fact::Answered { tag, answer } => {

@@ -100,3 +100,22 @@ fn a_breaker_that_was_open_opens_again_after_one_failure() {
         Ok(())
     );
 }
+
+/// Catches: a count of requests where one may come to the endpoint several times.
+#[test]
+fn a_request_fails_each_time_that_it_is_handed_back() {
+    let handed_back = Fact::Unserved {
+        cell: "a".to_owned(),
+        host: "a-1".to_owned(),
+        tag: Some("2".to_owned()),
+        how: cellway_testbed::Unserved::StreamRefused,
+    };
+    let refused = answered("2", Answer::Router("cell_refused".to_owned()));
+    let times = |count| {
+        let tries = vec![handed_back.clone(); count];
+        let of_one = [vec![sent("2", "acme")], tries, vec![refused.clone()]].concat();
+        fed(&[served("1"), of_one, ejected()].concat())
+    };
+    assert_eq!(times(3), Ok(()));
+    assert!(times(2).is_err());
+}
