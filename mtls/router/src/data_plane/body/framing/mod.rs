@@ -116,6 +116,11 @@ impl Framing {
         }
     }
 
+    /// Whether there is a body.
+    pub(crate) fn has_body(&self) -> bool {
+        !self.bodiless
+    }
+
     /// Whether trailers may follow the body.
     pub(crate) fn may_have_trailers(&self) -> bool {
         !self.bodiless && (self.http2 || self.left.is_none())
