@@ -6,12 +6,19 @@ pub const FRAME_HEADER_LEN: usize = 9;
 /// The length of the client's preface (RFC 9113, section 3.4).
 pub const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
+/// A frame that carries a part of a body (RFC 9113, section 6.1).
+pub const DATA: u8 = 0;
 /// A frame that starts a header or trailers (RFC 9113, section 6.2).
 pub const HEADERS: u8 = 1;
+/// A frame that says what its sender takes (RFC 9113, section 6.5).
+pub const SETTINGS: u8 = 4;
 /// A frame that announces a pushed answer (RFC 9113, section 6.6).
 pub const PUSH_PROMISE: u8 = 5;
 /// A frame that continues a header (RFC 9113, section 6.10).
 pub const CONTINUATION: u8 = 9;
+
+/// How large a header the sender takes (RFC 9113, section 6.5.2).
+pub const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 /// A frame header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +31,15 @@ pub struct FrameHeader {
     pub stream: u32,
 }
 
+/// A part of a frame, as it arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part<'a> {
+    /// A frame begins.
+    Header(FrameHeader),
+    /// Some of the payload of the frame that began last.
+    Payload(&'a [u8]),
+}
+
 /// Finds the frames in a stream of bytes, in pieces of any size.
 #[derive(Debug)]
 pub struct Frames {
@@ -32,6 +48,8 @@ pub struct Frames {
     header_len: usize,
     /// Bytes of the payload that are still to come.
     left: usize,
+    /// Whether the first frame has begun.
+    has_begun: bool,
 }
 
 impl Frames {
@@ -41,6 +59,7 @@ impl Frames {
             header: [0; FRAME_HEADER_LEN],
             header_len: 0,
             left: preface_len,
+            has_begun: false,
         }
     }
 
@@ -50,13 +69,32 @@ impl Frames {
     /// What `frame` returned.
     pub fn take<E>(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         mut frame: impl FnMut(FrameHeader) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.take_parts(bytes, |part| match part {
+            Part::Header(header) => frame(header),
+            Part::Payload(_) => Ok(()),
+        })
+    }
+
+    /// Takes the next bytes, and calls `part` for each part of a frame in them. What comes before the first
+    /// frame is no part.
+    ///
+    /// # Errors
+    /// What `part` returned.
+    pub fn take_parts<E>(
+        &mut self,
+        mut bytes: &[u8],
+        mut part: impl FnMut(Part<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         while !bytes.is_empty() {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes = &bytes[skipped..];
+            let (payload, rest) = bytes.split_at(self.left.min(bytes.len()));
+            self.left -= payload.len();
+            bytes = rest;
+            if self.has_begun && !payload.is_empty() {
+                part(Part::Payload(payload))?;
+            }
             let wanted = FRAME_HEADER_LEN - self.header_len;
             let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
             self.header[self.header_len..][..taken.len()].copy_from_slice(taken);
@@ -69,11 +107,12 @@ impl Frames {
                 self.left = length as usize;
                 // The first bit is reserved.
                 let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
-                frame(FrameHeader {
+                self.has_begun = true;
+                part(Part::Header(FrameHeader {
                     length,
                     kind,
                     stream,
-                })?;
+                }))?;
             }
         }
         Ok(())

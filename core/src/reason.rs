@@ -227,7 +227,8 @@ reasons! {
     ConnectRefused => "connect_refused", NotImplemented;
     /// An extended CONNECT (RFC 8441) asks for a protocol that `upgrades` doesn't list for this path.
     UpgradeNotAllowed => "upgrade_not_allowed", NotImplemented;
-    /// The request's header or trailers are over 64 KiB, or have more than 100 fields.
+    /// The request's header or trailers are over 64 KiB, or have more than 100 fields, or the header is
+    /// larger than its HTTP/2 cell takes (`SETTINGS_MAX_HEADER_LIST_SIZE`).
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
     /// The tenant, the placement or the route has used up a rate limit; `Retry-After` says when to try again.
     RateLimited => "rate_limited", TooManyRequests;

@@ -26,6 +26,10 @@ pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 
+/// Settings (RFC 9113, section 6.5.2).
+pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
+pub(crate) const MAX_HEADER_LIST_SIZE: u16 = 6;
+
 /// The most bytes of a frame's payload, unless settings say otherwise.
 const FRAME_LEN_MAX: usize = 16 * 1024;
 
@@ -83,13 +87,28 @@ pub(crate) const LAST_STREAM: u32 = (1 << 31) - 1;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Acts as the server: reads the client's preface and sends the server's.
-    pub(crate) async fn greet(mut stream: S) -> Self {
+    pub(crate) async fn greet(stream: S) -> Self {
+        Self::greet_with(stream, &[]).await
+    }
+
+    /// The same, with these settings.
+    pub(crate) async fn greet_with(mut stream: S, settings: &[(u16, u32)]) -> Self {
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface).await.unwrap();
         assert_eq!(preface, PREFACE);
         let mut this = Self::new(stream);
-        this.send(SETTINGS, 0, 0, &[]).await;
+        this.settings(settings).await;
         this
+    }
+
+    /// Changes these settings.
+    pub(crate) async fn settings(&mut self, settings: &[(u16, u32)]) {
+        let mut payload = Vec::new();
+        for (number, value) in settings {
+            payload.extend(number.to_be_bytes());
+            payload.extend(value.to_be_bytes());
+        }
+        self.send(SETTINGS, 0, 0, &payload).await;
     }
 
     fn new(stream: S) -> Self {
@@ -98,13 +117,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             pings: 0,
             bodies: BTreeMap::new(),
         }
-    }
-
-    /// Says how many streams the other side may have open at a time.
-    pub(crate) async fn allows_streams(&mut self, count: u32) {
-        let mut setting = vec![0, 3];
-        setting.extend(count.to_be_bytes());
-        self.send(SETTINGS, 0, 0, &setting).await;
     }
 
     /// Acts as the client.

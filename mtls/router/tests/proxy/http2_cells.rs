@@ -1,5 +1,7 @@
 //! What a client can do to the connection to an HTTP/2 cell, which the requests of others use too.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cells::played;
-use crate::frames::{Came, Frames};
+use crate::frames::{Came, Frames, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE};
 use crate::world::{PATIENCE, World, body, cell, plain, plain_endpoint, reason, registry, start};
 
 async fn world() -> (EchoCell, World) {
@@ -93,11 +95,56 @@ async fn a_header_that_is_too_large_with_the_routers_fields_is_refused() {
     assert_eq!(cell.arrivals(), 0);
 }
 
+/// How large a header the cell takes, with its pseudo-header fields.
+const TAKEN: u32 = 8 * 1024;
+
+/// A request whose header has about this size, as HTTP/2 counts it.
+fn sized(bytes: usize) -> Request {
+    let value = HeaderValue::from_str(&"a".repeat(bytes)).unwrap();
+    Request::get("/").header(HeaderName::from_static("x-a"), value)
+}
+
+/// Catches: a header that is larger than the cell takes, and whose fate depends on the cell: some reset the
+/// stream, and some close the connection, which others use too.
+#[tokio::test]
+async fn a_header_that_is_larger_than_the_cell_takes_is_refused() {
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let counting = arrived.clone();
+    let port = played(move |stream| {
+        let arrived = counting.clone();
+        async move {
+            let takes = [(MAX_HEADER_LIST_SIZE, TAKEN)];
+            let mut frames = Frames::greet_with(stream, &takes).await;
+            while let Some(came) = frames.next().await {
+                let Came::End(id) = came else { continue };
+                // It takes larger ones after the second request.
+                if arrived.fetch_add(1, Ordering::Relaxed) == 1 {
+                    frames.settings(&[(MAX_HEADER_LIST_SIZE, 2 * TAKEN)]).await;
+                }
+                frames.answer(id).await;
+            }
+        }
+    })
+    .await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let client = world.client(Protocol::Http2);
+    let large = || client.send(sized(TAKEN as usize));
+    // The first request on a connection waits until the cell has said what it takes.
+    let answer = large().await.unwrap();
+    assert_eq!(answer.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    assert_eq!(reason(&answer), "headers_too_large");
+    for _ in 0..2 {
+        let answer = client.send(sized(TAKEN as usize - 2048)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(large().await.unwrap().status, StatusCode::OK);
+    assert_eq!(arrived.load(Ordering::Relaxed), 3);
+}
+
 /// An HTTP/2 cell that allows one stream at a time, and begins answers that it never ends.
 async fn one_stream() -> u16 {
     played(|stream| async move {
-        let mut frames = Frames::greet(stream).await;
-        frames.allows_streams(1).await;
+        let mut frames = Frames::greet_with(stream, &[(MAX_CONCURRENT_STREAMS, 1)]).await;
         while let Some(came) = frames.next().await {
             if let Came::End(id) = came {
                 frames.head(id).await;

@@ -1,12 +1,14 @@
 //! What is known of a connection to a cell.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::SetOnce;
 
+use super::peer::Limits;
+
 /// The state of a connection to a cell. The code that reads its bytes, its task and its requests
 /// share it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Link {
     /// Whether bytes have come since the task last asked.
     heard: AtomicBool,
@@ -16,7 +18,22 @@ pub(super) struct Link {
     greeted: SetOnce<()>,
     /// The requests that hold the connection.
     requests: AtomicUsize,
+    /// How large a header the cell takes.
+    header_list_max: AtomicU32,
     ended: AtomicBool,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            heard: AtomicBool::default(),
+            arrived: AtomicBool::default(),
+            greeted: SetOnce::default(),
+            requests: AtomicUsize::default(),
+            header_list_max: AtomicU32::new(u32::MAX),
+            ended: AtomicBool::default(),
+        }
+    }
 }
 
 impl Link {
@@ -28,6 +45,16 @@ impl Link {
         }
     }
 
+    /// Notes what the cell says that it takes.
+    pub(super) fn allows(&self, limits: Limits) {
+        self.header_list_max.store(limits.header_list, Relaxed);
+    }
+
+    /// How large a header the cell takes, if it has said that.
+    pub(super) fn header_list_max(&self) -> usize {
+        self.header_list_max.load(Relaxed) as usize
+    }
+
     /// Called by the task after it has read what came. Returns whether bytes came since the last
     /// call.
     pub(super) fn has_read(&self) -> bool {
@@ -37,6 +64,11 @@ impl Link {
             let _ = self.greeted.set(());
         }
         heard
+    }
+
+    /// Whether the first frame has been read.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted.get().is_some()
     }
 
     /// Waits until the first frame has been read.

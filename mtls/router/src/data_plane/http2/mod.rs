@@ -6,6 +6,7 @@ mod exchange;
 mod keep_alive;
 mod link;
 mod listening;
+mod peer;
 mod sender;
 mod sending;
 mod stream_bytes;

@@ -10,7 +10,7 @@ use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX, MessageError};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Version};
+use http::{Method, Request, Version};
 
 /// Why a request is refused before any decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +89,22 @@ fn size(request: &Parts) -> Result<(), MessageError> {
 pub(crate) fn list_size(headers: &HeaderMap) -> usize {
     let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
     headers.iter().map(field).sum()
+}
+
+/// The size of the pseudo-header fields that HTTP/2 adds to that.
+pub(crate) fn pseudo_size<B>(request: &Request<B>) -> usize {
+    let (method, uri) = (request.method().as_str(), request.uri());
+    let fields = [
+        (":method", method),
+        (":scheme", uri.scheme_str().unwrap_or_default()),
+        (":authority", uri.authority().map_or("", Authority::as_str)),
+        (
+            ":path",
+            uri.path_and_query().map_or("", PathAndQuery::as_str),
+        ),
+    ];
+    let size = |(name, value): (&str, &str)| name.len() + value.len() + 32;
+    fields.into_iter().map(size).sum()
 }
 
 /// Whether a field's value begins or ends with a space or a tab. Such a message is malformed in HTTP/2 and

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use cellway_core::http1::HEAD_BYTES_MAX;
 use cellway_core::http2::{
-    CONTINUATION, FRAME_HEADER_LEN, FrameHeader, Frames, HEADERS, PREFACE_LEN, PUSH_PROMISE,
+    CONTINUATION, FRAME_HEADER_LEN, FrameHeader, Frames, HEADERS, PREFACE_LEN, PUSH_PROMISE, Part,
 };
 
 use super::link::Link;
 use super::listening::Listen;
+use super::peer::Peer;
 use crate::settings::AnswerLimits;
 
 /// The most bytes of a header or trailers that h2 accepts on a cell's stream, as it counts them
@@ -42,8 +43,8 @@ pub(crate) struct Blocks {
     frames: Frames,
     /// The size of the current block.
     block_bytes: u32,
-    /// Told what came.
-    link: Option<Arc<Link>>,
+    /// Told what came, and what the other side says that it takes.
+    link: Option<(Arc<Link>, Peer)>,
     /// How many frames have begun. Counts to 255.
     begun: u8,
 }
@@ -57,7 +58,15 @@ impl Listen for Blocks {
             link,
             begun,
         } = self;
-        frames.take(bytes, |FrameHeader { length, kind, .. }| {
+        frames.take_parts(bytes, |part| {
+            if let Some((link, peer)) = link
+                && let Some(limits) = peer.takes(part)
+            {
+                link.allows(limits);
+            }
+            let Part::Header(FrameHeader { length, kind, .. }) = part else {
+                return Ok(());
+            };
             *begun = begun.saturating_add(1);
             let bytes = length + FRAME_HEADER_LEN as u32;
             match kind {
@@ -71,7 +80,7 @@ impl Listen for Blocks {
             }
             Ok(())
         })?;
-        if let Some(link) = link {
+        if let Some((link, _)) = link {
             link.hears(*begun > 1 || *begun == 1 && frames.is_between());
         }
         Ok(())
@@ -82,7 +91,7 @@ impl Blocks {
     /// For frames from a cell.
     pub(super) fn of_answers(link: Arc<Link>) -> Self {
         Self {
-            link: Some(link),
+            link: Some((link, Peer::default())),
             ..Self::new(HEADER_LIST_MAX, 0)
         }
     }

@@ -104,6 +104,21 @@ impl Http2Sender {
         self.settings.is_extended_connect_protocol_enabled()
     }
 
+    /// Whether the cell's SETTINGS have come.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.link.is_greeted()
+    }
+
+    /// Waits until the cell's SETTINGS have come.
+    pub(crate) async fn greeted(&self) {
+        self.link.greeted().await;
+    }
+
+    /// How large a header the cell takes, as HTTP/2 counts it.
+    pub(crate) fn header_list_max(&self) -> usize {
+        self.link.header_list_max()
+    }
+
     /// Whether the connection has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.link.has_ended()

@@ -7,7 +7,7 @@ use cellway_core::http1::HEAD_BYTES_MAX;
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::{Request, Response};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::rewrite::{for_http1, for_http2};
 use super::timing::Then;
@@ -18,7 +18,7 @@ use crate::data_plane::http2::{Http2Sender, Rest, StreamBytes};
 use crate::data_plane::incoming::{AnswerError, HttpError, Incoming};
 use crate::data_plane::interims::Allowance;
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
-use crate::data_plane::well_formed::list_size;
+use crate::data_plane::well_formed::{list_size, pseudo_size};
 use crate::observe::event::{Phase, Sink};
 
 /// What is known of an answer over HTTP/2 besides its header.
@@ -46,6 +46,16 @@ const TOO_LARGE: Unfit = (
     "with the router's own fields the header has more than 64 KiB, which is too much for HTTP/2 cells",
 );
 
+/// What a cell does with such a header isn't known: it may reset the stream, or close the connection.
+const OVER_CELLS_LIMIT: Unfit = (
+    Reason::HeadersTooLarge,
+    "with the router's own fields the header is larger than the cell takes (SETTINGS_MAX_HEADER_LIST_SIZE)",
+);
+
+/// Every HTTP/2 server takes a header of this size, so smaller ones are sent before the cell has said what it
+/// takes.
+const TAKEN_BY_ALL: usize = 4 * 1024;
+
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Sends the request on this connection. Puts it back if nothing of it was sent, or if it is to
     /// be sent again.
@@ -55,6 +65,13 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Attempt> + Send {
         async move {
+            if let Sender::H2(stream) = &lease.sender
+                && !stream.http2().is_greeted()
+                && (slot.as_ref()).is_some_and(|it| list_size(it.headers()) > TAKEN_BY_ALL)
+            {
+                // Boxed, because few requests wait for that.
+                Box::pin(self.greeted(stream.http2())).await;
+            }
             if let Err((reason, why)) = self.prepare(&lease, slot.as_mut()) {
                 return Attempt::Failed(reason, why);
             }
@@ -119,11 +136,15 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let (url, upgrade) = (&lease.pool.endpoint.url, self.upgrade.as_deref());
         match &lease.sender {
             Sender::H1(_) => for_http1(request, url, upgrade).ok_or(UNSENDABLE)?,
-            Sender::H2(_) => {
+            Sender::H2(stream) => {
                 let forwarding = &self.report.connection.forwarding;
                 for_http2(request, url, forwarding, upgrade).ok_or(UNSENDABLE)?;
-                if list_size(request.headers()) > HEAD_BYTES_MAX {
+                let size = list_size(request.headers());
+                if size > HEAD_BYTES_MAX {
                     return Err(TOO_LARGE);
+                }
+                if size + pseudo_size(request) > stream.http2().header_list_max() {
+                    return Err(OVER_CELLS_LIMIT);
                 }
             }
         }
@@ -133,6 +154,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
         }
         Ok(())
+    }
+
+    /// Waits until the cell has said what it takes. A cell that doesn't say it in time gets the request anyway.
+    async fn greeted(&self, http2: &Http2Sender) {
+        let _ = timeout(self.timeouts().connect, http2.greeted()).await;
     }
 
     /// The places for kept bodies, and the holders that this request's place is counted for.
