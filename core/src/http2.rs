@@ -17,6 +17,8 @@ pub const PUSH_PROMISE: u8 = 5;
 /// A frame that continues a header (RFC 9113, section 6.10).
 pub const CONTINUATION: u8 = 9;
 
+/// How many streams the sender takes at a time (RFC 9113, section 6.5.2).
+pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 /// How large a header the sender takes (RFC 9113, section 6.5.2).
 pub const MAX_HEADER_LIST_SIZE: u16 = 6;
 

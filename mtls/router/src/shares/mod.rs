@@ -83,6 +83,8 @@ pub enum Resource {
     CellRequests,
     /// Connections to a cell that carry one request each.
     CellConnections,
+    /// Streams of a worker's HTTP/2 connections to an endpoint.
+    CellStreams,
     /// Connections of a listener.
     ListenerConnections,
     /// Requests that wait for an issuer's keys.
@@ -98,6 +100,7 @@ impl Resource {
     pub const ALL: &'static [Self] = &[
         Self::CellRequests,
         Self::CellConnections,
+        Self::CellStreams,
         Self::ListenerConnections,
         Self::KeyWaiters,
         Self::TenantRequests,
@@ -109,6 +112,7 @@ impl Resource {
         match self {
             Self::CellRequests => "cell_requests",
             Self::CellConnections => "cell_connections",
+            Self::CellStreams => "cell_streams",
             Self::ListenerConnections => "listener_connections",
             Self::KeyWaiters => "key_waiters",
             Self::TenantRequests => "tenant_requests",

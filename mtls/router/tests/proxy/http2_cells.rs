@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_testbed::{EchoCell, Protocol, Request, ServerTls};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cells::played;
-use crate::frames::{Came, Frames, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE};
+use crate::frames::{Came, Frames, MAX_HEADER_LIST_SIZE};
 use crate::world::{PATIENCE, World, body, cell, plain, plain_endpoint, reason, registry, start};
 
 async fn world() -> (EchoCell, World) {
@@ -139,51 +137,4 @@ async fn a_header_that_is_larger_than_the_cell_takes_is_refused() {
     }
     assert_eq!(large().await.unwrap().status, StatusCode::OK);
     assert_eq!(arrived.load(Ordering::Relaxed), 3);
-}
-
-/// An HTTP/2 cell that allows one stream at a time, and begins answers that it never ends.
-async fn one_stream() -> u16 {
-    played(|stream| async move {
-        let mut frames = Frames::greet_with(stream, &[(MAX_CONCURRENT_STREAMS, 1)]).await;
-        while let Some(came) = frames.next().await {
-            if let Came::End(id) = came {
-                frames.head(id).await;
-            }
-        }
-    })
-    .await
-}
-
-/// Begins a request, and reads the header of its answer.
-async fn begun(world: &World) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
-    let mut start = [0; 12];
-    let reading = stream.read_exact(&mut start);
-    tokio::time::timeout(PATIENCE, reading)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(&start, b"HTTP/1.1 200");
-    stream
-}
-
-/// Catches: requests that wait for a stream and count as failures of the endpoint, so that its breaker opens,
-/// although the cell is only at its limit.
-#[tokio::test]
-async fn a_request_that_finds_no_stream_costs_the_endpoint_nothing() {
-    let mut settings = plain(registry(plain_endpoint("h2c", one_stream().await)));
-    settings.upstream.timeouts.header = Duration::from_millis(200);
-    settings.upstream.breaker.failures = 1;
-    let world = start(settings).await;
-    let _held = begun(&world).await;
-    let client = world.client(Protocol::Http1);
-    let answer = client.send(Request::get("/")).await.unwrap();
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(reason(&answer), "overloaded");
-    // The breaker is closed, and the next request gets a connection of its own.
-    begun(&world).await;
 }

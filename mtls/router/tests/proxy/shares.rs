@@ -17,7 +17,7 @@ use crate::world::{
 };
 
 /// A registry with one cell, `a`, that has two tenants and serves anonymous callers.
-fn two_tenants(endpoints: Value) -> Bytes {
+pub(crate) fn two_tenants(endpoints: Value) -> Bytes {
     let document = json!({
         "version": 1,
         "cells": [{"id": "a", "tier": "t", "region": "r", "state": "active",
@@ -65,7 +65,7 @@ fn crowded(scheme: &str, port: u16, clients: &Ca) -> RouterSettings {
 }
 
 /// A client with a certificate of this tenant.
-fn tenant(world: &World, clients: &Ca, name: &str) -> Client<TokioEnv> {
+pub(crate) fn tenant(world: &World, clients: &Ca, name: &str) -> Client<TokioEnv> {
     let san = uri(&format!("spiffe://corp.example/tenant/{name}"));
     let credential = issue(clients, san);
     world.secure_client(Protocol::Http2, clients, Some(&credential))

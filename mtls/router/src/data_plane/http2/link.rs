@@ -1,8 +1,9 @@
 //! What is known of a connection to a cell.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use tokio::sync::SetOnce;
+use tokio::sync::{Notify, SetOnce};
 
 use super::peer::Limits;
 
@@ -18,25 +19,34 @@ pub(super) struct Link {
     greeted: SetOnce<()>,
     /// The requests that hold the connection.
     requests: AtomicUsize,
+    /// How many streams the cell allows at a time.
+    streams_max: AtomicU32,
     /// How large a header the cell takes.
     header_list_max: AtomicU32,
+    /// Whether the cell has changed these since the task last asked.
+    changed: AtomicBool,
+    /// Notified when the cell may take more requests, and when the connection has ended.
+    room: Arc<Notify>,
     ended: AtomicBool,
 }
 
-impl Default for Link {
-    fn default() -> Self {
+impl Link {
+    /// The cell may have this many streams before it says how many it allows. Notifies `room` when the cell
+    /// may take more requests, and when the connection has ended.
+    pub(super) fn new(streams_at_first: u32, room: Arc<Notify>) -> Self {
         Self {
             heard: AtomicBool::default(),
             arrived: AtomicBool::default(),
             greeted: SetOnce::default(),
             requests: AtomicUsize::default(),
+            streams_max: AtomicU32::new(streams_at_first),
             header_list_max: AtomicU32::new(u32::MAX),
+            changed: AtomicBool::default(),
+            room,
             ended: AtomicBool::default(),
         }
     }
-}
 
-impl Link {
     /// Notes that bytes came. `first`: the first frame is whole.
     pub(super) fn hears(&self, first: bool) {
         self.heard.store(true, Relaxed);
@@ -47,7 +57,14 @@ impl Link {
 
     /// Notes what the cell says that it takes.
     pub(super) fn allows(&self, limits: Limits) {
+        self.streams_max.store(limits.streams, Relaxed);
         self.header_list_max.store(limits.header_list, Relaxed);
+        self.changed.store(true, Relaxed);
+    }
+
+    /// How many streams the cell allows at a time.
+    pub(super) fn streams_max(&self) -> usize {
+        self.streams_max.load(Relaxed) as usize
     }
 
     /// How large a header the cell takes, if it has said that.
@@ -62,6 +79,9 @@ impl Link {
         if heard && self.arrived.load(Relaxed) {
             // It fails if it is already set.
             let _ = self.greeted.set(());
+        }
+        if heard && self.changed.swap(false, Relaxed) {
+            self.room.notify_one();
         }
         heard
     }
@@ -93,6 +113,7 @@ impl Link {
     /// Notes that the connection has ended.
     pub(super) fn closes(&self) {
         self.ended.store(true, Relaxed);
+        self.room.notify_one();
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cellway_core::Reason;
 use cellway_core::registry::Endpoint;
 use cellway_env::Env;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::bulkhead::ConnectionPermit;
@@ -13,11 +14,15 @@ use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
 use crate::data_plane::incoming::HttpError;
 use crate::settings::UpstreamSettings;
-use crate::shares::LimitRefused;
+use crate::shares::{LimitRefused, Resource, Unadmitted};
 use crate::tls::CellTls;
 pub(super) use crate::to_cell::Versions;
 use crate::to_cell::{NotReached, reach, speaks_http2};
 use crate::wire::Wire;
+
+/// How many streams an HTTP/2 connection may have before the cell says how many it allows, and what to
+/// notify when the connection may take more requests.
+pub(super) type Room = (u32, Arc<Notify>);
 
 /// A new connection, by its HTTP version.
 pub(super) enum Opened {
@@ -30,8 +35,8 @@ pub(super) enum Opened {
 pub(crate) struct ConnectError {
     pub(crate) reason: Reason,
     pub(crate) error: Arc<str>,
-    /// Which limit on the cell's connections is reached, if that is the reason.
-    pub(crate) full: Option<LimitRefused>,
+    /// Which limit on the cell's connections or streams is reached, if that is the reason.
+    pub(crate) full: Option<Unadmitted>,
     /// Whether earlier endpoints used up the time. Then this one had less time than a connection
     /// may take, so the failure doesn't count against it.
     pub(crate) cut_short: bool,
@@ -86,10 +91,24 @@ impl ConnectError {
     /// The cell, or one of this request's holders, has as many connections as it may.
     pub(super) fn full(full: LimitRefused) -> Self {
         Self {
-            full: Some(full),
+            full: Some(Unadmitted {
+                full,
+                resource: Resource::CellConnections,
+            }),
             ..Self::new(
                 Reason::Overloaded,
                 "the cell has as many connections as connections_max allows",
+            )
+        }
+    }
+
+    /// The cell allows no more streams on its connections, or not for one of this request's holders.
+    pub(super) fn no_stream(full: Unadmitted) -> Self {
+        Self {
+            full: Some(full),
+            ..Self::new(
+                Reason::Overloaded,
+                "the cell allows no more streams on its connections",
             )
         }
     }
@@ -109,7 +128,7 @@ pub(super) async fn connect<E: Env>(
     tls: Option<&CellTls>,
     upstream: &UpstreamSettings,
     (until, versions): (Instant, Versions),
-    permit: ConnectionPermit,
+    (permit, room): (ConnectionPermit, Room),
 ) -> Result<Opened, ConnectError> {
     let wire = reach(env, endpoint, tls, &upstream.timeouts, versions).await?;
     let http2 = speaks_http2(endpoint, &wire);
@@ -120,7 +139,7 @@ pub(super) async fn connect<E: Env>(
         let http1 = Http1Connection::new(wire, upstream.answers, until, permit);
         return Ok(Opened::H1(Box::new(http1)));
     }
-    let opened = speak_http2(env, wire, upstream.keepalive, permit).await;
+    let opened = speak_http2(env, wire, upstream.keepalive, (permit, room)).await;
     opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
 }
 
@@ -131,9 +150,9 @@ async fn speak_http2<E: Env>(
     env: &E,
     wire: Wire<E::Stream>,
     keepalive: Option<Duration>,
-    permit: ConnectionPermit,
+    (permit, room): (ConnectionPermit, Room),
 ) -> Result<Opened, HttpError> {
-    let (sender, running) = Http2Sender::connect(wire, keepalive).await?;
+    let (sender, running) = Http2Sender::connect(wire, keepalive, room).await?;
     env.spawn(async move {
         running.await;
         drop(permit);

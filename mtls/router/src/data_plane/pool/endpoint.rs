@@ -1,10 +1,9 @@
 //! The connections of one worker to one endpoint.
 //!
-//! HTTP/2 connections are shared. An HTTP/1.1 connection is lent to one request at a time. The
-//! connection that was used last is lent first, so that the others expire in quiet times. While it
-//! isn't known which version an endpoint speaks, and while the first HTTP/2 connection is being
-//! made, one request connects and the others wait for it. If that fails, it fails for all that
-//! waited.
+//! HTTP/2 connections are [shared](super::shared). An HTTP/1.1 connection is lent to one request at a time.
+//! The connection that was used last is lent first, so that the others expire in quiet times. While it isn't
+//! known which version an endpoint speaks, and while the first HTTP/2 connection is being made, one
+//! [attempt](super::attempt) serves all requests that wait. If it fails, it fails for all of them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,18 +18,14 @@ use super::budget::RetryBudget;
 use super::bulkhead::{Bulkhead, Bulkheads};
 use super::connect::ConnectError;
 use super::counts::Counts;
-use super::load::{Load, Sender, Stream};
+use super::load::{Load, Stream};
+use super::shared::Shared;
+use super::streams::Streams;
 use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
 use crate::lock::lock_uncontended;
-use crate::shares::LimitRefused;
+use crate::shares::{LimitRefused, Resource, Stakes, Unadmitted};
 
-/// The most requests that share an HTTP/2 connection before another is opened. Servers allow this
-/// many by default (RFC 9113, section 6.5.2, recommends no less). If a server allows fewer, the
-/// others wait inside the connection.
-const SHARED_STREAMS: usize = 100;
-/// The most HTTP/2 connections of a worker to an endpoint. Further requests share these.
-const SHARED_CONNECTIONS_MAX: usize = 4;
 /// The most unused HTTP/1.1 connections that a worker keeps to an endpoint.
 const IDLE_MAX: usize = 256;
 
@@ -42,9 +37,10 @@ pub(crate) struct EndpointPool {
     /// The retry budget of its cell.
     pub(crate) budget: Arc<RetryBudget>,
     /// The bulkhead of its cell.
-    bulkhead: Arc<Bulkhead>,
+    pub(super) bulkhead: Arc<Bulkhead>,
     pub(super) counts: Arc<Counts>,
     pub(super) state: Mutex<State>,
+    pub(super) streams: Arc<Streams>,
     /// Notified when a connection attempt that others wait for is over.
     pub(super) settled: Notify,
 }
@@ -52,17 +48,17 @@ pub(crate) struct EndpointPool {
 #[derive(Debug)]
 pub(super) struct State {
     idle: Vec<Idle>,
-    shared: Vec<Http2Connection>,
+    pub(super) shared: Shared,
     pub(super) protocol: Protocol,
-    /// Whether one request connects for all.
-    pub(super) connecting: bool,
+    /// Whether an attempt for all is under way.
+    connecting: bool,
     /// The number of attempts for all requests, and how the last one failed.
-    pub(super) attempts: u64,
-    pub(super) failure: Option<ConnectError>,
+    attempts: u64,
+    failure: Option<ConnectError>,
     /// The configuration with which the connections were made.
     epoch: u64,
-    /// A connection that has reached its age couldn't be replaced. The router tries again at the
-    /// next check of the pool.
+    /// An attempt failed while there were other connections: one that has reached its age couldn't be
+    /// replaced, or no further one made. The router tries again at the next check of the pool.
     pub(super) renewal_failed: bool,
 }
 
@@ -89,43 +85,26 @@ struct Idle {
     since: Instant,
     /// Whether it has reached its age and should be replaced.
     aged: bool,
-}
-
-#[derive(Debug)]
-struct Http2Connection {
-    load: Arc<Load>,
-    until: Instant,
-    /// Whether it has reached its age and should be replaced.
-    aged: bool,
+    /// How many microseconds it took to open, if no request has used it.
+    opened_us: u32,
 }
 
 /// How a request gets a connection.
 pub(super) enum Next {
     Shared(Stream),
-    Idle(Box<Http1Connection>),
-    /// Another request connects. This is the number of attempts before that one.
+    /// It took this many microseconds to open, if no request has used it.
+    Idle(Box<Http1Connection>, u32),
+    /// An attempt for all is under way. This is the number of attempts before that one.
     Wait(u64),
+    /// The same, to replace a connection that serves on if that fails.
+    Renew,
+    /// The cell allows no more streams for this request.
+    Full(Unadmitted),
     /// The request gets no connection, because one of its holders has as many as it may.
     Refused(LimitRefused),
-    /// Connect, for this request only or for all that wait. The new connection may replace an old
-    /// one, which keeps serving if that fails.
-    Connect {
-        for_all: bool,
-        aged: Option<Aged>,
-    },
-}
-
-/// A connection that has reached its age. Boxed, because it is rare.
-pub(super) type Aged = Box<Sender>;
-
-impl Next {
-    /// Connects for one HTTP/1.1 request.
-    fn connect() -> Self {
-        Self::Connect {
-            for_all: false,
-            aged: None,
-        }
-    }
+    /// Connect for this request only. The new connection may replace an old one, which keeps serving if
+    /// that fails.
+    Connect(Option<Box<Http1Connection>>),
 }
 
 impl EndpointPool {
@@ -133,7 +112,7 @@ impl EndpointPool {
     pub(super) fn new(endpoint: Endpoint, cell: &Text, bulkheads: &Bulkheads) -> Self {
         let state = State {
             idle: Vec::new(),
-            shared: Vec::new(),
+            shared: Shared::default(),
             protocol: Protocol::of(endpoint.url.scheme()),
             connecting: false,
             attempts: 0,
@@ -148,16 +127,18 @@ impl EndpointPool {
             counts: bulkheads.counts(endpoint.id),
             endpoint,
             state: Mutex::new(state),
+            streams: Arc::default(),
             settled: Notify::new(),
         }
     }
 
+    /// How a request with these stakes gets a connection. `true`: an [attempt](Self::attempt) has to begin.
     pub(super) fn next(
         &self,
-        epoch: u64,
-        fresh: bool,
+        (epoch, fresh): (u64, bool),
+        stakes: &Stakes,
         exceeds: impl Fn() -> Option<LimitRefused>,
-    ) -> Next {
+    ) -> (Next, bool) {
         let mut state = lock_uncontended(&self.state);
         if state.epoch < epoch {
             // These were made with certificates or bundles that are no longer in force. Requests in
@@ -168,24 +149,11 @@ impl EndpointPool {
             state.epoch = epoch;
         }
         let next = match state.protocol {
-            Protocol::Http1 => match exceeds().map_or_else(|| Ok(state.idle.pop()), Err) {
-                Err(full) => Next::Refused(full),
-                Ok(Some(idle)) if fresh => {
-                    drop(idle);
-                    Next::connect()
-                }
-                Ok(Some(mut idle)) => {
-                    match idle.aged && !state.renewal_failed && !idle.http1.is_closed() {
-                        true => Next::Connect {
-                            for_all: false,
-                            aged: Some(Box::new(Sender::H1(idle.http1))),
-                        },
-                        false => Next::Idle(idle.http1),
-                    }
-                }
-                Ok(None) => Next::connect(),
+            Protocol::Http1 => match exceeds() {
+                Some(full) => (Next::Refused(full), false),
+                None => (state.next_idle(fresh), false),
             },
-            Protocol::Unknown | Protocol::Http2 => state.next_shared(),
+            Protocol::Unknown | Protocol::Http2 => state.next_shared(epoch, &self.streams, stakes),
         };
         self.counts.keeps(state.idle.len());
         next
@@ -193,50 +161,88 @@ impl EndpointPool {
 
     /// How the attempt after `attempt` failed, if it did.
     pub(super) fn failure_after(&self, attempt: u64) -> Option<ConnectError> {
-        let state = lock_uncontended(&self.state);
-        (state.attempts == attempt + 1)
-            .then(|| state.failure.clone())
-            .flatten()
+        let mut state = lock_uncontended(&self.state);
+        if state.attempts != attempt + 1 {
+            return None;
+        }
+        let failure = state.failure.take()?;
+        // The first one that is told reports it.
+        state.failure = Some(failure.clone().of_another());
+        Some(failure)
     }
 
-    pub(super) fn share(&self, http2: Http2Sender, until: Instant, epoch: u64) -> Stream {
-        let load = Arc::new(Load::new(http2, Arc::clone(&self.counts)));
-        let stream = Stream::on(&load);
+    /// Notes how an attempt ended. `None`: it didn't.
+    pub(super) fn settles(&self, outcome: Option<Result<(), ConnectError>>) {
+        let mut state = lock_uncontended(&self.state);
+        state.connecting = false;
+        state.attempts += 1;
+        state.failure = outcome.and_then(Result::err);
+        state.renewal_failed |= state.failure.is_some() && !state.shared.is_empty();
+        drop(state);
+        self.settled.notify_waiters();
+        self.streams.room().notify_one();
+    }
+
+    /// Shares a new connection, which took this many microseconds to open.
+    pub(super) fn share(
+        &self,
+        http2: Http2Sender,
+        (until, opened_us): (Instant, u32),
+        epoch: u64,
+    ) -> Arc<Load> {
+        let (counts, streams) = (Arc::clone(&self.counts), Arc::clone(&self.streams));
+        let load = Arc::new(Load::new(http2, opened_us, counts, streams));
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch {
             state.protocol = Protocol::Http2;
-            // The new connection replaces those that have reached their age.
-            state.shared.retain(|shared| !shared.aged);
-            state.shared.push(Http2Connection {
-                load,
-                until,
-                aged: false,
-            });
+            state.shared.add(Arc::clone(&load), until);
         }
-        stream
+        load
+    }
+
+    /// Gives room on the connections to requests that wait for it. Returns whether an
+    /// [attempt](Self::attempt) has to begin, so that there is more.
+    pub(super) fn makes_room(&self, epoch: u64) -> bool {
+        let mut state = lock_uncontended(&self.state);
+        state.shared.forget_ended();
+        let most = state.shared.streams_max();
+        drop(state);
+        self.streams.dispatch(most);
+        if !self.streams.are_awaited() {
+            return false;
+        }
+        let mut state = lock_uncontended(&self.state);
+        state.shared.has_place() && state.begins_further(epoch)
     }
 
     /// Keeps an unused connection for other requests. If a request of another worker or endpoint
     /// waits for one to close, this one closes.
     pub(super) fn keep(&self, http1: Box<Http1Connection>, epoch: u64) {
-        if self.bulkhead.wants_connections() {
-            return;
+        if !self.bulkhead.wants_connections() {
+            self.keep_new(http1, 0, epoch);
         }
+    }
+
+    /// Keeps a connection. It took this many microseconds to open, if no request has used it.
+    pub(super) fn keep_new(&self, http1: Box<Http1Connection>, opened_us: u32, epoch: u64) {
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch && state.idle.len() < IDLE_MAX {
             let since = Instant::now();
             let aged = http1.until() <= since;
-            state.idle.push(Idle { http1, since, aged });
+            state.idle.push(Idle {
+                http1,
+                since,
+                aged,
+                opened_us,
+            });
             self.counts.keeps(state.idle.len());
         }
     }
 
     /// Stops lending this connection.
     pub(super) fn retire(&self, load: &Arc<Load>) {
-        let mut state = lock_uncontended(&self.state);
-        state
-            .shared
-            .retain(|shared| !Arc::ptr_eq(&shared.load, load));
+        lock_uncontended(&self.state).shared.retire(load);
+        self.streams.room().notify_one();
     }
 
     /// Closes unused connections, the oldest first, if requests of other workers or endpoints wait for
@@ -250,14 +256,7 @@ impl EndpointPool {
         let kept = state.idle.len();
         state.idle.drain(..wanted.min(kept));
         self.counts.keeps(state.idle.len());
-        let unused =
-            |shared: &mut Http2Connection| shared.load.unused(Instant::now(), Duration::ZERO);
-        let left = wanted.saturating_sub(kept);
-        state
-            .shared
-            .extract_if(.., unused)
-            .take(left)
-            .for_each(drop);
+        state.shared.yield_unused(wanted.saturating_sub(kept));
     }
 
     /// Closes connections that have been unused for too long, and marks those that have reached
@@ -268,56 +267,64 @@ impl EndpointPool {
             .idle
             .retain_mut(|idle| now < idle.since + keep && !idle.http1.is_closed());
         self.counts.keeps(state.idle.len());
-        state
-            .shared
-            .retain(|shared| !shared.load.http2.has_ended() && !shared.load.unused(now, keep));
         for idle in &mut state.idle {
             idle.aged |= idle.http1.until() <= now;
         }
-        for shared in &mut state.shared {
-            shared.aged |= shared.until <= now;
+        state.shared.expire(now, keep);
+        if std::mem::take(&mut state.renewal_failed) {
+            self.streams.room().notify_one();
         }
-        state.renewal_failed = false;
     }
 }
 
 impl State {
-    fn next_shared(&mut self) -> Next {
-        self.shared.retain(|shared| !shared.load.http2.has_ended());
-        let least = self
-            .shared
-            .iter()
-            .min_by_key(|shared| (shared.aged, shared.load.http2.requests()));
-        let lend = |shared: &Http2Connection| Next::Shared(Stream::on(&shared.load));
-        match least {
-            Some(shared) if shared.aged && !self.connecting && !self.renewal_failed => {
-                self.connecting = true;
-                Next::Connect {
-                    for_all: true,
-                    aged: Some(Box::new(Sender::H2(Stream::on(&shared.load)))),
-                }
-            }
-            Some(shared)
-                if shared.has_room()
-                    || self.connecting
-                    || self.shared.len() >= SHARED_CONNECTIONS_MAX =>
-            {
-                lend(shared)
-            }
-            None if self.connecting => Next::Wait(self.attempts),
-            _ => {
-                self.connecting = true;
-                Next::Connect {
-                    for_all: true,
-                    aged: None,
-                }
-            }
+    fn next_idle(&mut self, fresh: bool) -> Next {
+        let Some(mut idle) = self.idle.pop() else {
+            return Next::Connect(None);
+        };
+        if fresh {
+            return Next::Connect(None);
         }
+        match idle.aged && !self.renewal_failed && !idle.http1.is_closed() {
+            true => Next::Connect(Some(idle.http1)),
+            false => Next::Idle(idle.http1, idle.opened_us),
+        }
+    }
+
+    fn next_shared(&mut self, epoch: u64, streams: &Arc<Streams>, stakes: &Stakes) -> (Next, bool) {
+        let Some(best) = self.shared.best() else {
+            if self.epoch != epoch && !self.connecting {
+                // What this request would connect with is no longer in force. It can't serve others.
+                return (Next::Connect(None), false);
+            }
+            let begins = !std::mem::replace(&mut self.connecting, true);
+            return (Next::Wait(self.attempts), begins);
+        };
+        if best.aged && self.begins_further(epoch) {
+            return (Next::Renew, true);
+        }
+        let full = match streams.take(self.shared.streams_max(), stakes) {
+            Ok(reserved) if best.load.has_room() && !streams.are_awaited() => {
+                let begins = best.busy && self.begins_further(epoch);
+                return (Next::Shared(Stream::on(best.load, reserved)), begins);
+            }
+            Ok(_) => NO_ROOM,
+            Err(full) => full,
+        };
+        let begins = self.shared.has_place() && self.begins_further(epoch);
+        (Next::Full(full), begins)
+    }
+
+    /// Whether an attempt may begin although there are connections. It begins then.
+    fn begins_further(&mut self, epoch: u64) -> bool {
+        let begins = !self.connecting && !self.renewal_failed && self.epoch == epoch;
+        self.connecting |= begins;
+        begins
     }
 }
 
-impl Http2Connection {
-    fn has_room(&self) -> bool {
-        self.load.http2.requests() < SHARED_STREAMS
-    }
-}
+/// Others wait, and it's their turn, or the cell has just lowered its limit.
+const NO_ROOM: Unadmitted = Unadmitted {
+    full: LimitRefused::All,
+    resource: Resource::CellStreams,
+};

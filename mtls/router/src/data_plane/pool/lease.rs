@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use cellway_core::registry::Scheme;
 use cellway_env::Env;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::bulkhead::{Bulkhead, ConnectionPermit, RequestPermit};
-use super::connect::{ConnectError, Opened, Versions, connect};
-use super::endpoint::{Aged, EndpointPool, Next, Protocol};
+use super::attempt::Made;
+use super::bulkhead::{ConnectionPermit, RequestPermit};
+use super::connect::{ConnectError, Opened, Versions};
+use super::endpoint::{EndpointPool, Next, Protocol};
 use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
+use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::incoming::Incoming;
 use crate::lock::lock_uncontended;
+use crate::settings::Priority;
 use crate::shares::LimitRefused;
-
-/// The largest part of the age by which connections are replaced early.
-const AGE_SPREAD: f64 = 0.2;
 
 /// The epoch of a lease whose connection isn't kept, because the pool's other connections speak
 /// HTTP/2.
@@ -91,7 +91,7 @@ impl Lease {
     /// Notes that the cell answered.
     pub(crate) fn answered(&self) {
         if let Some(stream) = self.stream() {
-            stream.0.answers.fetch_add(1, Ordering::Relaxed);
+            stream.load().answers.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -99,10 +99,10 @@ impl Lease {
     /// meanwhile, the connection may be dead and gets no more requests. Open requests on it
     /// continue.
     pub(crate) fn unanswered(&self) {
-        if let Some(Stream(load)) = self.stream()
-            && load.answers.load(Ordering::Relaxed) == self.answers
+        if let Some(stream) = self.stream()
+            && stream.load().answers.load(Ordering::Relaxed) == self.answers
         {
-            self.pool.retire(load);
+            self.pool.retire(stream.load());
         }
     }
 
@@ -114,56 +114,87 @@ impl Lease {
     /// Notes that the connection failed. `false` if another request on it has noted that before: a
     /// connection fails once, however many requests it carries.
     pub(crate) fn fails(&self) -> bool {
-        self.stream().is_none_or(|Stream(load)| load.fails())
+        self.stream().is_none_or(|stream| stream.load().fails())
     }
 
     /// Stops lending the connection, because it takes no more requests or has ended. Open requests
     /// on it may continue.
     pub(crate) fn retire(&self) {
         if let Some(stream) = self.stream() {
-            self.pool.retire(&stream.0);
+            self.pool.retire(stream.load());
         }
     }
 }
 
+/// What a request asks of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks<'a> {
+    pub(crate) permit: &'a RequestPermit,
+    pub(crate) priority: Priority,
+    /// Whether a new HTTP/1.1 connection is always opened: a pooled one was just found closed, and the
+    /// others may be closed too.
+    pub(crate) fresh: bool,
+}
+
 impl EndpointPool {
-    /// Lends an open connection, or opens one. With `fresh`, a new HTTP/1.1 connection is always
-    /// opened: a pooled one was just found closed, and the others may be closed too.
+    /// Lends an open connection, or opens one.
     ///
     /// # Errors
     /// No connection could be made, or the cell or one of the request's holders is at its limit.
     pub(crate) async fn lease<E: Env>(
         self: &Arc<Self>,
         env: &E,
-        active: &ActiveConfig,
-        permit: &RequestPermit,
-        fresh: bool,
+        active: &Arc<ActiveConfig>,
+        mut asks: Asks<'_>,
     ) -> Result<Lease, ConnectError> {
-        let exceeds = || permit.exceeds(&active.settings.upstream.limits);
+        let epoch = active.epoch;
         loop {
             let settled = self.settled.notified();
-            match self.next(active.epoch, fresh, exceeds) {
+            match self.next_for(env, active, asks) {
                 Next::Refused(full) => return Err(ConnectError::full(full)),
-                Next::Shared(stream) => {
-                    return Ok(self.lend(Sender::H2(stream), active.epoch));
-                }
-                Next::Idle(mut http1) => {
+                Next::Shared(stream) => return Ok(self.lend(Sender::H2(stream), epoch)),
+                Next::Idle(mut http1, opened_us) => {
                     if !http1.is_closed() {
-                        return Ok(self.lend(Sender::H1(http1), active.epoch));
+                        let lease = self.lend(Sender::H1(http1), epoch);
+                        return Ok(Lease { opened_us, ..lease });
                     }
                 }
                 Next::Wait(attempt) => {
                     settled.await;
                     if let Some(failure) = self.failure_after(attempt) {
-                        return Err(failure.of_another());
+                        return Err(failure);
+                    }
+                    asks.fresh = false;
+                }
+                Next::Renew => settled.await,
+                Next::Full(full) => {
+                    let waiting = Box::pin(self.wait_for_stream(env, active, asks, full));
+                    if let Some(stream) = waiting.await? {
+                        return Ok(self.lend(Sender::H2(stream), epoch));
                     }
                 }
-                Next::Connect { for_all, aged } => {
-                    return Box::pin(self.renew(env, active, permit.bulkhead(), for_all, aged))
-                        .await;
+                Next::Connect(aged) => {
+                    return Box::pin(self.renew(env, active, asks.permit, aged)).await;
                 }
             }
         }
+    }
+
+    /// How the request gets a connection. Begins an attempt if one has to begin.
+    fn next_for<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        active: &Arc<ActiveConfig>,
+        asks: Asks<'_>,
+    ) -> Next {
+        let limits = &active.settings.upstream.limits;
+        let stakes = asks.permit.stakes(limits.shares);
+        let exceeds = || asks.permit.exceeds(limits);
+        let (next, begins) = self.next((active.epoch, asks.fresh), &stakes, exceeds);
+        if begins {
+            self.attempt(env, active);
+        }
+        next
     }
 
     /// Lends a connection on which the endpoint can be asked to switch protocols: this one, or a new
@@ -194,33 +225,31 @@ impl EndpointPool {
         if let Some(full) = permit.exceeds(&upstream.limits) {
             return Err(ConnectError::full(full));
         }
-        match permit.bulkhead().connection(&upstream.limits).await {
+        match self.bulkhead.connection(&upstream.limits).await {
             None => Err(ConnectError::full(LimitRefused::All)),
-            Some(permit) => self.connected(env, active, permit, Versions::Http1).await,
+            Some(connection) => {
+                let how = (permit, connection);
+                self.connected(env, active, how, Versions::Http1).await
+            }
         }
     }
 
-    /// Opens a connection. If it was to replace one that has reached its age and that fails (for
-    /// example because the name can't be resolved), the old one keeps serving.
+    /// Opens a connection for this request. If it was to replace one that has reached its age and that
+    /// fails (for example because the name can't be resolved), the old one keeps serving.
     async fn renew<E: Env>(
         self: &Arc<Self>,
         env: &E,
         active: &ActiveConfig,
-        bulkhead: &Arc<Bulkhead>,
-        for_all: bool,
-        aged: Option<Aged>,
+        permit: &RequestPermit,
+        aged: Option<Box<Http1Connection>>,
     ) -> Result<Lease, ConnectError> {
-        let opened = self.open(env, active, bulkhead, for_all).await;
-        match (opened, aged) {
-            (Err(error), Some(aged)) => {
+        match (self.open(env, active, permit).await, aged) {
+            (Err(error), Some(mut http1)) => {
                 lock_uncontended(&self.state).renewal_failed = true;
-                let mut sender = *aged;
-                if let Sender::H1(http1) = &mut sender
-                    && http1.is_closed()
-                {
+                if http1.is_closed() {
                     return Err(error);
                 }
-                Ok(self.lend(sender, active.epoch))
+                Ok(self.lend(Sender::H1(http1), active.epoch))
             }
             (opened, _) => opened,
         }
@@ -230,23 +259,18 @@ impl EndpointPool {
         self: &Arc<Self>,
         env: &E,
         active: &ActiveConfig,
-        bulkhead: &Arc<Bulkhead>,
-        for_all: bool,
+        permit: &RequestPermit,
     ) -> Result<Lease, ConnectError> {
-        let mut leading = for_all.then(|| Leading {
-            pool: self,
-            outcome: None,
-        });
         let upstream = &active.settings.upstream;
-        let result = match bulkhead.connection(&upstream.limits).await {
+        let result = match self.bulkhead.connection(&upstream.limits).await {
             None => Err(ConnectError::full(LimitRefused::All)),
-            Some(permit) => self.connected(env, active, permit, Versions::Any).await,
+            Some(connection) => {
+                let connected = self.connected(env, active, (permit, connection), Versions::Any);
+                connected.await
+            }
         };
         if let Ok(lease) = &result {
-            bulkhead.speaks(matches!(lease.sender, Sender::H1(_)));
-        }
-        if let Some(leading) = &mut leading {
-            leading.outcome = Some(result.as_ref().err().cloned());
+            self.bulkhead.speaks(matches!(lease.sender, Sender::H1(_)));
         }
         result
     }
@@ -255,15 +279,14 @@ impl EndpointPool {
         self: &Arc<Self>,
         env: &E,
         active: &ActiveConfig,
-        permit: ConnectionPermit,
+        (permit, connection): (&RequestPermit, ConnectionPermit),
         versions: Versions,
     ) -> Result<Lease, ConnectError> {
-        let (began, permit) = (Instant::now(), permit.counted(&self.counts));
-        let upstream = &active.settings.upstream;
-        let tls = active.cell_tls.as_ref();
-        let until = until(env, upstream.connection_age);
-        let how = (until, versions);
-        let opened = connect(env, &self.endpoint, tls, upstream, how, permit).await?;
+        let Made {
+            opened,
+            until,
+            opened_us,
+        } = self.connect(env, active, connection, versions).await?;
         let lease = match opened {
             Opened::H1(http1) if versions == Versions::Http1 => {
                 self.lend(Sender::H1(http1), NEVER_KEPT)
@@ -273,58 +296,29 @@ impl EndpointPool {
                 self.lend(Sender::H1(http1), active.epoch)
             }
             Opened::H2(http2) => {
-                let stream = self.share(http2, until, active.epoch);
+                let stakes = permit.stakes(active.settings.upstream.limits.shares);
+                let load = self.share(http2, (until, 0), active.epoch);
+                let stream = Stream::on(load, self.streams.take_anyway(&stakes));
                 self.lend(Sender::H2(stream), active.epoch)
             }
         };
-        Ok(Lease {
-            opened_us: u32::try_from(began.elapsed().as_micros())
-                .unwrap_or(u32::MAX)
-                .max(1),
-            ..lease
-        })
+        Ok(Lease { opened_us, ..lease })
     }
 
     fn lend(self: &Arc<Self>, sender: Sender, epoch: u64) -> Lease {
-        let answers = match &sender {
-            Sender::H1(_) => 0,
-            Sender::H2(Stream(load)) => load.answers.load(Ordering::Relaxed),
+        let (answers, opened_us) = match &sender {
+            Sender::H1(_) => (0, 0),
+            Sender::H2(stream) => {
+                let load = stream.load();
+                (load.answers.load(Ordering::Relaxed), load.opened_us())
+            }
         };
         Lease {
             pool: Lent::of(self),
             sender,
-            opened_us: 0,
+            opened_us,
             answers,
             epoch,
         }
-    }
-}
-
-/// When a connection that is made now should be replaced: a random time before its age, so that
-/// connections that were made together aren't replaced together.
-fn until<E: Env>(env: &E, age: Duration) -> Instant {
-    let mut random = [0; 2];
-    env.fill(&mut random);
-    let early =
-        age.mul_f64(AGE_SPREAD * f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX));
-    Instant::now() + age.saturating_sub(early)
-}
-
-/// The request that connects for all. If it is dropped without an outcome, because its own client
-/// went away, one of the waiting requests takes over.
-struct Leading<'a> {
-    pool: &'a EndpointPool,
-    /// `None` if there is no outcome.
-    outcome: Option<Option<ConnectError>>,
-}
-
-impl Drop for Leading<'_> {
-    fn drop(&mut self) {
-        let mut state = lock_uncontended(&self.pool.state);
-        state.connecting = false;
-        state.attempts += 1;
-        state.failure = self.outcome.take().flatten();
-        drop(state);
-        self.pool.settled.notify_waiters();
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::counts::Counts;
+use super::streams::{Reserved, StreamHolders, Streams};
 use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
 use crate::lock::lock_uncontended;
@@ -20,30 +21,43 @@ pub(crate) enum Sender {
     H2(Stream),
 }
 
-/// One request's share of an HTTP/2 connection.
+/// One request's share of an HTTP/2 connection. If the request's body goes on after the answer, it has a clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream(Arc<Open>);
+
+/// A stream, which counts until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Stream(pub(super) Arc<Load>);
+struct Open {
+    load: Arc<Load>,
+    holders: StreamHolders,
+}
 
 impl Stream {
-    pub(super) fn on(load: &Arc<Load>) -> Self {
+    pub(super) fn on(load: Arc<Load>, reserved: Reserved) -> Self {
         if load.http2.begins() == 0 {
             load.counts.was_quiet();
         }
-        Self(load.clone())
+        let holders = reserved.opens();
+        Self(Arc::new(Open { load, holders }))
     }
 
     /// The connection.
     pub(crate) fn http2(&self) -> &Http2Sender {
-        &self.0.http2
+        &self.0.load.http2
+    }
+
+    pub(super) fn load(&self) -> &Arc<Load> {
+        &self.0.load
     }
 }
 
-impl Drop for Stream {
+impl Drop for Open {
     fn drop(&mut self) {
-        if self.0.http2.ends() == 1 {
-            *lock_uncontended(&self.0.idle_since) = Instant::now();
-            self.0.counts.falls_quiet();
+        if self.load.http2.ends() == 1 {
+            *lock_uncontended(&self.load.idle_since) = Instant::now();
+            self.load.counts.falls_quiet();
         }
+        self.load.streams.give_back(self.holders);
     }
 }
 
@@ -53,22 +67,45 @@ pub(super) struct Load {
     pub(super) http2: Http2Sender,
     /// The number of answers so far, as a sign of life. It may wrap.
     pub(super) answers: AtomicU32,
+    /// How many microseconds it took to open, until that is reported.
+    opened_us: AtomicU32,
     idle_since: Mutex<Instant>,
     /// Whether a request has reported that the connection failed.
     failed: AtomicBool,
     counts: Arc<Counts>,
+    streams: Arc<Streams>,
 }
 
 impl Load {
-    pub(super) fn new(http2: Http2Sender, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(
+        http2: Http2Sender,
+        opened_us: u32,
+        counts: Arc<Counts>,
+        streams: Arc<Streams>,
+    ) -> Self {
         counts.falls_quiet();
         Self {
             http2,
             counts,
+            streams,
             answers: AtomicU32::new(0),
+            opened_us: AtomicU32::new(opened_us),
             idle_since: Mutex::new(Instant::now()),
             failed: AtomicBool::new(false),
         }
+    }
+
+    /// How many microseconds the connection took to open, for its first request. 0 for others.
+    pub(super) fn opened_us(&self) -> u32 {
+        match self.opened_us.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.opened_us.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    /// Whether no request has used it.
+    pub(super) fn is_new(&self) -> bool {
+        self.opened_us.load(Ordering::Relaxed) > 0
     }
 
     /// Notes that the connection failed. `false` if that was noted before.
@@ -78,6 +115,16 @@ impl Load {
 
     pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
         self.http2.requests() == 0 && now >= *lock_uncontended(&self.idle_since) + keep
+    }
+
+    /// How many requests the connection may have at a time, as the cell says now.
+    pub(super) fn streams_max(&self) -> usize {
+        self.http2.streams_max()
+    }
+
+    /// Whether the cell allows another stream.
+    pub(super) fn has_room(&self) -> bool {
+        self.http2.requests() < self.streams_max()
     }
 }
 

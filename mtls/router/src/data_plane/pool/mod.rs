@@ -4,6 +4,7 @@
 //! that limit them belong to the router. See [`endpoint`] for how requests share connections.
 
 mod adaptive;
+mod attempt;
 mod breaker;
 mod budget;
 mod bulkhead;
@@ -14,6 +15,9 @@ mod endpoint;
 mod lease;
 mod load;
 mod queue;
+mod shared;
+mod streams;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -31,7 +35,7 @@ pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
 pub(crate) use self::caps::{Capped, Caps};
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Asks, Lease};
 pub(crate) use self::load::Sender;
 pub(crate) use self::queue::Claim;
 use crate::lock::lock_uncontended;

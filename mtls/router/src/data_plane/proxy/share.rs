@@ -140,6 +140,7 @@ pub(super) fn refused<E: Env, S: Sink>(
                 }
                 Resource::CellRequests
                 | Resource::CellConnections
+                | Resource::CellStreams
                 | Resource::ListenerConnections
                 | Resource::KeyWaiters => bulkhead.requests().is_news(now.mono),
             },
@@ -163,6 +164,7 @@ fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str
             }
         },
         Resource::CellConnections => connections_detail(allow, full),
+        Resource::CellStreams => streams_detail(allow, full),
         Resource::CellRequests | Resource::ListenerConnections | Resource::KeyWaiters => {
             requests_detail(allow, full)
         }
@@ -186,6 +188,29 @@ fn connections_detail(allow: &Allow, full: LimitRefused) -> &'static str {
         }
         LimitRefused::Share(Share::Tenant | Share::Placement) => {
             "this tenant has used up its share of the connections to the cell"
+        }
+    }
+}
+
+fn streams_detail(allow: &Allow, full: LimitRefused) -> &'static str {
+    match full {
+        LimitRefused::All => {
+            "the cell has as many streams as it allows on its connections, and no more connections may be opened"
+        }
+        LimitRefused::Nearly => "nearly all streams that the cell allows are taken",
+        LimitRefused::Share(Share::Connection) => {
+            "this connection has used up its share of the streams that the cell allows"
+        }
+        LimitRefused::Share(Share::Caller | Share::Address) => {
+            "this caller has used up its share of the streams that the cell allows"
+        }
+        LimitRefused::Share(Share::Tenant | Share::Placement)
+            if allow.proved_tenant().is_none() =>
+        {
+            "requests without a verified tenant have used up their share of the streams that the cell allows"
+        }
+        LimitRefused::Share(Share::Tenant | Share::Placement) => {
+            "this tenant has used up its share of the streams that the cell allows"
         }
     }
 }

@@ -14,7 +14,7 @@ fn frame(kind: u8, length: usize) -> Vec<u8> {
 
 fn good(frames: &[(u8, usize)], pieces: usize) -> bool {
     let bytes: Vec<u8> = frames.iter().flat_map(|it| frame(it.0, it.1)).collect();
-    let mut blocks = Blocks::of_answers(Arc::default());
+    let mut blocks = Blocks::of_answers(Arc::new(Link::new(100, Arc::default())));
     bytes.chunks(pieces).all(|piece| blocks.came(piece).is_ok())
 }
 

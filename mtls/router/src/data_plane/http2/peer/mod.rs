@@ -1,8 +1,11 @@
 //! Reads what the other side of a connection says that it takes.
 //!
-//! h2 follows these settings itself. It doesn't say how large a header the other side takes.
+//! h2 follows these settings itself. It doesn't say how large a header the other side takes, nor when it
+//! allows more streams.
 
-use cellway_core::http2::{FrameHeader, MAX_HEADER_LIST_SIZE, Part, SETTINGS};
+use cellway_core::http2::{
+    FrameHeader, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, Part, SETTINGS,
+};
 
 /// The length of one setting: its number and its value (RFC 9113, section 6.5.1).
 const SETTING_LEN: usize = 6;
@@ -10,6 +13,8 @@ const SETTING_LEN: usize = 6;
 /// What the other side takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Limits {
+    /// How many streams at a time.
+    pub(super) streams: u32,
     /// How large a header, as HTTP/2 counts it.
     pub(super) header_list: u32,
 }
@@ -30,6 +35,7 @@ impl Default for Peer {
     fn default() -> Self {
         Self {
             limits: Limits {
+                streams: u32::MAX,
                 header_list: u32::MAX,
             },
             in_settings: false,
@@ -68,6 +74,7 @@ impl Peer {
         let [a, b, c, d, e, f] = self.setting;
         let value = u32::from_be_bytes([c, d, e, f]);
         match u16::from_be_bytes([a, b]) {
+            MAX_CONCURRENT_STREAMS => self.limits.streams = value,
             MAX_HEADER_LIST_SIZE => self.limits.header_list = value,
             _ => {}
         }

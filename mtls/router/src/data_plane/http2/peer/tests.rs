@@ -16,7 +16,7 @@ fn frame(kind: u8, settings: &[(u16, u32)]) -> Vec<u8> {
 }
 
 /// What the side that sends these bytes takes, if they come in pieces of this size.
-fn limits(bytes: &[u8], piece: usize) -> Option<u32> {
+fn limits(bytes: &[u8], piece: usize) -> Option<(u32, u32)> {
     let (mut frames, mut peer, mut last) = (Frames::after(0), Peer::default(), None);
     for bytes in bytes.chunks(piece) {
         let taken = frames.take_parts(bytes, |part| {
@@ -25,24 +25,40 @@ fn limits(bytes: &[u8], piece: usize) -> Option<u32> {
         });
         taken.unwrap();
     }
-    last.map(|limits| limits.header_list)
+    last.map(
+        |Limits {
+             streams,
+             header_list,
+         }| (streams, header_list),
+    )
 }
 
 #[test]
 fn the_last_value_of_each_setting_holds_however_it_comes() {
-    let first = frame(SETTINGS, &[(1, 77), (4, 7), (MAX_HEADER_LIST_SIZE, 9)]);
-    let second = frame(SETTINGS, &[(MAX_HEADER_LIST_SIZE, 0)]);
+    let first = frame(
+        SETTINGS,
+        &[
+            (1, 77),
+            (MAX_CONCURRENT_STREAMS, 10),
+            (4, 7),
+            (MAX_HEADER_LIST_SIZE, 9),
+        ],
+    );
+    let second = frame(SETTINGS, &[(MAX_CONCURRENT_STREAMS, 0)]);
     for piece in [1, 5, 6, 7, 10, usize::MAX] {
-        assert_eq!(limits(&first, piece), Some(9));
+        assert_eq!(limits(&first, piece), Some((10, 9)));
         let both = [&*first, &frame(DATA, &[]), &second].concat();
-        assert_eq!(limits(&both, piece), Some(0));
+        assert_eq!(limits(&both, piece), Some((0, 9)));
     }
 }
 
 #[test]
 fn what_looks_like_a_setting_in_another_frame_is_none() {
-    let data = frame(DATA, &[(MAX_HEADER_LIST_SIZE, 1)]);
+    let data = frame(DATA, &[(MAX_CONCURRENT_STREAMS, 1)]);
     assert_eq!(limits(&data, usize::MAX), None);
     let empty = frame(SETTINGS, &[]);
-    assert_eq!(limits(&[empty, data].concat(), 3), Some(u32::MAX));
+    assert_eq!(
+        limits(&[empty, data].concat(), 3),
+        Some((u32::MAX, u32::MAX))
+    );
 }

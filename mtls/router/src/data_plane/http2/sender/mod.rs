@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::blocks::{Blocks, HEADER_LIST_MAX};
 use super::exchange::Exchange;
@@ -22,10 +22,6 @@ use crate::data_plane::body::RequestBody;
 
 /// How long a cell may take to answer a ping, if pings are sent.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How many streams are opened before the cell says how many it allows. Servers should allow no
-/// fewer (RFC 9113, section 6.5.2).
-const STREAMS_AT_FIRST: usize = 100;
 
 /// Sends requests on a connection. The connection closes when this is dropped and its streams have
 /// ended.
@@ -41,19 +37,22 @@ pub(crate) struct Http2Sender {
 }
 
 impl Http2Sender {
-    /// Begins HTTP/2 on new bytes. The second value runs the connection.
+    /// Begins HTTP/2 on new bytes. The second value runs the connection. `streams_at_first` are opened before
+    /// the cell says how many it allows. `room` is notified when the cell may take more requests, and when
+    /// the connection has ended.
     ///
     /// # Errors
     /// The bytes broke.
     pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         stream: S,
         keepalive: Option<Duration>,
+        (streams_at_first, room): (u32, Arc<Notify>),
     ) -> Result<(Self, Running<S>), h2::Error> {
-        let link = Arc::new(Link::default());
+        let link = Arc::new(Link::new(streams_at_first, room));
         let stream = Listening::new(stream, Blocks::of_answers(link.clone()));
         let (requests, mut connection) = Builder::new()
             .enable_push(false)
-            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .initial_max_send_streams(streams_at_first as usize)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST_MAX)
@@ -102,6 +101,11 @@ impl Http2Sender {
     pub(crate) async fn takes_connect(&self) -> bool {
         self.link.greeted().await;
         self.settings.is_extended_connect_protocol_enabled()
+    }
+
+    /// How many streams the cell allows at a time.
+    pub(crate) fn streams_max(&self) -> usize {
+        self.link.streams_max()
     }
 
     /// Whether the cell's SETTINGS have come.

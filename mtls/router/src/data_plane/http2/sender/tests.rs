@@ -16,7 +16,9 @@ use super::*;
 async fn connected(streams_max: u32) -> (Http2Sender, JoinHandle<()>, JoinHandle<()>) {
     let (here, there) = duplex(64 * 1024);
     let cell = tokio::spawn(serve(there, streams_max));
-    let (sender, running) = Http2Sender::connect(here, None).await.unwrap();
+    let (sender, running) = Http2Sender::connect(here, None, (100, Arc::default()))
+        .await
+        .unwrap();
     let running = tokio::spawn(running);
     sender.link.greeted().await;
     (sender, running, cell)

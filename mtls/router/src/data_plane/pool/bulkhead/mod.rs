@@ -173,6 +173,8 @@ pub(crate) struct Bulkhead {
     connections: AtomicUsize,
     adaptive: Adaptive,
     queue: Queue,
+    /// How many requests wait for a stream on the cell's connections.
+    streams_wanted: AtomicUsize,
     /// How many requests wait for a connection to close.
     wanted: AtomicUsize,
     /// Notified when one begins to wait.
@@ -291,7 +293,7 @@ impl Bulkhead {
             cell: cell.clone(),
             requests: self.requests.taken(),
             limit: self.adaptive.limit(),
-            waiting: self.queue.waiting(),
+            waiting: self.queue.waiting() + self.streams_wanted.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
             retries: budget.map_or(0, |budget| budget.in_flight()),
             circuits_open,
@@ -314,6 +316,7 @@ impl Bulkhead {
         Limits {
             requests: &self.requests,
             unanswered: limit.map(|limit| (self.adaptive.unanswered(), limit)),
+            now: None,
         }
     }
 
@@ -357,6 +360,12 @@ impl Bulkhead {
         }
     }
 
+    /// Counts a request that waits for a stream, as long as the value lives.
+    pub(super) fn wants_stream(&self) -> StreamWanted<'_> {
+        self.streams_wanted.fetch_add(1, Ordering::Relaxed);
+        StreamWanted(self)
+    }
+
     /// Whether a request waits for a connection to close.
     pub(super) fn wants_connections(&self) -> bool {
         self.wanted() > 0
@@ -388,6 +397,15 @@ impl<'a> Wanted<'a> {
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         self.0.wanted.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Counts a request that waits for a stream.
+pub(super) struct StreamWanted<'a>(&'a Bulkhead);
+
+impl Drop for StreamWanted<'_> {
+    fn drop(&mut self) {
+        self.0.streams_wanted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Requests that wait for a place at a cell.
+//! Requests that wait for a place at a cell, or for a stream on its connections.
 //!
 //! A request that gets no place waits until one is free, up to a deadline. Tenants take turns: each
 //! place goes to the next tenant whose oldest request may have it. So a tenant with a thousand
@@ -37,6 +37,8 @@ pub(super) struct Limits<'a> {
     pub(super) requests: &'a Bound,
     /// Those that wait for their answers, and how many may, if the cell has an adaptive limit.
     pub(super) unanswered: Option<(&'a Bound, usize)>,
+    /// How many places there are now, if something else than the configuration changes that.
+    pub(super) now: Option<usize>,
 }
 
 /// How many places a cell has, and which limit says so.
@@ -86,6 +88,7 @@ impl Limits<'_> {
     }
 
     fn take_at_cell(&self, most: usize, stakes: &Stakes) -> Result<Taken, LimitRefused> {
+        let most = self.now.map_or(most, |now| now.min(most));
         self.requests.take(most, stakes)?;
         let Some((unanswered, limit)) = self.unanswered else {
             return Ok(Taken { unanswered: false });

@@ -20,6 +20,7 @@ fn all(requests: &Bound) -> Limits<'_> {
     Limits {
         requests,
         unanswered: None,
+        now: None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::data_plane::authz::{Refused, fails_over_to, stamp};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::proxy::share;
 use crate::observe::event::Sink;
-use crate::shares::{LimitRefused, Resource};
+use crate::shares::Unadmitted;
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Asks core for another cell. If there is one, this takes a place there and stamps the request
@@ -48,7 +48,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let Ok(next) = decided else {
             return Ok(None);
         };
-        let how = (self.config, self.traffic.priority);
+        let how = (&**self.config, self.traffic.priority);
         let admitted = share::admit_elsewhere(report, &next, how, self.total, &mut self.permit);
         if admitted.await.is_err() {
             return Ok(None);
@@ -78,7 +78,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     pub(super) fn unreached(
         &self,
         allow: &Allow,
-        failure: Option<(Reason, Option<LimitRefused>)>,
+        failure: Option<(Reason, Option<Unadmitted>)>,
         open: Option<Duration>,
     ) -> Refused {
         if let Some((reason, detail)) = self.resends.last() {
@@ -86,8 +86,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return Refused::new(reason, detail);
         }
         match failure {
-            Some((_, Some(full))) => {
-                let (bulkhead, resource) = (self.permit.bulkhead(), Resource::CellConnections);
+            Some((_, Some(Unadmitted { full, resource }))) => {
+                let bulkhead = self.permit.bulkhead();
                 share::refused(self.report, bulkhead, allow, resource, full)
             }
             Some((Reason::CellNoUpgrade, None)) => Refused::new(

@@ -38,12 +38,12 @@ use crate::data_plane::body::{Exchange, Framing, Progress, RequestBody};
 use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::pool::{
-    ConnectError, EndpointPool, Lease, ProbeSlot, RequestPermit, Retrying, Sender,
+    Asks, ConnectError, EndpointPool, Lease, ProbeSlot, RequestPermit, Retrying, Sender,
 };
 use crate::data_plane::target;
 use crate::observe::event::{Event, Phase, Sink};
 use crate::settings::TrafficSettings;
-use crate::shares::LimitRefused;
+use crate::shares::{LimitRefused, Resource, Unadmitted};
 
 /// The cell's answer, and what it holds until its body ends.
 pub(in crate::data_plane::proxy) struct Answered {
@@ -61,7 +61,7 @@ pub(in crate::data_plane::proxy) struct Answered {
 /// One request that is being forwarded.
 struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
-    config: &'a ActiveConfig,
+    config: &'a Arc<ActiveConfig>,
     traffic: &'a TrafficSettings,
     /// Spreads requests over equal endpoints.
     spread: u64,
@@ -154,7 +154,7 @@ enum Attempt {
 pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
     report: &'a Report<E, S>,
     (allow, spread): (&'a Allow, u64),
-    config: &'a ActiveConfig,
+    config: &'a Arc<ActiveConfig>,
     outgoing: Outgoing,
     unsent: &'a mut Option<Box<RequestBody>>,
 ) -> impl Future<Output = Result<Answered, Refused>> + Send + 'a {
@@ -354,8 +354,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 let lease = match self.lease(pool, fresh).await {
                     Ok(lease) => lease,
                     Err(error) => {
-                        let of_cell = matches!(error.full, None | Some(LimitRefused::All));
-                        if of_cell && !error.cut_short {
+                        if is_of_cell(error.full) && !error.cut_short {
                             let known = error.is_known;
                             let scope = if known { Scope::Known } else { Scope::Whole };
                             self.fails(pool, (error.reason, scope), &error.error);
@@ -406,7 +405,12 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
     /// asked.
     async fn suitable(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
         let (env, permit) = (&self.report.connection.worker.env, &self.permit);
-        let lease = pool.lease(env, self.config, permit, fresh).await?;
+        let asks = Asks {
+            permit,
+            priority: self.traffic.priority,
+            fresh,
+        };
+        let lease = pool.lease(env, self.config, asks).await?;
         match (&self.upgrade, &lease.sender) {
             // Boxed, because few requests switch.
             (Some(_), Sender::H2(_)) => {
@@ -482,5 +486,16 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         headers::sanitize_response(self.config.header_rules(), response.headers_mut())
             .map_err(ConnectionFieldRefused::detail)?;
         Ok(framing)
+    }
+}
+
+/// Whether it says something about the cell that there is no connection, and not about the request's holders
+/// or the number of its streams.
+fn is_of_cell(full: Option<Unadmitted>) -> bool {
+    match full {
+        None => true,
+        Some(Unadmitted { full, resource }) => {
+            full == LimitRefused::All && resource == Resource::CellConnections
+        }
     }
 }

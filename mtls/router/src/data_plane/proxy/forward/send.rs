@@ -14,7 +14,7 @@ use super::timing::Then;
 use super::{Attempt, Forwarding};
 use crate::data_plane::body::{Places, RequestBody};
 use crate::data_plane::http1::Http1Connection;
-use crate::data_plane::http2::{Http2Sender, Rest, StreamBytes};
+use crate::data_plane::http2::{Http2Sender, Rest, Sending, StreamBytes};
 use crate::data_plane::incoming::{AnswerError, HttpError, Incoming};
 use crate::data_plane::interims::Allowance;
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
@@ -30,6 +30,8 @@ struct Besides {
     heard: bool,
     /// The stream, if the cell agreed to switch the protocol.
     tunnel: Option<Box<StreamBytes>>,
+    /// What is still to be sent of the body when the answer has begun. Boxed, because few requests have it.
+    rest: Option<Box<Sending<RequestBody>>>,
 }
 
 /// Why a request can't be sent in the form that the connection needs.
@@ -94,6 +96,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     self.in_time(&then, pin!(asking)).await
                 }
             };
+            if let (Some(body), Sender::H2(stream)) = (besides.rest.take(), &lease.sender) {
+                // The stream counts until all of the body is sent, even if the answer ends before.
+                let stream = stream.clone();
+                self.report.connection.worker.env.spawn(async move {
+                    body.await;
+                    drop(stream);
+                });
+            }
             self.report.ends(Phase::Cell);
             match sent {
                 Ok(Ok(response)) => {
@@ -217,8 +227,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let answer = poll_fn(|cx| exchange.poll_answer(cx, &mut hear)).await;
         besides.heard = exchange.has_heard();
         match exchange.into_rest() {
-            // The answer may end without the rest.
-            Rest::Body(body) if answer.is_ok() => self.report.connection.worker.env.spawn(body),
+            Rest::Body(body) if answer.is_ok() => besides.rest = Some(Box::new(body)),
             Rest::Switched(stream) => besides.tunnel = Some(Box::new(stream)),
             Rest::Nothing | Rest::Body(_) | Rest::Connect(_) => {}
         }
