@@ -21,6 +21,7 @@ use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
 use cellway_testbed::{Answer, Client, Connection, EchoCell, Protocol, Request, ServerTls, Target};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::json;
 
 use crate::serving::Serving;
 use crate::upgrade::Next;
@@ -59,7 +60,7 @@ fn carry_out(plan: &Plan) {
     let (cell, at) = runtime.block_on(cell());
     let folder = Folder::new();
     folder.write("registry.json", registry(at));
-    folder.write("cellway.toml", config(0));
+    folder.write("cellway.toml", config(plan.reloads));
     let mut serving = Serving::with(&folder.config(), &[]);
     let admin = serving.address("admin");
     let address: SocketAddr = serving.address("local").parse().unwrap();
@@ -99,7 +100,7 @@ fn signal(serving: &Serving, next: Option<&Next>, name: &str) {
     }
 }
 
-/// Every second file is bad, and the old settings must stay.
+/// Every second file is bad, and the old settings must stay. Each other one changes a setting.
 fn reload(folder: &Folder, serving: &mut Serving, next: Option<&Next>, round: usize) {
     let bad = round % 2 == 1;
     let text = match bad {
@@ -108,18 +109,24 @@ fn reload(folder: &Folder, serving: &mut Serving, next: Option<&Next>, round: us
     };
     folder.write("cellway.toml", text);
     signal(serving, next, "-HUP");
-    serving.wait(if bad { "reload_refused" } else { "reloaded" });
+    if bad {
+        serving.wait("reload_refused");
+    } else {
+        let changed = &serving.wait("reloaded")["settings"];
+        assert_eq!(*changed, json!([SETTING]), "round {round}");
+    }
     folder.write("cellway.toml", config(round));
 }
 
-/// Each round has another setting.
+/// The setting that each reload changes.
+const SETTING: &str = "issuer[0].leeway_nbf_secs";
+
+/// The configuration of a round, which differs from that of every other round. The router starts with
+/// that of a round after the last.
 fn config(round: usize) -> String {
     let runtime = "[runtime]\ndrain_delay_secs = 1\ndrain_idle_secs = 2\n";
-    let leeway = round % 2;
-    CONFIG.replace(
-        "jwks_file",
-        &format!("leeway_nbf_secs = {leeway}\njwks_file"),
-    ) + runtime
+    let leeway = format!("leeway_nbf_secs = {round}\njwks_file");
+    CONFIG.replace("jwks_file", &leeway) + runtime
 }
 
 async fn cell() -> (EchoCell, SocketAddr) {
@@ -138,7 +145,7 @@ async fn cell() -> (EchoCell, SocketAddr) {
 }
 
 fn registry(cell: SocketAddr) -> String {
-    serde_json::json!({
+    json!({
         "version": 1,
         "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
                    "endpoints": [{"url": format!("h2c://{cell}")}]}],
