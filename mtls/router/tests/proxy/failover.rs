@@ -284,7 +284,6 @@ async fn a_cell_at_its_limit_keeps_its_load() {
     assert_eq!(cells.b.arrivals(), 0);
 }
 
-/// Catches: health that is not asked before a request is sent.
 /// Catches: a request that waits for a place at the other cell and still holds one at its own, so that
 /// others wait there for a cell that can't be reached.
 #[tokio::test(start_paused = true)]
@@ -307,6 +306,7 @@ async fn a_request_that_waits_for_the_other_cell_has_left_its_own() {
     }
 }
 
+/// Catches: health that is not asked before a request is sent.
 #[tokio::test(start_paused = true)]
 async fn a_cell_whose_checks_fail_is_not_tried() {
     let cells = Cells::new().await;
