@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cellway_core::path::PathPattern;
 use cellway_core::upgrade::Upgrades;
 use cellway_router::settings::{ListenerRoute, RouterSettings, TrafficSettings};
 use cellway_testbed::{Protocol, Refused, Request, ServerTls};
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::opened::{echoes, open, world};
 use crate::cells::{played, says, scripted, until_closed};
@@ -191,14 +196,27 @@ async fn a_connect_is_refused_by_name() {
             .line("responded 501 router connect_refused whole")
             .await;
     }
+}
 
-    let client = world.client(Protocol::Http2);
-    let request = Request {
-        method: Method::CONNECT,
-        ..Request::get("/")
-    };
-    let answer = client.send(request).await;
-    assert!(answer.is_err() || answer.unwrap().status == StatusCode::NOT_IMPLEMENTED);
+/// Catches: a CONNECT over HTTP/2 that only its stream's reset refuses.
+#[tokio::test]
+async fn a_connect_over_http2_is_refused_by_name() {
+    let (_, world) = world("http").await;
+    let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let opened = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = opened.unwrap();
+    tokio::spawn(connection);
+    for kind in ["text/plain", "application/grpc"] {
+        // It has an authority, and neither a scheme nor a path.
+        let request = http::Request::connect("example.org:443").header(CONTENT_TYPE, kind);
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let answer = soon(sender.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED, "{kind}");
+        assert_eq!(answer.headers()["x-cellway-reason"], "connect_refused");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("connect_refused"), "{kind}: {body}");
+    }
 }
 
 #[tokio::test]
