@@ -12,12 +12,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::cells::{played, receive, until_closed};
+use crate::cells::{self, played, receive, until_closed};
+use crate::frames::head_of;
 use crate::suspension::soon;
 use crate::world::{World, plain, plain_endpoint, registry, start};
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
     cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
+
+const EVENTS: [&str; 2] = ["data: 1\n\n", "data: 2\n\n"];
 
 /// Longer than the time limit for the header of an answer in this test.
 const PAUSE: Duration = Duration::from_millis(400);
@@ -57,35 +60,67 @@ async fn next(answer: &mut Answer) -> Option<Bytes> {
     Some(frame.ok()?.into_data().unwrap())
 }
 
+/// A cell that sends one event more, after a pause, each time that it is notified.
+async fn sends_over_http1(more: Arc<Notify>) -> u16 {
+    played(move |mut stream| {
+        let more = more.clone();
+        async move {
+            receive(&mut stream).await;
+            let _ = stream.write_all(HEAD).await;
+            for event in EVENTS {
+                more.notified().await;
+                tokio::time::sleep(PAUSE).await;
+                let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+                let _ = stream.write_all(chunk.as_bytes()).await;
+            }
+            until_closed(&mut stream).await;
+        }
+    })
+    .await
+}
+
+/// The same over HTTP/2.
+async fn sends_over_http2(more: Arc<Notify>) -> u16 {
+    cells::http2(move |mut frames, id| {
+        let more = more.clone();
+        async move {
+            let head = head_of(&[("content-type", "text/event-stream")]);
+            frames.fields(id, &head, false).await;
+            for event in EVENTS {
+                more.notified().await;
+                tokio::time::sleep(PAUSE).await;
+                frames.data(id, event.as_bytes(), false).await;
+            }
+            Some(frames)
+        }
+    })
+    .await
+}
+
 /// Catches: a router that collects events, or takes the pauses between them for a slow header.
 #[tokio::test]
 async fn each_event_arrives_before_the_next_is_sent() {
-    for protocol in [Protocol::Http1, Protocol::Http2] {
+    let protocols = [Protocol::Http1, Protocol::Http2];
+    for (protocol, scheme) in protocols
+        .into_iter()
+        .flat_map(|it| [(it, "http"), (it, "h2c")])
+    {
         let more = Arc::new(Notify::new());
-        let asked = more.clone();
-        let port = played(move |mut stream| {
-            let more = asked.clone();
-            async move {
-                receive(&mut stream).await;
-                let _ = stream.write_all(HEAD).await;
-                for event in [&b"9\r\ndata: 1\n\n\r\n"[..], b"9\r\ndata: 2\n\n\r\n"] {
-                    more.notified().await;
-                    tokio::time::sleep(PAUSE).await;
-                    let _ = stream.write_all(event).await;
-                }
-                until_closed(&mut stream).await;
-            }
-        });
-        let mut settings = plain(registry(plain_endpoint("http", port.await)));
+        let port = match scheme {
+            "h2c" => sends_over_http2(more.clone()).await,
+            _ => sends_over_http1(more.clone()).await,
+        };
+        let mut settings = plain(registry(plain_endpoint(scheme, port)));
         settings.upstream.timeouts.header = PAUSE / 2;
         settings.upstream.timeouts.idle = PAUSE * 4;
         let world = start(settings).await;
         // The head comes before any event.
         let mut answer = get(&world, protocol).await;
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        for event in ["data: 1\n\n", "data: 2\n\n"] {
+        for event in EVENTS {
             more.notify_one();
-            assert_eq!(next(&mut answer).await.unwrap(), event, "{protocol:?}");
+            let came = next(&mut answer).await.unwrap();
+            assert_eq!(came, event, "{protocol:?} from {scheme}");
         }
         // Only silence ends it.
         assert_eq!(next(&mut answer).await, None);
