@@ -12,8 +12,8 @@
 )]
 
 mod install;
+mod results;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::install::Suite;
+use crate::results::compare;
 
 /// All cases about the protocol, and some with large or compressed messages. The others of groups 9,
 /// 12 and 13 are the same with other sizes, and take many minutes.
@@ -34,9 +35,6 @@ const CASES: [&str; 14] = [
     "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.1.*", "9.2.1", "9.3.9", "9.7.1", "10.*",
     "12.1.3", "13.1.1",
 ];
-
-/// The fewest cases that these are.
-const CASES_MIN: usize = 250;
 
 /// How long one run of the suite may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -163,32 +161,6 @@ fn spec(folder: &Path, more: Value) -> PathBuf {
     let path = folder.join("spec.json");
     fs::write(&path, spec.to_string()).unwrap();
     path
-}
-
-/// Compares the results of the other ways with those of the direct one.
-fn compare(folder: &Path) {
-    type Results = BTreeMap<String, BTreeMap<String, Value>>;
-    let report = fs::read(folder.join("reports/index.json")).unwrap();
-    let results: Results = serde_json::from_slice(&report).unwrap();
-    let direct = &results["direct"];
-    assert!(direct.len() >= CASES_MIN, "only {} cases ran", direct.len());
-    let outcome = |result: &Value| (result["behavior"].clone(), result["behaviorClose"].clone());
-    let mut worse = Vec::new();
-    for way in ["router", "two-routers"] {
-        let through = &results[way];
-        assert_eq!(through.len(), direct.len(), "{way} ran other cases");
-        for (case, result) in direct {
-            let (direct, through) = (outcome(result), outcome(&through[case]));
-            if direct.0 == "OK" && direct != through {
-                worse.push(format!("{case} through {way}: {through:?}, not {direct:?}"));
-            }
-        }
-    }
-    assert!(
-        worse.is_empty(),
-        "{worse:#?}\nreports: {}",
-        folder.display()
-    );
 }
 
 /// The router between the suite's fuzzing client and an echo server.
