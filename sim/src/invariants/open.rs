@@ -11,8 +11,7 @@ type Key = (Life, String);
 #[derive(Debug)]
 pub(super) struct Open<T> {
     requests: BTreeMap<Key, T>,
-    /// Those that were answered before they were noted, because the network delivered them to their cell
-    /// later.
+    /// Those that were answered. The network may deliver one of their attempts to a cell later.
     answered: BTreeSet<Key>,
 }
 
@@ -27,7 +26,7 @@ impl<T> Open<T> {
     /// Notes a request, unless it has been answered.
     pub(super) fn begins(&mut self, life: Life, id: String, about: T) {
         let key = (life, id);
-        if !self.answered.remove(&key) {
+        if !self.answered.contains(&key) {
             self.requests.insert(key, about);
         }
     }
@@ -37,9 +36,8 @@ impl<T> Open<T> {
         match fact {
             Fact::Responded(responded) => {
                 let key = (responded.life.clone(), responded.request_id.clone());
-                if self.requests.remove(&key).is_none() {
-                    self.answered.insert(key);
-                }
+                self.requests.remove(&key);
+                self.answered.insert(key);
             }
             Fact::Crashed(crashed) => self.requests.retain(|(life, _), _| life != crashed),
             _ => {}

@@ -1,0 +1,55 @@
+use std::future::poll_fn;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// A connection to a cell that reads nothing beyond this many bytes, and the cell's end of it.
+fn connected(unread: usize) -> (Http1Connection, DuplexStream) {
+    let (here, there) = duplex(unread);
+    let limits = AnswerLimits {
+        header_bytes_max: 16 * 1024,
+        header_fields_max: 100,
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    (Http1Connection::new(here, limits, until, ()), there)
+}
+
+fn slot() -> Option<Request<RequestBody>> {
+    Some(Request::new(RequestBody::empty()))
+}
+
+/// Catches: a cell that speaks before it is asked, and is blamed for having closed its connection.
+#[tokio::test]
+async fn a_request_is_not_sent_to_a_cell_that_speaks_first() {
+    let (mut connection, mut cell) = connected(1024);
+    cell.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
+    let mut slot = slot();
+    let error = connection.begin(&mut slot).unwrap_err();
+    let unasked = AnswerError::Malformed(MessageError::Unasked);
+    assert_eq!(error.to_string(), unasked.to_string());
+    assert!(slot.is_some());
+}
+
+/// Catches: an answer to an earlier request, or to none, that passes as the answer to this one.
+#[tokio::test]
+async fn an_answer_before_the_first_byte_of_the_request_is_none() {
+    for written in [0, 1] {
+        // The cell reads nothing more than this.
+        let (mut connection, mut cell) = connected(64);
+        if written == 0 {
+            connection.io.write_all(&[b'x'; 64]).await.unwrap();
+        }
+        connection.begin(&mut slot()).unwrap();
+        cell.write_all(OK).await.unwrap();
+        let head = poll_fn(|cx| connection.poll_answer(cx, |_, _| ())).await;
+        match written {
+            0 => assert!(head.unwrap_err().is_malformed()),
+            _ => assert_eq!(head.unwrap().status, StatusCode::OK),
+        }
+    }
+}
