@@ -34,8 +34,8 @@ pub(super) struct Head {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Coding {
     Chunked,
-    /// `identity`: no coding. It is from RFC 2616, servers still send it, and hyper then reads to
-    /// the end of the connection.
+    /// `identity`: no coding. It is from RFC 2616, and servers still send it. The body then ends with the
+    /// connection.
     Identity,
 }
 

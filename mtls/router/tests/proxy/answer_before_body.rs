@@ -9,7 +9,7 @@ use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_env::Listener;
 use cellway_router::settings::RouterSettings;
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
-use http::{Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::cells::{played, receive, silent, until_closed};
 use crate::frames::{CANCEL, Came, Frames, Outcome};
+use crate::memory::{self, BUFFER, Memory};
 use crate::world::{
     PATIENCE, World, ca, cell, listen, mtls_policy, plain, plain_endpoint, provider, registry,
     secure, set_policy, start,
@@ -430,4 +431,41 @@ async fn a_client_reads_its_refusal_while_it_still_sends() {
         let answer = world.client(protocol).send(request).await.unwrap();
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     }
+}
+
+/// Catches: a request that the cell gets cut, although the client has sent it whole and the answer has
+/// come. Its last bytes are still on their way through the router then.
+#[tokio::test(start_paused = true)]
+async fn a_cell_gets_all_of_a_short_body_after_its_answer() {
+    const BODY: usize = 16 * 1024;
+    let env = Memory::new();
+    let (mut cell, port) = env.listen().await;
+    let world = memory::start(&env, plain(registry(plain_endpoint("http", port)))).await;
+    let client = world.client(PATIENCE);
+    // With this field the request is longer than what the cell's connection holds.
+    let field = HeaderValue::try_from("x".repeat(BUFFER - BODY / 2)).unwrap();
+    let post = Request {
+        method: Method::POST,
+        body: vec![7; BODY].into(),
+        ..Request::get("/").header(HeaderName::from_static("x-a"), field)
+    };
+    let mut came = Vec::new();
+    let answering = async {
+        let (mut stream, _) = cell.accept().await.unwrap();
+        let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        came.push(stream.read_u8().await.unwrap());
+        stream.write_all(ok).await.unwrap();
+        stream
+    };
+    let (answer, mut stream) = tokio::join!(client.send(post), answering);
+    assert_eq!(answer.unwrap().body, "ok");
+    let head_end = |came: &[u8]| came.windows(4).position(|it| it == b"\r\n\r\n");
+    while head_end(&came).is_none_or(|at| came.len() < at + 4 + BODY) {
+        let read = stream.read_buf(&mut came).await.unwrap();
+        assert!(read > 0, "the request is cut after {} bytes", came.len());
+    }
+    // The connection serves the next request.
+    let next = tokio::spawn(async move { client.send(Request::get("/next")).await });
+    assert_eq!(stream.read_u8().await.unwrap(), b'G');
+    next.abort();
 }

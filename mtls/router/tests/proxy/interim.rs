@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cellway_router::settings::TrafficSettings;
@@ -110,6 +111,36 @@ async fn a_flood_of_interim_answers_is_cut_and_the_answer_comes() {
     let mut client = Raw::new(&world).await;
     client.send(GET).await;
     assert_eq!(client.statuses().await, [103, 103, 103, 200]);
+}
+
+/// Catches: a limit that begins anew when a request is sent again.
+#[tokio::test]
+async fn the_limit_holds_for_all_attempts() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let port = played(move |mut stream| {
+        let asked = asked.clone();
+        async move {
+            while receive(&mut stream).await > 0 {
+                let unwilling = "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n";
+                let answer = match asked.fetch_add(1, Ordering::Relaxed) {
+                    0 => unwilling,
+                    _ => OK,
+                };
+                let answer = [&HINTS.repeat(20), answer].concat();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let mut settings = plain(registry(plain_endpoint("http", port.await)));
+    settings.listeners[0].traffic = Arc::new(TrafficSettings {
+        retry_statuses: [503].into(),
+        ..TrafficSettings::default()
+    });
+    let world = start(settings).await;
+    let mut client = Raw::new(&world).await;
+    client.send(GET).await;
+    let statuses = client.statuses().await;
+    assert_eq!((statuses.len(), statuses.last()), (33, Some(&200)));
 }
 
 /// Catches: an interim answer to a client that can't read one.

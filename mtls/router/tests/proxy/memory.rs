@@ -22,7 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::world::{EventLog, provider};
 
 /// How many bytes one side may send before the other reads.
-const BUFFER: usize = 64 * 1024;
+pub(crate) const BUFFER: usize = 64 * 1024;
 
 type Accepting = UnboundedSender<DuplexStream>;
 

@@ -13,7 +13,7 @@ use http_body::Body;
 
 use super::sending::Sending;
 use super::stream_bytes::StreamBytes;
-use crate::data_plane::body::RequestBody;
+use crate::data_plane::body::{RequestBody, expects_body};
 use crate::data_plane::incoming::{HttpError, Incoming, Received};
 
 /// A request whose header was sent. If it is dropped before the answer came, the stream is reset.
@@ -107,9 +107,8 @@ impl Exchange {
 /// Sets the length of a body that has one, also of an empty body where one is expected (RFC 9110,
 /// section 8.6).
 fn announce_length(request: &mut Request<RequestBody>) {
-    let bodiless = [Method::GET, Method::HEAD, Method::DELETE, Method::CONNECT];
     match request.body().size_hint().exact() {
-        Some(0) if bodiless.contains(request.method()) => {}
+        Some(0) if !expects_body(request.method()) => {}
         Some(length) => {
             let headers = request.headers_mut();
             if !headers.contains_key(CONTENT_LENGTH) {

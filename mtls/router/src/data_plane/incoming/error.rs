@@ -47,7 +47,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the router itself used its library wrongly.
+    /// Whether it arose on the router's side, so that it says nothing about the other end.
     pub(crate) fn is_user(&self) -> bool {
         match self {
             Self::Http1(error) => error.is_user(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -20,16 +21,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 #[derive(Clone)]
 pub(crate) struct Io(Arc<Shared>);
 
-struct Shared(Mutex<Box<dyn Stream>>);
+struct Shared {
+    stream: Mutex<Box<dyn Stream>>,
+    /// Whether writing has failed.
+    failed: AtomicBool,
+}
 
 impl Io {
     pub(crate) fn new(stream: impl Stream + 'static) -> Self {
-        Self(Arc::new(Shared(Mutex::new(Box::new(stream)))))
+        Self(Arc::new(Shared {
+            stream: Mutex::new(Box::new(stream)),
+            failed: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether writing has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.failed.load(Relaxed)
     }
 
     fn with<R>(&self, poll: impl FnOnce(Pin<&mut dyn Stream>) -> R) -> R {
-        let mut stream = lock_uncontended(&self.0.0);
+        let mut stream = lock_uncontended(&self.0.stream);
         poll(Pin::new(&mut **stream))
+    }
+
+    fn writes<R>(
+        &self,
+        poll: impl FnOnce(Pin<&mut dyn Stream>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let polled = self.with(poll);
+        if matches!(polled, Poll::Ready(Err(_))) {
+            self.0.failed.store(true, Relaxed);
+        }
+        polled
     }
 }
 
@@ -42,7 +66,7 @@ impl fmt::Debug for Io {
 /// Ends the connection in order, as far as that needs no wait: over TLS with `close_notify`.
 impl Drop for Shared {
     fn drop(&mut self) {
-        let mut stream = lock_uncontended(&self.0);
+        let mut stream = lock_uncontended(&self.stream);
         let mut cx = Context::from_waker(Waker::noop());
         let _ = Pin::new(&mut **stream).poll_shutdown(&mut cx);
     }
@@ -64,7 +88,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.with(|stream| stream.poll_write(cx, bytes))
+        self.writes(|stream| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -72,7 +96,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.with(|stream| stream.poll_write_vectored(cx, pieces))
+        self.writes(|stream| stream.poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -80,7 +104,7 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|stream| stream.poll_flush(cx))
+        self.writes(|stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

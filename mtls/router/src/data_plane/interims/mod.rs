@@ -8,7 +8,7 @@
 //! along without.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Waker};
 
 use bytes::Buf;
@@ -26,16 +26,16 @@ pub(crate) const BYTES_MAX: usize = 32 * 1024;
 /// Counts the interim answers to a request.
 #[derive(Debug, Default)]
 pub(crate) struct Allowance {
-    answers: usize,
-    bytes: usize,
+    answers: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 impl Allowance {
     /// Counts one of this size. Returns whether it may be passed on.
-    pub(crate) fn takes(&mut self, bytes: usize) -> bool {
-        self.answers += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.answers <= ANSWERS_MAX && self.bytes <= BYTES_MAX
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        let answers = self.answers.fetch_add(1, Relaxed);
+        let before = self.bytes.fetch_add(bytes, Relaxed);
+        answers < ANSWERS_MAX && before.saturating_add(bytes) <= BYTES_MAX
     }
 }
 

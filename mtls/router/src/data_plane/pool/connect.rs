@@ -120,7 +120,7 @@ impl From<NotReached> for ConnectError {
     }
 }
 
-/// Connects, does the handshakes, and runs the connection in its own task, which holds the permit.
+/// Connects and does the handshakes. The connection holds the permit. One over HTTP/2 runs in its own task.
 /// The connection should be replaced from `until` on.
 pub(super) async fn connect<E: Env>(
     env: &E,

@@ -75,6 +75,21 @@ impl Lease {
         }
     }
 
+    /// Whether an HTTP/1.1 cell has answered, and the request is still being sent.
+    pub(crate) fn is_sending(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::H1(http1) => http1.is_sending(),
+            Sender::H2(_) => false,
+        }
+    }
+
+    /// Waits until the request is sent over HTTP/1.1, or can't be.
+    pub(crate) async fn sent(&mut self) {
+        if let Sender::H1(http1) = &mut self.sender {
+            http1.sent().await;
+        }
+    }
+
     /// How long it took to open, if it was opened for this request.
     pub(crate) fn opened(&self) -> Option<Duration> {
         (self.opened_us > 0).then(|| Duration::from_micros(self.opened_us.into()))

@@ -21,7 +21,8 @@ pub(crate) enum Sender {
     H2(Stream),
 }
 
-/// One request's share of an HTTP/2 connection. If the request's body goes on after the answer, it has a clone.
+/// One request's share of an HTTP/2 connection. If the request's body goes on after the answer, it has a
+/// clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream(Arc<Open>);
 

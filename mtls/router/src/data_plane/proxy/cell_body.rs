@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::Reason;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::trailers::take_end;
+use super::unread::REST_AWAITED;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Framing, Progress, Turn};
 use crate::data_plane::incoming::{HttpError, Incoming};
@@ -61,21 +62,24 @@ impl CellBody {
         }
     }
 
-    /// The request's body, unless all of it is sent.
-    pub(super) fn unsent(&self) -> Option<&Arc<Progress>> {
+    /// The request's body, unless all of it has come.
+    pub(super) fn unread(&self) -> Option<&Arc<Progress>> {
         (self.progress.as_ref()).filter(|progress| progress.turn() != Turn::Done)
     }
 
-    /// Whether an HTTP/2 cell still has to end the stream.
-    pub(super) fn is_outlasted(&self) -> bool {
-        self.framing.outlasts(&self.incoming)
+    /// Whether the exchange goes on after the answer's last byte: an HTTP/2 cell still has to end the stream,
+    /// or the last bytes of the request are on their way to an HTTP/1.1 cell.
+    pub(super) fn is_outlasted(&mut self) -> bool {
+        self.framing.outlasts(&self.incoming) || self.lease.is_sending()
     }
 
-    /// Frees the connection for another exchange after both messages are complete.
-    pub(super) async fn let_go(self) {
-        if self.is_outlasted() {
-            take_end(self.incoming, (self.lease, self.permit)).await;
-        } else if self.framing.reusable {
+    /// Waits for the end of both messages, for a bounded time, and frees the connection for another exchange.
+    pub(super) async fn let_go(mut self) {
+        if self.framing.outlasts(&self.incoming) {
+            return take_end(self.incoming, (self.lease, self.permit)).await;
+        }
+        let _ = timeout(REST_AWAITED, self.lease.sent()).await;
+        if self.framing.reusable {
             self.lease.done(self.incoming);
         }
     }

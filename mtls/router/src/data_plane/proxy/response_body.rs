@@ -110,15 +110,14 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if let Some(report) = &self.report {
             report.turns.client_waits();
         }
-        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
+        if let Source::Cell(mut body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(report) = &self.report
         {
             let env = &report.connection.worker.env;
             // If the answer ends before the request, the rest of the request is still arriving.
-            match body.unsent() {
+            match body.unread().cloned() {
                 Some(progress) if body.gives_up => progress.give_up(),
                 Some(progress) => {
-                    let progress = progress.clone();
                     let activity = report.connection.activity.clone();
                     env.spawn(take_rest(body, progress, activity));
                 }

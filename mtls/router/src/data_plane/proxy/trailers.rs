@@ -65,18 +65,13 @@ impl Trailers {
     }
 }
 
-/// Adapts the header of a request over HTTP/1.1 so that the trailers it announces can follow.
+/// Adapts the header of a request over HTTP/1.1: it announces only trailers that can follow.
 pub(super) fn prepare_request(request: &mut Request<RequestBody>) {
     let body = request.body();
     let (over, http2) = (body.is_end_stream(), body.is_from_http2());
     let headers = request.headers_mut();
-    let length = headers.contains_key(CONTENT_LENGTH);
-    if over || (length && !http2) {
+    if over || !http2 && headers.contains_key(CONTENT_LENGTH) {
         headers.remove(TRAILER);
-    }
-    // Set explicitly, also for a GET with a body.
-    if !over && (!length || headers.contains_key(TRAILER)) {
-        chunk(headers);
     }
     // A sender of TE must list it in Connection (RFC 9110, section 10.1.4).
     if headers.contains_key(TE) {

@@ -8,7 +8,7 @@ use cellway_core::path::PathPattern;
 use cellway_core::upgrade::Upgrades;
 use cellway_router::settings::{ListenerRoute, RouterSettings, TrafficSettings};
 use cellway_testbed::{Protocol, Refused, Request, ServerTls};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
@@ -16,9 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::opened::{echoes, open, world};
 use crate::cells::{played, says, scripted, until_closed};
+use crate::interim;
 use crate::raw::Raw;
 use crate::suspension::soon;
 use crate::world::{
@@ -98,6 +100,48 @@ async fn what_follows_a_request_to_switch_that_is_refused_is_guarded() {
     assert!(head.starts_with("http/1.1 403 "), "{head}");
     let (head, _) = client.answer().await;
     assert!(head.starts_with("http/1.1 400 "), "{head}");
+}
+
+/// Catches: a length that the cell believes, although no body can follow. The cell would take the next
+/// request on the connection for that body, and what is left of it for a request (RFC 9110, section
+/// 9.3.6).
+#[tokio::test]
+async fn a_request_to_switch_over_http2_has_no_length() {
+    let (tell, mut heads) = unbounded_channel();
+    let port = played(move |mut stream| {
+        let tell = tell.clone();
+        async move {
+            let mut came = Vec::new();
+            while stream.read_buf(&mut came).await.unwrap_or(0) > 0 {
+                while let Some(end) = came.windows(4).position(|it| it == b"\r\n\r\n") {
+                    let head: Vec<u8> = came.drain(..end + 4).collect();
+                    tell.send(String::from_utf8(head).unwrap()).unwrap();
+                    let no = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(no).await.unwrap();
+                }
+            }
+        }
+    });
+    let world = start(plain(registry(plain_endpoint("http", port.await)))).await;
+    let mut client = interim::http2(&world).await;
+    while !client.is_extended_connect_protocol_enabled() {
+        tokio::task::yield_now().await;
+    }
+    let asking = http::Request::connect("http://localhost/chat")
+        .extension(h2::ext::Protocol::from_static("websocket"))
+        .header(CONTENT_LENGTH, 60);
+    let (refused, _stream) = client
+        .send_request(asking.body(()).unwrap(), false)
+        .unwrap();
+    let refused = soon(refused).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let client = world.client(Protocol::Http2);
+    let next = client.send(Request::get("/next")).await.unwrap();
+    assert_eq!(next.status, StatusCode::FORBIDDEN);
+    let [asked, next] = [heads.recv().await, heads.recv().await].map(Option::unwrap);
+    assert!(asked.starts_with("GET /chat HTTP/1.1\r\n"), "{asked}");
+    assert!(!asked.contains("content-length"), "{asked}");
+    assert!(next.starts_with("GET /next HTTP/1.1\r\n"), "{next}");
 }
 
 /// Catches: a refusal that a reset destroys, because hyper leaves such a connection open.

@@ -3,8 +3,7 @@
 //! The rules for answers are the same as for requests (RFC 9112, section 6.3; RFC 9110, section
 //! 8.6). Nothing ambiguous is forwarded: the length is dropped if the RFC says that something else
 //! counts, and any other ambiguity is the cell's error. The body must then match the framing that
-//! was forwarded, and must really end. (If RST_STREAM or GOAWAY with `NO_ERROR` cuts a body, hyper
-//! reports it as complete.)
+//! was forwarded, and must really end: a reset with `NO_ERROR` ends no message (RFC 9113, section 8.1).
 
 use cellway_core::Reason;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
@@ -75,7 +74,7 @@ impl Framing {
         let (status, version) = (response.status(), response.version());
         let headers = response.headers_mut();
         if http2 {
-            // In HTTP/1.1 hyper enforces the limits.
+            // In HTTP/1.1 the guard enforces the limits.
             fits(headers, limits)?;
             unpadded(headers)?;
         }
@@ -181,8 +180,8 @@ impl Framing {
     }
 }
 
-/// Whether an HTTP/2 body that hyper reports as ended was cut: only END_STREAM ends a message (RFC
-/// 9113, section 8.1), but hyper also treats a reset with `NO_ERROR` as the end.
+/// Whether an HTTP/2 body that has no more frames was cut: only END_STREAM ends a message (RFC 9113, section
+/// 8.1), and not a reset with `NO_ERROR`.
 pub(crate) fn was_cut(http2: bool, is_end_stream: bool) -> bool {
     http2 && !is_end_stream
 }

@@ -2,7 +2,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 
@@ -51,5 +51,34 @@ async fn an_answer_before_the_first_byte_of_the_request_is_none() {
             0 => assert!(head.unwrap_err().is_malformed()),
             _ => assert_eq!(head.unwrap().status, StatusCode::OK),
         }
+    }
+}
+
+/// Catches: a connection that is used again although its cell has not got all of the request. The cell
+/// would take the next request for the rest.
+#[tokio::test]
+async fn a_connection_is_reusable_only_if_the_request_is_sent() {
+    for reads in [false, true] {
+        let (mut connection, mut cell) = connected(64);
+        let mut slot = slot();
+        let field = "x".repeat(100).parse().unwrap();
+        slot.as_mut().unwrap().headers_mut().insert("x-a", field);
+        connection.begin(&mut slot).unwrap();
+        cell.write_all(OK).await.unwrap();
+        let head = poll_fn(|cx| connection.poll_answer(cx, |_, _| ())).await;
+        assert_eq!(head.unwrap().status, StatusCode::OK);
+        let (body, rest) = connection.take_body().unwrap();
+        let rest = rest.unwrap();
+        assert!(connection.is_sending());
+        if reads {
+            let mut came = Vec::new();
+            let reading = async {
+                while !came.ends_with(b"\r\n\r\n") {
+                    cell.read_buf(&mut came).await.unwrap();
+                }
+            };
+            tokio::join!(rest, reading, connection.sent());
+        }
+        assert_eq!(connection.is_reusable(body), reads);
     }
 }

@@ -12,9 +12,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use crate::data_plane::body::{RequestBody, SendBodyError};
+use crate::data_plane::body::{RequestBody, SendBodyError, expects_body};
 use crate::data_plane::incoming::Io;
 use crate::data_plane::target;
 
@@ -23,6 +23,8 @@ const WAITING_MAX: usize = 16 * 1024;
 /// A frame with fewer bytes is copied behind the bytes that wait. A larger one is written from where it
 /// is.
 const COPIED_MAX: usize = 4 * 1024;
+/// The most memory for the bytes of a header that a connection keeps for its next request.
+pub(super) const KEPT_MAX: usize = 16 * 1024;
 /// What follows the last chunk without trailers (RFC 9112, section 7.1).
 const END: &[u8] = b"0\r\n\r\n";
 
@@ -78,6 +80,8 @@ pub(crate) struct Upload {
     waiting: BytesMut,
     data: Bytes,
     after: &'static [u8],
+    /// Whether any byte is written.
+    begun: bool,
 }
 
 impl Upload {
@@ -95,13 +99,21 @@ impl Upload {
             waiting,
             data: Bytes::new(),
             after: b"",
+            begun: false,
         }
     }
 
-    /// The memory of an upload that is over.
-    pub(super) fn into_memory(mut self) -> BytesMut {
+    /// Whether the cell can have got anything of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The memory of an upload that is over. `None` if it is larger than a connection should keep.
+    pub(super) fn into_memory(mut self) -> Option<BytesMut> {
         self.waiting.clear();
-        self.waiting
+        // `capacity` doesn't count what was written from the front.
+        let large = self.waiting.try_reclaim(KEPT_MAX + 1);
+        (!large).then_some(self.waiting)
     }
 
     /// Writes what there is. Ready once all of the request is written.
@@ -226,6 +238,7 @@ impl Upload {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.begun = true;
         let front = written.min(self.waiting.len());
         self.waiting.advance(front);
         if !self.data.is_empty() {
@@ -238,43 +251,43 @@ impl Upload {
     }
 }
 
-/// How the body of the request is framed (RFC 9112, section 6.3).
+/// How the body of the request is framed (RFC 9112, section 6.3). Only a chunked body can have trailers.
 fn coding(headers: &HeaderMap, body: &RequestBody) -> Coding {
     if body.is_end_stream() {
         return Coding::None;
     }
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return Coding::Chunked;
-    }
     let stated = headers.get(CONTENT_LENGTH);
     let stated = stated.and_then(|length| length.to_str().ok()?.parse().ok());
-    match stated.or_else(|| body.size_hint().exact()) {
+    match stated.filter(|_| !headers.contains_key(TRAILER)) {
         Some(length) => Coding::Length(length),
         None => Coding::Chunked,
     }
 }
 
-/// Writes the request line and the fields (RFC 9112, sections 3 and 5).
+/// Writes the request line and the fields (RFC 9112, sections 3 and 5). Those that frame the body say what
+/// follows, whatever the client's said: the cell must not wait for a body that doesn't come, and take the
+/// next request for it.
 fn write_head(head: &Parts, coding: Coding, into: &mut BytesMut) {
     let path = target::origin_form(&head.uri);
     for part in [head.method.as_str(), " ", path.as_str(), " HTTP/1.1\r\n"] {
         into.extend_from_slice(part.as_bytes());
     }
     for (name, value) in &head.headers {
-        if coding == Coding::None && name == TRANSFER_ENCODING {
-            continue;
+        if name != TRANSFER_ENCODING && name != CONTENT_LENGTH {
+            write_field(name.as_str(), value.as_bytes(), into);
         }
-        write_field(name.as_str(), value.as_bytes(), into);
     }
     match coding {
-        Coding::Chunked if !head.headers.contains_key(TRANSFER_ENCODING) => {
-            write_field(TRANSFER_ENCODING.as_str(), b"chunked", into);
-        }
-        Coding::Length(length) if !head.headers.contains_key(CONTENT_LENGTH) => {
+        Coding::Chunked => write_field(TRANSFER_ENCODING.as_str(), b"chunked", into),
+        Coding::Length(length) => {
             let length = HeaderValue::from(length);
             write_field(CONTENT_LENGTH.as_str(), length.as_bytes(), into);
         }
-        Coding::None | Coding::Length(_) | Coding::Chunked => {}
+        Coding::None => {
+            if head.headers.contains_key(CONTENT_LENGTH) || expects_body(&head.method) {
+                write_field(CONTENT_LENGTH.as_str(), b"0", into);
+            }
+        }
     }
     into.extend_from_slice(b"\r\n");
 }
@@ -307,9 +320,18 @@ pub(super) struct Outlasting {
 }
 
 impl Outlasting {
-    /// Whether all was written.
-    pub(super) fn is_whole(&mut self) -> bool {
-        self.whole.try_recv().is_ok()
+    /// Whether all is written. `None`: not yet.
+    pub(super) fn is_whole(&mut self) -> Option<bool> {
+        match self.whole.try_recv() {
+            Ok(()) => Some(true),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(false),
+        }
+    }
+
+    /// Waits until all is written. `false`: the cell doesn't get all of it.
+    pub(super) async fn whole(&mut self) -> bool {
+        (&mut self.whole).await.is_ok()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reads the answers of an HTTP/1.1 cell.
 //!
 //! The guard of [`cellway_core::http1`] follows the framing and checks each part of a message before the
-//! router uses it. There is no other parser whose reading could differ from the guard's.
+//! router uses it. No other parser looks for the end of a message. What the fields about it say is checked
+//! once more before they are passed on ([`Framing`](crate::data_plane::body::Framing)).
 
 use std::fmt;
 use std::io;
@@ -93,11 +94,23 @@ impl Answers {
         self.heard
     }
 
-    /// Whether the cell has closed the connection, or says something that no request asked for. Call it
+    /// Checks that the connection is open and that the cell says nothing that no request asked for. Call it
     /// only between two exchanges.
-    pub(crate) fn is_closed(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn is_quiet(&mut self) -> Result<(), AnswerError> {
         let mut cx = Context::from_waker(Waker::noop());
-        !self.came.is_empty() || self.poll_read(&mut cx).is_ready()
+        let unasked = Err(AnswerError::Malformed(MessageError::Unasked));
+        if !self.came.is_empty() {
+            return unasked;
+        }
+        match self.poll_read(&mut cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(0)) => Err(AnswerError::Closed),
+            Poll::Ready(Ok(_)) => unasked,
+            Poll::Ready(Err(error)) => Err(AnswerError::Io(error)),
+        }
     }
 
     /// Whether another request may follow: both messages are complete, and the cell keeps the connection
@@ -240,7 +253,13 @@ impl AnswerBody {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some((part, bytes)) => self.frames(part, &bytes)?,
-                None if self.answers.guard.rest() == Rest::UntilClose => self.ended = true,
+                // After a failed write, the end may be that of a connection that was reset: the error is told
+                // only once, to the writer.
+                None if self.answers.guard.rest() == Rest::UntilClose
+                    && !self.answers.io.has_failed() =>
+                {
+                    self.ended = true;
+                }
                 None => return Poll::Ready(Some(Err(AnswerError::Cut))),
             }
         }

@@ -177,18 +177,47 @@ async fn a_connection_on_which_more_came_is_not_used_again() {
     let got = read(&Method::GET, &[&twice], false).await;
     assert_eq!((&*got.body, got.error, got.reusable), ("hi", None, false));
     let (mut answers, mut cell) = connected();
-    assert!(!answers.is_closed());
+    answers.is_quiet().unwrap();
     cell.write_all(answer).await.unwrap();
-    assert!(answers.is_closed());
+    let unasked = AnswerError::Malformed(MessageError::Unasked);
+    let told = answers.is_quiet().unwrap_err().to_string();
+    assert_eq!(told, unasked.to_string());
+}
+
+/// Catches: an answer that a reset has cut and that passes as complete. If a write fails first, the writer
+/// gets the connection's error, and the reader only finds the end.
+#[tokio::test]
+async fn an_end_after_a_failed_write_ends_no_answer() {
+    for fails in [false, true] {
+        let (mut answers, mut cell) = connected();
+        answers.expect(&Method::GET);
+        cell.write_all(b"HTTP/1.1 200 OK\r\n\r\npart")
+            .await
+            .unwrap();
+        drop(cell);
+        if fails {
+            answers.io.write_all(b"body").await.unwrap_err();
+        }
+        poll_fn(|cx| answers.poll_head(cx, |_, _| ()))
+            .await
+            .unwrap();
+        let mut body = AnswerBody::new(answers);
+        let data = poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap();
+        assert_eq!(data.into_data().unwrap(), "part");
+        let end = poll_fn(|cx| body.poll_frame(cx)).await;
+        let cut = end.map(|it| matches!(it, Err(AnswerError::Cut)));
+        assert_eq!(cut, fails.then_some(true));
+    }
 }
 
 /// Catches: a request that is sent on a connection that its cell has closed.
 #[tokio::test]
 async fn a_closed_connection_is_noticed() {
     let (mut answers, cell) = connected();
-    assert!(!answers.is_closed());
+    answers.is_quiet().unwrap();
     drop(cell);
-    assert!(answers.is_closed());
+    let told = answers.is_quiet().unwrap_err();
+    assert!(matches!(told, AnswerError::Closed), "{told}");
 }
 
 #[tokio::test]

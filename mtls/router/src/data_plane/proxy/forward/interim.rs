@@ -9,14 +9,13 @@ use cellway_env::Env;
 use http::{HeaderName, HeaderValue, Response};
 
 use super::Forwarding;
-use crate::data_plane::interims::Allowance;
 use crate::data_plane::well_formed::is_padded;
 use crate::observe::event::Sink;
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// Passes on an interim answer of an HTTP/2 cell, if the client can get it and the request has not
     /// had too many.
-    pub(super) fn hear(&self, interim: Response<()>, allowance: &mut Allowance) {
+    pub(super) fn hear(&self, interim: Response<()>) {
         if !self.hears_interims {
             return;
         }
@@ -26,7 +25,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
         let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let bytes = head.headers.iter().map(field).sum();
-        if allowance.takes(bytes)
+        if self.allowance.takes(bytes)
             && let Some(interim) = Interim::new(head.status, head.headers)
         {
             self.pass_on(interim);

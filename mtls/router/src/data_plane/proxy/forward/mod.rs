@@ -37,6 +37,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Exchange, Framing, Progress, RequestBody};
 use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
+use crate::data_plane::interims::Allowance;
 use crate::data_plane::pool::{
     Asks, ConnectError, EndpointPool, Lease, ProbeSlot, RequestPermit, Retrying, Sender,
 };
@@ -76,6 +77,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     head: bool,
     /// Whether the client can get interim answers.
     hears_interims: bool,
+    /// Counts those that it has got, of all attempts.
+    allowance: Allowance,
     upgrade: Option<Box<Upgrade>>,
     /// Whether the request may be served twice (RFC 9110, section 9.2.2).
     idempotent: bool,
@@ -197,6 +200,7 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
                     config,
                     head,
                     hears_interims,
+                    allowance: Allowance::default(),
                     idempotent,
                     upgrade,
                     probe: None,

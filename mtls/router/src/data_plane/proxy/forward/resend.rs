@@ -30,7 +30,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let detail = "the request's body is longer than body_bytes_max of its route";
             return (Attempt::Failed(Reason::BodyTooLarge, detail), None);
         }
-        if self.turn() == Turn::Broken {
+        if self.turn() == Turn::Broken || matches!(error, HttpError::Upload(_)) {
             let broken = match self.report.connection.faults.in_body() {
                 Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),
                 None => Attempt::Failed(Reason::BadRequest, "the request's body broke off"),

@@ -14,7 +14,7 @@ use crate::data_plane::target;
 
 /// Prepares the header for every attempt.
 pub(super) fn for_any_cell(parts: &mut Parts) {
-    // hyper answers `Expect` itself when we read the body.
+    // The client's side answers `Expect` when the body is read.
     parts.headers.remove(EXPECT);
     parts.extensions.clear();
     // It has no fields that HTTP/2 forbids, because sanitizing removed them. Only HTTP/1.1 needs
@@ -72,8 +72,7 @@ fn drop_empty_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Puts the request into absolute form without a `Host` field. hyper makes the pseudo-header fields
-/// from that.
+/// Puts the request into absolute form without a `Host` field. h2 makes the pseudo-header fields from that.
 pub(super) fn for_http2(
     request: &mut Request<RequestBody>,
     endpoint: &EndpointUrl,

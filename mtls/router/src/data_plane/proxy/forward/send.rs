@@ -15,13 +15,13 @@ use super::{Attempt, Forwarding};
 use crate::data_plane::body::{Places, RequestBody};
 use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::{Http2Sender, Rest, Sending, StreamBytes};
-use crate::data_plane::incoming::{AnswerError, HttpError, Incoming};
-use crate::data_plane::interims::Allowance;
+use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
+use crate::data_plane::proxy::health_report;
 use crate::data_plane::well_formed::{list_size, pseudo_size};
 use crate::observe::event::{Phase, Sink};
 
-/// What is known of an answer over HTTP/2 besides its header.
+/// What is known of an answer besides its header. All but the first field is about HTTP/2.
 #[derive(Default)]
 struct Besides {
     /// Whether the stream was opened. Until then the cell has got nothing of the request.
@@ -115,7 +115,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 }
                 Ok(Err(error)) if slot.is_some() => {
                     lease.retire();
-                    Attempt::Unsent(ConnectError::new(Reason::CellReset, error))
+                    Attempt::Unsent(ConnectError::new(health_report::reason(&error), error))
                 }
                 Ok(Err(error)) => {
                     let spare = spare.filter(|_| !besides.heard);
@@ -166,7 +166,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Ok(())
     }
 
-    /// Waits until the cell has said what it takes. A cell that doesn't say it in time gets the request anyway.
+    /// Waits until the cell has said what it takes. A cell that doesn't say it in time gets the request
+    /// anyway.
     async fn greeted(&self, http2: &Http2Sender) {
         let _ = timeout(self.timeouts().connect, http2.greeted()).await;
     }
@@ -187,13 +188,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Result<Response<Incoming>, HttpError>> {
         async move {
-            http1.begin(slot);
-            if slot.is_some() {
-                return Err(AnswerError::Closed.into());
-            }
-            let mut allowance = Allowance::default();
+            http1.begin(slot)?;
             let mut hear = |interim, bytes| {
-                if self.hears_interims && allowance.takes(bytes) {
+                if self.hears_interims && self.allowance.takes(bytes) {
                     self.pass_on(interim);
                 }
             };
@@ -222,8 +219,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     ) -> Result<Response<Incoming>, HttpError> {
         let mut exchange = http2.send(slot).await?;
         besides.opened = true;
-        let mut allowance = Allowance::default();
-        let mut hear = |interim| self.hear(interim, &mut allowance);
+        let mut hear = |interim| self.hear(interim);
         let answer = poll_fn(|cx| exchange.poll_answer(cx, &mut hear)).await;
         besides.heard = exchange.has_heard();
         match exchange.into_rest() {

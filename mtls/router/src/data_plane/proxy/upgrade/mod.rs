@@ -269,7 +269,8 @@ impl Upgrade {
     }
 }
 
-/// Turns an extended CONNECT into the `GET` that it stands for. Returns its protocol.
+/// Turns an extended CONNECT into the `GET` that it stands for. Returns its protocol. What follows the header
+/// are bytes of that protocol, so a length says nothing (RFC 9110, section 9.3.6).
 ///
 /// If that is no field value, the request stays a CONNECT, which the router refuses. As a GET it would
 /// get an answer that says that the router has switched.
@@ -277,6 +278,7 @@ fn take_connect(parts: &mut Parts) -> Option<HeaderValue> {
     let protocol = parts.extensions.get::<Protocol>()?;
     let asked = HeaderValue::from_bytes(protocol.as_ref()).ok()?;
     parts.extensions.remove::<Protocol>();
+    parts.headers.remove(CONTENT_LENGTH);
     parts.method = Method::GET;
     Some(asked)
 }
