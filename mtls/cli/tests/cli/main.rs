@@ -9,6 +9,7 @@
     reason = "a test of the process"
 )]
 
+mod access_log;
 mod addresses;
 mod bad_files;
 mod check;

@@ -129,7 +129,7 @@ fn config(round: usize) -> String {
     CONFIG.replace("jwks_file", &leeway) + runtime
 }
 
-async fn cell() -> (EchoCell, SocketAddr) {
+pub(crate) async fn cell() -> (EchoCell, SocketAddr) {
     let any = "127.0.0.1:0".parse().unwrap();
     let listener: TokioListener = TokioEnv::new().bind(any, false).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -144,7 +144,7 @@ async fn cell() -> (EchoCell, SocketAddr) {
     (cell, address)
 }
 
-fn registry(cell: SocketAddr) -> String {
+pub(crate) fn registry(cell: SocketAddr) -> String {
     json!({
         "version": 1,
         "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
