@@ -80,6 +80,31 @@ async fn the_last_endpoint_is_named_and_each_is_counted() {
     world.events.line(&line.replace("http://", "h2c://")).await;
 }
 
+/// Catches: a sampled log without the good requests, or with all of them.
+#[tokio::test]
+async fn a_sample_has_one_in_so_many_good_requests() {
+    const SENT: usize = 400;
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    for (one_in, expected) in [(1, SENT..=SENT), (4, 50..=150)] {
+        let settings = plain(registry(plain_endpoint("http", port)));
+        let world = start(with(AccessLog::Sampled { one_in }, settings)).await;
+        let mut client = world.client(Protocol::Http2).connect().await.unwrap();
+        for _ in 0..SENT {
+            client.send(Request::get("/good")).await.unwrap();
+        }
+        // A line is written after its answer has gone.
+        world
+            .events
+            .lines_of("responded 200 cell - whole", SENT)
+            .await;
+        let count = logged(&world).len();
+        assert!(
+            expected.contains(&count),
+            "one in {one_in}: {count} of {SENT}"
+        );
+    }
+}
+
 /// Catches: a sampled log without the failures, and one with everything.
 #[tokio::test]
 async fn a_sample_has_all_failures() {

@@ -62,6 +62,7 @@ mod stepped_clock;
 mod streams;
 mod suspension;
 mod timeouts;
+mod timings;
 mod tokens;
 mod trace;
 mod trailers;

@@ -32,6 +32,8 @@ pub(crate) struct Memory {
     machine: TokioEnv,
     ports: Arc<Mutex<BTreeMap<u16, Accepting>>>,
     refusing: Arc<Mutex<BTreeSet<u16>>>,
+    /// How long connecting to these ports takes.
+    far: Arc<Mutex<BTreeMap<u16, Duration>>>,
     heavy: Arc<Heavy>,
 }
 
@@ -48,6 +50,7 @@ impl Memory {
             machine: TokioEnv::new(),
             ports: Arc::default(),
             refusing: Arc::default(),
+            far: Arc::default(),
             heavy: Arc::default(),
         }
     }
@@ -69,6 +72,11 @@ impl Memory {
             true => refusing.insert(port),
             false => refusing.remove(&port),
         };
+    }
+
+    /// From now on it takes this long to connect to this port.
+    pub(crate) fn connects_slowly(&self, port: u16, time: Duration) {
+        self.far.lock().unwrap().insert(port, time);
     }
 
     /// Listens on a free port.
@@ -100,6 +108,10 @@ impl Env for Memory {
     type Store = FileStore;
 
     async fn connect(&self, _: &str, port: u16) -> io::Result<DuplexStream> {
+        let time = self.far.lock().unwrap().get(&port).copied();
+        if let Some(time) = time {
+            tokio::time::sleep(time).await;
+        }
         let (near, far) = duplex(BUFFER);
         if self.refusing.lock().unwrap().contains(&port) {
             return Err(io::ErrorKind::ConnectionRefused.into());

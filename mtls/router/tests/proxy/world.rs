@@ -13,7 +13,7 @@ use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
 use cellway_core::{Decision, Now, Text, Unix};
 use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
-use cellway_router::event::{Event, Exchange, Responded, Sink};
+use cellway_router::event::{Event, Exchange, Phase, Responded, Sink};
 use cellway_router::settings::RegistryLocation;
 use cellway_router::settings::{
     AccessLog, ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RateSettings,
@@ -71,6 +71,20 @@ fn logged(exchange: &Exchange<'_>) -> String {
     )
 }
 
+/// What the access log says about a request's time, in whole milliseconds.
+fn took(exchange: &Exchange<'_>, first_byte: Duration, total: Duration) -> String {
+    let phase = |phase| exchange.phases.of(phase).as_millis();
+    format!(
+        "took keys {}, queue {}, connect {}, cell {}, first byte {}, total {}",
+        phase(Phase::Keys),
+        phase(Phase::Queue),
+        phase(Phase::Connect),
+        phase(Phase::Cell),
+        first_byte.as_millis(),
+        total.as_millis(),
+    )
+}
+
 /// The lines of events about clients' connections and requests.
 fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
     Some(match event {
@@ -80,6 +94,8 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             reason,
             bytes,
             complete,
+            latency,
+            duration,
             exchange,
             ..
         }) => {
@@ -90,9 +106,11 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
                 reason.map_or("-", |reason| reason.as_str()),
                 if *complete { "whole" } else { "cut" },
             );
+            let took = exchange.map(|exchange| took(exchange, *latency, *duration));
             exchange
                 .map(logged)
                 .into_iter()
+                .chain(took)
                 .chain([format!("{bytes} bytes to the client"), responded])
                 .collect()
         }
@@ -193,10 +211,16 @@ impl EventLog {
 
     /// Waits until this line was emitted.
     pub(crate) async fn line(&self, line: &str) {
+        self.lines_of(line, 1).await;
+    }
+
+    /// Waits until this line was emitted so often.
+    pub(crate) async fn lines_of(&self, line: &str, times: usize) {
         let waiting = async {
             loop {
                 let told = self.0.1.notified();
-                if self.lines().iter().any(|logged| logged == line) {
+                let lines = self.lines();
+                if lines.iter().filter(|logged| *logged == line).count() >= times {
                     return;
                 }
                 told.await;
