@@ -4,25 +4,26 @@ use std::sync::{Arc, Mutex};
 
 use cellway_core::Now;
 use cellway_router::event::{Event, Sink};
-use cellway_router::log::{Level, Subjects, render};
+use cellway_router::log::{Level, Subjects, access, render};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// Remembers the log line of every event, with subjects shown as they are unless asked otherwise.
+/// Remembers the log line of every event, and the access log's, with subjects shown as they are unless asked otherwise.
 #[derive(Clone, Default)]
 pub struct EventLog(Arc<(Mutex<Vec<Value>>, Notify)>);
 
 impl Sink for EventLog {
     fn emit(&self, now: Now, event: &Event<'_>) {
         let subjects = Subjects::with_key(&[7; 32]);
-        let Some(line) = render(now.unix, event, Level::Debug, &subjects) else {
-            return;
-        };
-        let line = serde_json::from_str(&line).expect("log lines are JSON");
-        self.0.0.lock().expect("no test panics with it").push(line);
+        let logged = access(now.unix, event, &subjects);
+        let said = render(now.unix, event, Level::Debug, &subjects);
+        for line in logged.into_iter().chain(said) {
+            let line = serde_json::from_str(&line).expect("log lines are JSON");
+            self.0.0.lock().expect("no test panics with it").push(line);
+        }
         self.0.1.notify_waiters();
     }
 }

@@ -23,7 +23,7 @@ use cellway_core::Now;
 pub(crate) use self::control::LogChange;
 pub use self::control::{LogControl, LogError, subjects};
 pub use self::heading::heading;
-pub use self::render::render;
+pub use self::render::{access, render};
 use self::repeats::Repeats;
 pub use self::subjects::Subjects;
 pub use self::writer::{Flush, LogWriter, Lost};

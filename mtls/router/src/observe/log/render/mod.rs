@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 
-pub(super) use self::access::access;
+pub use self::access::access;
 use super::line::Line;
 use super::{Level, Subjects, heading};
 use crate::observe::event::Event;

@@ -11,12 +11,8 @@ use crate::observe::log::Level;
 /// The most characters of a path that are shown.
 const PATH_MAX: usize = 256;
 
-/// The line about a request. `None` for other events, and if the request isn't logged.
-pub(in crate::observe::log) fn access(
-    at: Unix,
-    event: &Event<'_>,
-    subjects: &Subjects,
-) -> Option<String> {
+/// The access log's line about a request. `None` for other events, and if the request isn't logged.
+pub fn access(at: Unix, event: &Event<'_>, subjects: &Subjects) -> Option<String> {
     let Event::Responded(Responded {
         listener,
         peer,
