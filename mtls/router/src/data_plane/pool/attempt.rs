@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cellway_core::Reason;
 use cellway_env::Env;
 use tokio::time::Instant;
 
@@ -114,7 +115,7 @@ fn until<E: Env>(env: &E, age: Duration) -> Instant {
     Instant::now() + age.saturating_sub(early)
 }
 
-/// An attempt. If its task ends without an outcome, requests that wait begin another.
+/// An attempt. If its task ends without an outcome, it has failed.
 struct Attempt {
     pool: Arc<EndpointPool>,
     outcome: Option<Result<(), ConnectError>>,
@@ -128,6 +129,10 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.pool.settles(self.outcome.take());
+        let broken_off =
+            || ConnectError::new(Reason::CellUnreachable, "the attempt was broken off");
+        let outcome = self.outcome.take();
+        self.pool
+            .settles(outcome.unwrap_or_else(|| Err(broken_off())));
     }
 }

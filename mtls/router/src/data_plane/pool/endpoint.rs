@@ -19,7 +19,7 @@ use super::bulkhead::{Bulkhead, Bulkheads};
 use super::connect::ConnectError;
 use super::counts::Counts;
 use super::load::{Load, Stream};
-use super::shared::Shared;
+use super::shared::{Best, Shared};
 use super::streams::Streams;
 use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::Http2Sender;
@@ -107,6 +107,16 @@ pub(super) enum Next {
     Connect(Option<Box<Http1Connection>>),
 }
 
+/// What a request finds that waits for a stream.
+pub(super) enum Look {
+    Full,
+    /// The same, and an [attempt](EndpointPool::attempt) has to begin, so that there is more room.
+    Attempt,
+    /// There is no connection with streams any more. The request must ask anew: an attempt that it then
+    /// waits for can fail, and is reported.
+    NoConnection,
+}
+
 impl EndpointPool {
     /// The pool of an endpoint of this cell.
     pub(super) fn new(endpoint: Endpoint, cell: &Text, bulkheads: &Bulkheads) -> Self {
@@ -171,19 +181,20 @@ impl EndpointPool {
         Some(failure)
     }
 
-    /// Notes how an attempt ended. `None`: it didn't.
-    pub(super) fn settles(&self, outcome: Option<Result<(), ConnectError>>) {
+    /// Notes how an attempt ended.
+    pub(super) fn settles(&self, outcome: Result<(), ConnectError>) {
         let mut state = lock_uncontended(&self.state);
         state.connecting = false;
         state.attempts += 1;
-        state.failure = outcome.and_then(Result::err);
+        state.failure = outcome.err();
         state.renewal_failed |= state.failure.is_some() && !state.shared.is_empty();
         drop(state);
         self.settled.notify_waiters();
         self.streams.room().notify_one();
     }
 
-    /// Shares a new connection, which took this many microseconds to open.
+    /// Shares a new connection, which took this many microseconds to open. If the configuration has changed
+    /// meanwhile, it gets no more requests than the one that it was made for.
     pub(super) fn share(
         &self,
         http2: Http2Sender,
@@ -196,23 +207,29 @@ impl EndpointPool {
         if state.epoch == epoch {
             state.protocol = Protocol::Http2;
             state.shared.add(Arc::clone(&load), until);
+        } else {
+            state.shared.add_unlent(&load);
         }
         load
     }
 
-    /// Gives room on the connections to requests that wait for it. Returns whether an
-    /// [attempt](Self::attempt) has to begin, so that there is more.
-    pub(super) fn makes_room(&self, epoch: u64) -> bool {
+    /// Gives room on the connections to requests that wait for it.
+    pub(super) fn look(&self, epoch: u64) -> Look {
         let mut state = lock_uncontended(&self.state);
-        state.shared.forget_ended();
+        state.forget_ended();
+        if state.shared.is_empty() || state.protocol == Protocol::Http1 {
+            return Look::NoConnection;
+        }
         let most = state.shared.streams_max();
         drop(state);
         self.streams.dispatch(most);
-        if !self.streams.are_awaited() {
-            return false;
-        }
         let mut state = lock_uncontended(&self.state);
-        state.shared.has_place() && state.begins_further(epoch)
+        let begins =
+            self.streams.are_awaited() && state.shared.has_place() && state.begins_further(epoch);
+        match begins {
+            true => Look::Attempt,
+            false => Look::Full,
+        }
     }
 
     /// Keeps an unused connection for other requests. If a request of another worker or endpoint
@@ -241,7 +258,10 @@ impl EndpointPool {
 
     /// Stops lending this connection.
     pub(super) fn retire(&self, load: &Arc<Load>) {
-        lock_uncontended(&self.state).shared.retire(load);
+        let mut state = lock_uncontended(&self.state);
+        let useful = state.shared.retire(load);
+        state.notes_left(useful);
+        drop(state);
         self.streams.room().notify_one();
     }
 
@@ -292,7 +312,7 @@ impl State {
     }
 
     fn next_shared(&mut self, epoch: u64, streams: &Arc<Streams>, stakes: &Stakes) -> (Next, bool) {
-        let Some(best) = self.shared.best() else {
+        let Some(best) = self.best() else {
             if self.epoch != epoch && !self.connecting {
                 // What this request would connect with is no longer in force. It can't serve others.
                 return (Next::Connect(None), false);
@@ -313,6 +333,24 @@ impl State {
         };
         let begins = self.shared.has_place() && self.begins_further(epoch);
         (Next::Full(full), begins)
+    }
+
+    /// The best connection for a request. `None`: there is no connection.
+    pub(super) fn best(&mut self) -> Option<Best> {
+        self.forget_ended();
+        self.shared.best()
+    }
+
+    /// Stops lending connections that have ended.
+    fn forget_ended(&mut self) {
+        let useful = self.shared.forget_ended();
+        self.notes_left(useful);
+    }
+
+    /// Notes that connections have left. If one had answered nothing, to open it was a failed attempt:
+    /// otherwise a cell that takes a connection and closes it would get one after another.
+    fn notes_left(&mut self, useful: bool) {
+        self.renewal_failed |= !useful && !self.shared.is_empty();
     }
 
     /// Whether an attempt may begin although there are connections. It begins then.

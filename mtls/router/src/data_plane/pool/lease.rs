@@ -163,6 +163,8 @@ impl EndpointPool {
         mut asks: Asks<'_>,
     ) -> Result<Lease, ConnectError> {
         let epoch = active.epoch;
+        // Until when it waits for a stream.
+        let mut until = None;
         loop {
             let settled = self.settled.notified();
             match self.next_for(env, active, asks) {
@@ -183,7 +185,8 @@ impl EndpointPool {
                 }
                 Next::Renew => settled.await,
                 Next::Full(full) => {
-                    let waiting = Box::pin(self.wait_for_stream(env, active, asks, full));
+                    let how = (full, &mut until);
+                    let waiting = Box::pin(self.wait_for_stream(env, active, asks, how));
                     if let Some(stream) = waiting.await? {
                         return Ok(self.lend(Sender::H2(stream), epoch));
                     }

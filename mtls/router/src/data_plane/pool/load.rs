@@ -109,6 +109,11 @@ impl Load {
         self.opened_us.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether the cell has answered anything on it.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
+    }
+
     /// Notes that the connection failed. `false` if that was noted before.
     pub(super) fn fails(&self) -> bool {
         !self.failed.swap(true, Ordering::Relaxed)

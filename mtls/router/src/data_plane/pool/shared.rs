@@ -58,7 +58,6 @@ pub(super) struct Best {
 impl Shared {
     /// The best connection for a request. `None`: there is no connection.
     pub(super) fn best(&mut self) -> Option<Best> {
-        self.forget_ended();
         let further = self.has_place();
         let least = self.lent.iter().min_by_key(|shared| {
             let load = &shared.load;
@@ -71,9 +70,9 @@ impl Shared {
         })
     }
 
-    /// Stops lending connections that have ended.
-    pub(super) fn forget_ended(&mut self) {
-        self.leave(|shared| shared.load.http2.has_ended());
+    /// Stops lending connections that have ended. Returns whether all of these have answered something.
+    pub(super) fn forget_ended(&mut self) -> bool {
+        self.leave(|shared| shared.load.http2.has_ended())
     }
 
     /// Whether another connection may be opened.
@@ -85,8 +84,7 @@ impl Shared {
         self.lent.is_empty()
     }
 
-    /// How many streams there may be, with those that are open. Without a connection, one request may go
-    /// on to open one.
+    /// How many streams there may be, with those that are open.
     pub(super) fn streams_max(&self) -> usize {
         let lent = self.lent.iter().map(|shared| {
             let (most, open) = (shared.load.streams_max(), shared.load.http2.requests());
@@ -94,8 +92,7 @@ impl Shared {
         });
         let leaving = self.leaving.iter().filter_map(Weak::upgrade);
         let leaving = leaving.map(|load| load.http2.requests());
-        let first = usize::from(self.lent.is_empty());
-        lent.chain(leaving).fold(first, usize::saturating_add)
+        lent.chain(leaving).fold(0, usize::saturating_add)
     }
 
     /// How many streams a new connection may have before the cell says how many it allows.
@@ -115,9 +112,14 @@ impl Shared {
         });
     }
 
-    /// Stops lending this connection.
-    pub(super) fn retire(&mut self, load: &Arc<Load>) {
-        self.leave(|shared| Arc::ptr_eq(&shared.load, load));
+    /// Counts the streams of a connection that gets no more requests.
+    pub(super) fn add_unlent(&mut self, load: &Arc<Load>) {
+        self.leaving.push(Arc::downgrade(load));
+    }
+
+    /// Stops lending this connection. Returns whether it has answered something, or was not lent.
+    pub(super) fn retire(&mut self, load: &Arc<Load>) -> bool {
+        self.leave(|shared| Arc::ptr_eq(&shared.load, load))
     }
 
     /// Stops lending all connections.
@@ -135,7 +137,9 @@ impl Shared {
             };
             shared.load.unused(now, keep)
         };
-        self.lent.extract_if(.., unused).take(wanted).for_each(drop);
+        for shared in self.lent.extract_if(.., unused).take(wanted) {
+            self.left_with = Some(shared.load.streams_max());
+        }
     }
 
     /// Closes connections that have been unused for too long, and marks those that have reached their age.
@@ -146,11 +150,15 @@ impl Shared {
         }
     }
 
-    fn leave(&mut self, which: impl Fn(&Http2Connection) -> bool) {
+    /// Returns whether all of these have answered something.
+    fn leave(&mut self, which: impl Fn(&Http2Connection) -> bool) -> bool {
         self.leaving.retain(|load| load.strong_count() > 0);
+        let mut useful = true;
         for shared in self.lent.extract_if(.., |shared| which(shared)) {
             self.left_with = Some(shared.load.streams_max());
             self.leaving.push(Arc::downgrade(&shared.load));
+            useful &= shared.load.has_answered();
         }
+        useful
     }
 }

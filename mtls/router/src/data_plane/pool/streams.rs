@@ -99,6 +99,11 @@ impl Streams {
     /// Gives back the place of a stream that has ended.
     pub(super) fn give_back(&self, holders: StreamHolders) {
         self.open.give_back(holders);
+        self.wake_next();
+    }
+
+    /// Wakes one of those that wait, if any do.
+    pub(super) fn wake_next(&self) {
         if self.are_awaited() {
             self.room.notify_one();
         }

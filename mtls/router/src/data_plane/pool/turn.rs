@@ -7,7 +7,7 @@ use cellway_env::Env;
 use tokio::time::{Instant, sleep_until};
 
 use super::connect::ConnectError;
-use super::endpoint::EndpointPool;
+use super::endpoint::{EndpointPool, Look};
 use super::lease::Asks;
 use super::load::Stream;
 use super::queue::Claim;
@@ -18,7 +18,7 @@ use crate::shares::Unadmitted;
 
 impl EndpointPool {
     /// Waits for a stream, in turn with other tenants. `None`: there is no connection any more. `full` is why
-    /// the request has got none so far.
+    /// the request has got none so far. The first wait sets `until` when the last one ends.
     ///
     /// # Errors
     /// There is none within `queue_timeout`, or no more requests may wait.
@@ -27,14 +27,14 @@ impl EndpointPool {
         env: &E,
         active: &Arc<ActiveConfig>,
         asks: Asks<'_>,
-        full: Unadmitted,
+        (full, until): (Unadmitted, &mut Option<Instant>),
     ) -> Result<Option<Stream>, ConnectError> {
         let limits = &active.settings.upstream.limits;
         if limits.queue_max == 0 {
             return Err(ConnectError::no_stream(full));
         }
         let _wanted = self.bulkhead.wants_stream();
-        let until = Instant::now() + limits.queue_timeout;
+        let until = *until.get_or_insert_with(|| Instant::now() + limits.queue_timeout);
         let stakes = asks.permit.stakes(limits.shares);
         let claim = Claim {
             stakes: &stakes,
@@ -44,56 +44,61 @@ impl EndpointPool {
         loop {
             let entered = self.streams.enter(limits.queue_max, &claim);
             let mut waits = entered.map_err(|_| ConnectError::no_stream(full))?;
-            let reserved = self.granted(env, active, &mut waits, until).await;
-            match self.stream_on_best(reserved.ok_or_else(|| ConnectError::no_stream(full))?) {
-                Granted::Stream(stream) => return Ok(Some(stream)),
-                Granted::NoConnection => return Ok(None),
+            let reserved = match self.turn(env, active, &mut waits, until).await {
+                Turn::Has(reserved) => reserved,
+                Turn::Over => return Err(ConnectError::no_stream(full)),
+                Turn::NoConnection => {
+                    drop(waits);
+                    self.streams.wake_next();
+                    return Ok(None);
+                }
+            };
+            match lock_uncontended(&self.state).best() {
+                None => return Ok(None),
+                Some(best) if best.load.has_room() => {
+                    return Ok(Some(Stream::on(best.load, reserved)));
+                }
                 // The cell has lowered its limit meanwhile.
-                Granted::NoRoom => {}
+                Some(_) => {}
             }
         }
     }
 
     /// Waits for this request's turn. Whichever waiting request notices that there may be more room looks
     /// for all.
-    async fn granted<E: Env>(
+    async fn turn<E: Env>(
         self: &Arc<Self>,
         env: &E,
         active: &Arc<ActiveConfig>,
         waits: &mut Waits<'_>,
         until: Instant,
-    ) -> Option<Reserved> {
+    ) -> Turn {
         let mut timer = pin!(sleep_until(until));
         loop {
             let mut room = pin!(self.streams.room().notified());
             // Enabled before the look, so that nothing that changes in between is missed.
             room.as_mut().enable();
-            if self.makes_room(active.epoch) {
-                self.attempt(env, active);
+            match self.look(active.epoch) {
+                Look::Full => {}
+                Look::Attempt => self.attempt(env, active),
+                Look::NoConnection => return Turn::NoConnection,
             }
-            tokio::select! {
+            let reserved = tokio::select! {
                 biased;
-                reserved = waits.granted() => return reserved,
-                () = room => {}
+                reserved = waits.granted() => reserved,
+                () = room => continue,
                 // The place may have come at the last moment.
-                () = timer.as_mut() => return waits.ends(),
-            }
-        }
-    }
-
-    fn stream_on_best(&self, reserved: Reserved) -> Granted {
-        let best = lock_uncontended(&self.state).shared.best();
-        match best {
-            None => Granted::NoConnection,
-            Some(best) if best.load.has_room() => Granted::Stream(Stream::on(best.load, reserved)),
-            Some(_) => Granted::NoRoom,
+                () = timer.as_mut() => waits.ends(),
+            };
+            return reserved.map_or(Turn::Over, Turn::Has);
         }
     }
 }
 
-/// What a request with a place gets.
-enum Granted {
-    Stream(Stream),
+/// How a request's turn ends.
+enum Turn {
+    Has(Reserved),
+    /// The time is over.
+    Over,
     NoConnection,
-    NoRoom,
 }
