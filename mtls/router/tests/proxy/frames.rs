@@ -92,13 +92,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// The same, with these settings.
-    pub(crate) async fn greet_with(mut stream: S, settings: &[(u16, u32)]) -> Self {
+    pub(crate) async fn greet_with(stream: S, settings: &[(u16, u32)]) -> Self {
+        let mut this = Self::greeted(stream).await;
+        this.settings(settings).await;
+        this
+    }
+
+    /// Acts as the server, and reads the client's preface. It must send [`settings`](Self::settings) first.
+    pub(crate) async fn greeted(mut stream: S) -> Self {
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface).await.unwrap();
         assert_eq!(preface, PREFACE);
-        let mut this = Self::new(stream);
-        this.settings(settings).await;
-        this
+        Self::new(stream)
     }
 
     /// Changes these settings.

@@ -10,14 +10,11 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 
 use crate::cells::played;
 use crate::frames::{Came, Frames, MAX_CONCURRENT_STREAMS};
-use crate::shares::{tenant, two_tenants};
-use crate::world::{
-    PATIENCE, World, body, ca, plain, plain_endpoint, reason, registry, secure, start,
-};
+use crate::world::{PATIENCE, World, body, plain, plain_endpoint, reason, registry, start};
 
 /// Every holder may have all places.
 const NO_SHARES: CellShares = CellShares {
@@ -27,21 +24,23 @@ const NO_SHARES: CellShares = CellShares {
 };
 
 /// How long requests wait if they are to get nothing.
-const SHORT: Duration = Duration::from_millis(200);
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 /// What the cell does with a request.
 #[derive(Clone, Copy)]
-enum Act {
+pub(crate) enum Act {
     Answer,
     /// It begins an answer and never ends it.
     Begin,
+    /// It answers nothing.
+    Hold,
     /// It allows no more streams on the connection, and answers.
     Forbid,
 }
 
 /// An HTTP/2 cell that allows this many streams on each connection, and does this with each request, by the
 /// number of requests before it. Returns its port and the number of its connections.
-async fn cell(streams: u32, act: fn(usize) -> Act) -> (u16, Arc<AtomicUsize>) {
+pub(crate) async fn cell(streams: u32, act: fn(usize) -> Act) -> (u16, Arc<AtomicUsize>) {
     let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counting = connections.clone();
     let port = played(move |stream| {
@@ -55,6 +54,7 @@ async fn cell(streams: u32, act: fn(usize) -> Act) -> (u16, Arc<AtomicUsize>) {
                 match act(requests.fetch_add(1, Ordering::Relaxed)) {
                     Act::Answer => frames.answer(id).await,
                     Act::Begin => frames.head(id).await,
+                    Act::Hold => {}
                     Act::Forbid => {
                         frames.settings(&[(MAX_CONCURRENT_STREAMS, 0)]).await;
                         frames.answer(id).await;
@@ -191,47 +191,201 @@ async fn a_connection_that_takes_no_more_requests_is_not_the_last() {
     assert_eq!(connections.load(Ordering::Relaxed), 2);
 }
 
-/// Catches: a tenant that takes every stream of a cell.
+/// Waits until something holds.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let holding = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, holding).await.unwrap();
+}
+
+/// Waits until as many requests wait for a stream.
+pub(crate) async fn wait(world: &World, requests: usize) {
+    until(|| world.handle.cell_loads()[0].waiting == requests).await;
+}
+
+/// Waits until a request is served.
+async fn until_served(world: &World) {
+    let client = world.client(Protocol::Http1);
+    let serving =
+        async { while client.send(Request::get("/")).await.unwrap().status != StatusCode::OK {} };
+    tokio::time::timeout(PATIENCE, serving).await.unwrap();
+}
+
+/// Catches: an HTTP/2 connection that carries all requests, if the cell allows any number of streams.
 #[tokio::test]
-async fn a_quiet_tenant_gets_a_stream_during_a_flood() {
-    // A caller may hold 6 of 10 streams: up to then it has less than 3.75 for the square of each tenth that
-    // is free.
-    const HELD: usize = 6;
-    const SENT: usize = 20;
-    let (port, connections) = cell(10, |before| match before {
-        // The first one tells the router how many streams the cell allows.
-        0 => Act::Answer,
-        1..=HELD => Act::Begin,
+async fn another_connection_is_opened_for_many_requests() {
+    let (port, connections) = cell(u32::MAX, |_| Act::Begin).await;
+    let world = world(port, |_| {}).await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(begun(&world).await);
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    held.push(begun(&world).await);
+    until(|| connections.load(Ordering::Relaxed) == 2).await;
+}
+
+/// Catches: another connection that is only opened for requests that wait, although none may wait.
+#[tokio::test]
+async fn another_connection_is_opened_although_no_request_may_wait() {
+    let (port, connections) = cell(1, |before| match before {
+        0 => Act::Begin,
         _ => Act::Answer,
     })
     .await;
-    let clients = ca(1);
-    let registry = two_tenants(plain_endpoint("h2c", port));
-    let mut settings = secure(registry, &clients, &ca(2));
-    let limits = &mut settings.upstream.limits;
-    limits.connections_max = 1;
-    limits.queue_timeout = SHORT;
-    settings.upstream.breaker.failures = 1;
-    let world = start(settings).await;
-    let [acme, quiet] = ["acme", "quiet"].map(|name| tenant(&world, &clients, name));
-    let first = quiet.send(Request::get("/")).await.unwrap();
-    assert_eq!(first.status, StatusCode::OK);
-    let mut flood = JoinSet::new();
-    for _ in 0..SENT {
-        let acme = acme.clone();
-        flood.spawn(async move { acme.send(Request::get("/")).await });
+    let world = world(port, |settings| {
+        settings.upstream.limits.queue_max = 0;
+    })
+    .await;
+    let _held = begun(&world).await;
+    until_served(&world).await;
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// Catches: a request that waits on although the cell allows more streams by now.
+#[tokio::test]
+async fn a_cell_that_allows_more_streams_wakes_those_that_wait() {
+    let more = Arc::new(Notify::new());
+    let allowing = more.clone();
+    let port = played(move |stream| {
+        let more = allowing.clone();
+        async move {
+            let mut frames = Frames::greet_with(stream, &[(MAX_CONCURRENT_STREAMS, 1)]).await;
+            loop {
+                tokio::select! {
+                    came = frames.next() => match came {
+                        Some(Came::End(id)) => frames.head(id).await,
+                        Some(Came::Head(_)) => {}
+                        None => return,
+                    },
+                    () = more.notified() => frames.settings(&[(MAX_CONCURRENT_STREAMS, 2)]).await,
+                }
+            }
+        }
+    })
+    .await;
+    let world = world(port, |settings| {
+        settings.upstream.limits.queue_timeout = 2 * PATIENCE;
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(begun(&world).await);
     }
-    for _ in HELD..SENT {
-        let answer = flood.join_next().await.unwrap().unwrap().unwrap();
-        assert_eq!(reason(&answer), "overloaded");
-        let detail = "this caller has used up its share of the streams that the cell allows";
-        assert_eq!(body(&answer)["error"]["detail"], json!(detail));
+    let waits = async {
+        wait(&world, 1).await;
+        more.notify_one();
+    };
+    tokio::join!(begun(&world), waits);
+}
+
+/// Catches: a request that waits until a new connection's cell has said how many streams it allows.
+#[tokio::test]
+async fn a_new_connection_wakes_those_that_wait() {
+    let (connections, greets) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (counting, greeting) = (connections.clone(), greets.clone());
+    let port = played(move |stream| {
+        let first = counting.fetch_add(1, Ordering::Relaxed) == 0;
+        let greets = greeting.clone();
+        async move {
+            let mut frames = Frames::greeted(stream).await;
+            if !first {
+                greets.notified().await;
+            }
+            frames.settings(&[(MAX_CONCURRENT_STREAMS, 1)]).await;
+            while let Some(came) = frames.next().await {
+                if let Came::End(id) = came {
+                    frames.head(id).await;
+                }
+            }
+        }
+    })
+    .await;
+    let world = world(port, |settings| {
+        settings.upstream.limits.queue_timeout = 2 * PATIENCE;
+    })
+    .await;
+    let _held = begun(&world).await;
+    let goes_on = async {
+        until(|| connections.load(Ordering::Relaxed) == 2).await;
+        wait(&world, 0).await;
+        greets.notify_one();
+    };
+    tokio::join!(begun(&world), goes_on);
+}
+
+/// Catches: requests on a connection that gets no more, which take places of those on the others.
+#[tokio::test]
+async fn streams_of_a_connection_that_leaves_take_no_other_place() {
+    let (port, connections) = cell(2, |before| match before {
+        1 => Act::Hold,
+        _ => Act::Begin,
+    })
+    .await;
+    let world = world(port, |settings| {
+        settings.upstream.timeouts.header = SHORT;
+        settings.upstream.limits.connections_max = 2;
+        settings.upstream.limits.queue_timeout = SHORT;
+        settings.upstream.breaker.failures = 2;
+    })
+    .await;
+    let mut held = vec![begun(&world).await];
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "cell_timeout_header");
+    for _ in 0..2 {
+        held.push(begun(&world).await);
     }
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// Catches: a cell that closes each further connection at once, and gets one after another. Each costs a
+/// request that waits.
+#[tokio::test]
+async fn a_further_connection_that_serves_nothing_is_not_opened_again_at_once() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counting = connections.clone();
+    let port = played(move |stream| {
+        let first = counting.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            let allowed = [(MAX_CONCURRENT_STREAMS, 1)];
+            let mut frames = Frames::greet_with(stream, &allowed).await;
+            while first && let Some(came) = frames.next().await {
+                if let Came::End(id) = came {
+                    frames.head(id).await;
+                }
+            }
+        }
+    })
+    .await;
+    let world = world(port, |settings| {
+        settings.upstream.limits.queue_timeout = SHORT;
+        settings.upstream.breaker.failures = 100;
+    })
+    .await;
+    let _held = begun(&world).await;
+    let client = world.client(Protocol::Http1);
+    let mut reasons = Vec::new();
     for _ in 0..3 {
-        let answer = quiet.send(Request::get("/")).await.unwrap();
-        assert_eq!(answer.status, StatusCode::OK);
+        let answer = client.send(Request::get("/")).await.unwrap();
+        reasons.push(reason(&answer));
     }
-    assert_eq!(flood.len(), HELD, "what is held stays open");
-    assert_eq!(connections.load(Ordering::Relaxed), 1);
-    flood.abort_all();
+    assert_eq!(reasons[1..], ["overloaded", "overloaded"]);
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// Catches: the time for opening a connection that is told more than once, or never.
+#[tokio::test]
+async fn a_connection_is_told_once() {
+    let (port, _connections) = cell(100, |_| Act::Answer).await;
+    let world = world(port, |_| {}).await;
+    for _ in 0..3 {
+        until_served(&world).await;
+    }
+    let lines = world.events.lines();
+    let connected = lines.iter().filter(|line| *line == "cell connected");
+    assert_eq!(connected.count(), 1);
 }

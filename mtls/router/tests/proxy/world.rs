@@ -155,6 +155,7 @@ fn of_cells(event: &Event<'_>) -> Option<Vec<String>> {
         Event::CellFailed { reason, error, .. } => {
             vec![format!("cell failed {reason}"), format!("because {error}")]
         }
+        Event::CellConnected { .. } => vec!["cell connected".to_owned()],
         Event::CircuitChanged { change, .. } => vec![format!("circuit {}", change.as_str())],
         Event::FailedOver {
             from, cell, reason, ..
