@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// Remembers the log line of every event, and the access log's, with subjects shown as they are unless asked otherwise.
+/// Remembers the log line of every event, and the access log's, with subjects shown as they are unless
+/// asked otherwise.
 #[derive(Clone, Default)]
 pub struct EventLog(Arc<(Mutex<Vec<Value>>, Notify)>);
 
