@@ -12,6 +12,8 @@
 mod connection;
 mod guarded;
 mod requests;
+#[cfg(test)]
+mod testing;
 mod upload;
 
 pub(crate) use self::connection::Http1Connection;

@@ -183,10 +183,7 @@ impl Http1Connection {
     /// Takes the reading side back after the answer. Returns whether another request may follow.
     pub(crate) fn is_reusable(&mut self, body: AnswerBody) -> bool {
         let mut answers = body.into_answers();
-        let sent = !self.is_sending()
-            && self.outlasting.is_none()
-            && self.upload.is_none()
-            && self.broken.is_none();
+        let sent = !self.is_sending() && self.outlasting.is_none() && self.broken.is_none();
         let reusable = sent && answers.is_reusable();
         answers.rest();
         self.answers = Some(answers);

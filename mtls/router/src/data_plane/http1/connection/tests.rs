@@ -1,10 +1,12 @@
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 
 use super::*;
+use crate::data_plane::http1::testing::{request, source};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -81,4 +83,63 @@ async fn a_connection_is_reusable_only_if_the_request_is_sent() {
         }
         assert_eq!(connection.is_reusable(body), reads);
     }
+}
+
+async fn answer(connection: &mut Http1Connection) -> Result<AnswerHead, HttpError> {
+    poll_fn(|cx| connection.poll_answer(cx, |_, _| ())).await
+}
+
+/// Catches: a request that counts as sent although nobody can have got it.
+#[tokio::test]
+async fn a_request_stays_in_its_slot_if_the_connection_is_closed() {
+    let (mut connection, cell) = connected(1024);
+    drop(cell);
+    let mut slot = slot();
+    let error = connection.begin(&mut slot).unwrap_err();
+    assert!(matches!(error, AnswerError::Closed), "{error}");
+    assert!(slot.is_some());
+}
+
+/// Catches: an answer that is lost because its cell closed the connection without reading all of the
+/// request, and a further request on that connection.
+#[tokio::test]
+async fn an_answer_counts_although_the_request_breaks_off() {
+    let (mut connection, mut cell) = connected(1024);
+    let (body, mut chunks) = source().await;
+    connection.begin(&mut Some(request(&[], body))).unwrap();
+    let pending = poll_fn(|cx| Poll::Ready(connection.poll_answer(cx, |_, _| ()).is_pending()));
+    assert!(pending.await, "the header is sent");
+    cell.write_all(OK).await.unwrap();
+    drop(cell);
+    chunks.write_all(b"2\r\nhi\r\n").await.unwrap();
+    assert_eq!(
+        answer(&mut connection).await.unwrap().status,
+        StatusCode::OK
+    );
+    let (body, rest) = connection.take_body().unwrap();
+    assert!(rest.is_none());
+    assert!(!connection.is_reusable(body));
+}
+
+#[tokio::test]
+async fn without_an_answer_the_error_is_that_of_the_write() {
+    let (mut connection, cell) = connected(1024);
+    connection.begin(&mut slot()).unwrap();
+    drop(cell);
+    let error = answer(&mut connection).await.unwrap_err();
+    let kind = error.io().map(std::io::Error::kind);
+    assert_eq!(kind, Some(ErrorKind::BrokenPipe), "{error}");
+    assert!(!connection.has_heard());
+}
+
+/// Catches: a connection over TLS that ends without `close_notify`.
+#[tokio::test]
+async fn a_connection_ends_in_order() {
+    let (here, mut there) = duplex(64);
+    let mut io = Io::new(BufWriter::new(here));
+    io.write_all(b"last").await.unwrap();
+    drop(io);
+    let mut got = Vec::new();
+    there.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, b"last");
 }

@@ -199,7 +199,6 @@ impl Upload {
             Coding::None | Coding::Length(_) => return Ok(()),
             Coding::Chunked => {}
         }
-        let trailers = trailers.filter(|_| !self.announced.is_empty());
         match trailers {
             // Its end follows the last frame.
             None if !self.data.is_empty() => self.after = b"\r\n0\r\n\r\n",

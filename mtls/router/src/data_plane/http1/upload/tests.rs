@@ -1,41 +1,12 @@
 use std::future::poll_fn;
+use std::time::Duration;
 
-use cellway_core::http1::Limits;
-use http::{HeaderName, Method, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use http::{HeaderName, Method};
+use tokio::io::{AsyncReadExt, BufWriter, DuplexStream, duplex};
+use tokio::time::timeout;
 
 use super::*;
-use crate::data_plane::incoming::{AnswerBody, Answers, Incoming};
-
-/// A body with these frames. It comes as the body of an answer does, because that needs no client.
-async fn body(chunks: &[&str]) -> RequestBody {
-    let (here, mut there) = duplex(1024 * 1024);
-    let limits = Limits::default();
-    let mut answers = Box::new(Answers::new(Io::new(here), limits));
-    answers.expect(&Method::GET);
-    let mut text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
-    for chunk in chunks {
-        text += &format!("{:x}\r\n{chunk}\r\n", chunk.len());
-    }
-    text += "0\r\n\r\n";
-    there.write_all(text.as_bytes()).await.unwrap();
-    poll_fn(|cx| answers.poll_head(cx, |_, _| ()))
-        .await
-        .unwrap();
-    let incoming = Incoming::from(AnswerBody::new(answers));
-    RequestBody::new(incoming, Version::HTTP_11).0
-}
-
-fn request(fields: &[(&str, &str)], body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = "/a?b".parse().unwrap();
-    for (name, value) in fields {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        request.headers_mut().append(name, value.parse().unwrap());
-    }
-    request
-}
+use crate::data_plane::http1::testing::{body, request, source};
 
 /// What the cell gets of the request, through a connection that takes few bytes at a time.
 async fn sent(request: Request<RequestBody>) -> (String, Result<(), String>) {
@@ -210,4 +181,56 @@ async fn the_rest_ends_with_the_connection_or_tells_that_it_is_whole() {
     };
     tokio::join!(rest, reading);
     assert_eq!(outlasting.is_whole(), Some(true));
+}
+
+/// Catches: a request that waits in a buffer of TLS until more of it comes.
+#[tokio::test(start_paused = true)]
+async fn what_is_written_is_flushed() {
+    let (here, mut there) = duplex(1024);
+    let mut io = Io::new(BufWriter::new(here));
+    let fields = [("host", "a")];
+    let mut upload = Upload::new(request(&fields, RequestBody::empty()), BytesMut::new());
+    poll_fn(|cx| upload.poll(&mut io, cx)).await.unwrap();
+    let read = there.read_u8();
+    let read = timeout(Duration::from_secs(1), read).await;
+    assert_eq!(read.unwrap().unwrap(), b'P');
+}
+
+/// Catches: a client that fills the router's memory through a cell that doesn't read.
+#[tokio::test]
+async fn few_bytes_wait_for_a_cell_that_does_not_read() {
+    let (here, _there) = duplex(16);
+    let mut io = Io::new(here);
+    let frames = vec!["x".repeat(1024); 1024];
+    let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+    let mut upload = Upload::new(request(&[], body(&frames).await), BytesMut::new());
+    let polled = poll_fn(|cx| Poll::Ready(upload.poll(&mut io, cx).is_pending())).await;
+    assert!(polled && upload.waiting.len() < WAITING_MAX + COPIED_MAX);
+}
+
+/// Catches: a cell that waits for the rest of a body that has broken off, and a connection that is used
+/// again although its cell takes the next request for that rest.
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_breaks_off_ends_what_is_sent() {
+    let (here, mut cell) = duplex(1024);
+    let io = Io::new(here);
+    let (body, source) = source().await;
+    let upload = Upload::new(request(&[], body), BytesMut::new());
+    let (rest, mut outlasting) = Rest::new(upload, io.clone());
+    drop(source);
+    rest.await;
+    assert_eq!(outlasting.is_whole(), Some(false));
+    let mut got = Vec::new();
+    let read = timeout(Duration::from_secs(1), cell.read_to_end(&mut got)).await;
+    read.expect("the cell sees the end").unwrap();
+    assert!(!got.ends_with(END));
+}
+
+/// Catches: a connection that is used again although its cell reads no more.
+#[tokio::test]
+async fn a_rest_that_cannot_be_written_is_not_whole() {
+    let (rest, mut outlasting, cell) = waiting().await;
+    drop(cell);
+    rest.await;
+    assert_eq!(outlasting.is_whole(), Some(false));
 }

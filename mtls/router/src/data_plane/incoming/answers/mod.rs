@@ -14,7 +14,7 @@ use cellway_core::http1::{
     AnswerHead, Found, Guard, Interim, Limits, MessageError, Part, RequestKind, Rest, read_fields,
 };
 use http::header::CONNECTION;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, Method, Version};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -62,7 +62,7 @@ pub(crate) struct Answers {
     room: usize,
     /// Whether any byte came since the last request was sent.
     heard: bool,
-    /// Whether the cell keeps the connection open after its present answer.
+    /// Whether the cell keeps the connection open after the answer whose head was read last.
     keeps: bool,
 }
 
@@ -74,7 +74,7 @@ impl Answers {
             came: BytesMut::new(),
             room: ROOM_FIRST,
             heard: false,
-            keeps: true,
+            keeps: false,
         }
     }
 
@@ -85,7 +85,6 @@ impl Answers {
             false => RequestKind::Other,
         });
         self.heard = false;
-        self.keeps = false;
     }
 
     /// Whether any byte came from the cell since the last request was sent. Only if none came, the
@@ -197,7 +196,7 @@ fn keeps(head: &AnswerHead) -> bool {
     };
     match head.version {
         Version::HTTP_10 => says(b"keep-alive") && !says(b"close"),
-        _ => head.status != StatusCode::SWITCHING_PROTOCOLS && !says(b"close"),
+        _ => !says(b"close"),
     }
 }
 

@@ -1,6 +1,8 @@
 use std::future::poll_fn;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
 
 use super::*;
 
@@ -20,7 +22,7 @@ struct Got {
     head: String,
     interims: Vec<u16>,
     body: String,
-    trailers: String,
+    trailers: Option<String>,
     /// Why it broke off.
     error: Option<String>,
     /// Whether another request may follow.
@@ -62,14 +64,16 @@ async fn read(method: &Method, pieces: &[&[u8]], closes: bool) -> Got {
         while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
             match frame?.into_data() {
                 Ok(data) => got.body += std::str::from_utf8(&data).unwrap(),
-                Err(frame) => got.trailers = lines(&frame.into_trailers().unwrap()),
+                Err(frame) => got.trailers = frame.into_trailers().ok().map(|it| lines(&it)),
             }
         }
         assert!(body.is_end_stream(), "{:?}", got.head);
         got.reusable = body.into_answers().is_reusable();
         Ok::<_, AnswerError>(())
     };
-    let (_cell, read) = tokio::join!(said, reading);
+    let both = async { tokio::join!(said, reading) };
+    let both = timeout(Duration::from_secs(1), both).await;
+    let (_cell, read) = both.expect("the end of the answer is seen");
     got.error = read.err().map(|error| error.to_string());
     got
 }
@@ -114,7 +118,7 @@ const WHOLE: [(&str, bool); 11] = [
 ];
 
 /// Catches: an answer that means something else if the network cuts it in another place.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_is_the_same_however_its_bytes_come() {
     let mut seen = String::new();
     for (answer, closes) in WHOLE {
@@ -132,23 +136,23 @@ async fn an_answer_is_the_same_however_its_bytes_come() {
         );
     }
     let expected = "\
-HTTP/1.1 200 content-length=5|x=a b; interims []; body \"hello\"; trailers \"\"; None; reusable true
-HTTP/1.1 200 content-length=0; interims []; body \"\"; trailers \"\"; None; reusable true
-HTTP/1.1 200 transfer-encoding=chunked; interims []; body \"hello\"; trailers \"\"; None; reusable true
-HTTP/1.1 200 transfer-encoding=chunked; interims []; body \"h\"; trailers \"x-sum=7|x-sum=8\"; None; reusable true
-HTTP/1.1 200 transfer-encoding=chunked; interims []; body \"\"; trailers \"x-sum=7\"; None; reusable true
-HTTP/1.1 204 ; interims []; body \"\"; trailers \"\"; None; reusable true
-HTTP/1.1 304 content-length=5; interims []; body \"\"; trailers \"\"; None; reusable true
-HTTP/1.1 200 content-length=2; interims [103]; body \"hi\"; trailers \"\"; None; reusable true
-HTTP/1.0 200 connection=keep-alive|content-length=2; interims []; body \"hi\"; trailers \"\"; None; reusable true
-HTTP/1.1 200 connection=close; interims []; body \"to the end\"; trailers \"\"; None; reusable false
-HTTP/1.0 200 ; interims []; body \"\"; trailers \"\"; None; reusable false
+HTTP/1.1 200 content-length=5|x=a b; interims []; body \"hello\"; trailers None; None; reusable true
+HTTP/1.1 200 content-length=0; interims []; body \"\"; trailers None; None; reusable true
+HTTP/1.1 200 transfer-encoding=chunked; interims []; body \"hello\"; trailers None; None; reusable true
+HTTP/1.1 200 transfer-encoding=chunked; interims []; body \"h\"; trailers Some(\"x-sum=7|x-sum=8\"); None; reusable true
+HTTP/1.1 200 transfer-encoding=chunked; interims []; body \"\"; trailers Some(\"x-sum=7\"); None; reusable true
+HTTP/1.1 204 ; interims []; body \"\"; trailers None; None; reusable true
+HTTP/1.1 304 content-length=5; interims []; body \"\"; trailers None; None; reusable true
+HTTP/1.1 200 content-length=2; interims [103]; body \"hi\"; trailers None; None; reusable true
+HTTP/1.0 200 connection=keep-alive|content-length=2; interims []; body \"hi\"; trailers None; None; reusable true
+HTTP/1.1 200 connection=close; interims []; body \"to the end\"; trailers None; None; reusable false
+HTTP/1.0 200 ; interims []; body \"\"; trailers None; None; reusable false
 ";
     assert_eq!(seen, expected);
 }
 
 /// Catches: an answer that is cut and looks whole.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_cut_breaks_off() {
     for (answer, closes) in WHOLE {
         if closes {
@@ -162,7 +166,7 @@ async fn an_answer_that_is_cut_breaks_off() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_answer_to_head_has_no_body() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
     let got = read(&Method::HEAD, &[answer], false).await;
@@ -170,7 +174,7 @@ async fn the_answer_to_head_has_no_body() {
 }
 
 /// Catches: bytes that the next request would take for its answer.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_on_which_more_came_is_not_used_again() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
     let twice = [&answer[..], answer].concat();
@@ -182,6 +186,7 @@ async fn a_connection_on_which_more_came_is_not_used_again() {
     let unasked = AnswerError::Malformed(MessageError::Unasked);
     let told = answers.is_quiet().unwrap_err().to_string();
     assert_eq!(told, unasked.to_string());
+    assert!(answers.is_quiet().is_err(), "what came is kept");
 }
 
 /// Catches: an answer that a reset has cut and that passes as complete. If a write fails first, the writer
@@ -208,6 +213,47 @@ async fn an_end_after_a_failed_write_ends_no_answer() {
         let cut = end.map(|it| matches!(it, Err(AnswerError::Cut)));
         assert_eq!(cut, fails.then_some(true));
     }
+}
+
+/// Catches: a request that is sent on a connection that its cell is about to close, and a new connection for
+/// each request to a cell that keeps them open.
+#[tokio::test(start_paused = true)]
+async fn a_cell_says_whether_it_keeps_the_connection() {
+    for (version, options, keeps) in [
+        ("1.1", &[][..], true),
+        ("1.1", &["keep-alive"], true),
+        ("1.1", &["close"], false),
+        ("1.1", &["Close"], false),
+        ("1.1", &["x, \tclose "], false),
+        ("1.1", &["x", "close"], false),
+        ("1.1", &["closed"], true),
+        ("1.0", &[], false),
+        ("1.0", &["Keep-Alive"], true),
+        ("1.0", &["x,keep-alive"], true),
+        ("1.0", &["keep-alive, close"], false),
+    ] {
+        let lines = options.iter().map(|it| format!("connection: {it}\r\n"));
+        let lines = lines.collect::<String>();
+        let answer = format!("HTTP/{version} 200 OK\r\n{lines}content-length: 2\r\n\r\nhi");
+        let got = read(&Method::GET, &[answer.as_bytes()], false).await;
+        assert_eq!((got.error, got.reusable), (None, keeps), "{answer:?}");
+    }
+}
+
+/// Catches: the rest of an answer that the next request would take for its own.
+#[tokio::test]
+async fn a_connection_with_the_rest_of_an_answer_is_not_used_again() {
+    let (mut answers, mut cell) = connected();
+    answers.expect(&Method::GET);
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha";
+    cell.write_all(answer).await.unwrap();
+    poll_fn(|cx| answers.poll_head(cx, |_, _| ()))
+        .await
+        .unwrap();
+    let mut body = AnswerBody::new(answers);
+    let frame = poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap()[..], *b"ha");
+    assert!(!body.into_answers().is_reusable());
 }
 
 /// Catches: a request that is sent on a connection that its cell has closed.
