@@ -13,6 +13,8 @@ use http::header::{
 };
 use http::{HeaderName as Name, Method};
 
+use crate::headers::elements;
+
 /// Every field of an answer that grants something to an origin. A cell's fields are replaced,
 /// because browsers reject two values of `Access-Control-Allow-Origin`.
 const GRANTS: [HeaderName; 6] = [
@@ -155,11 +157,9 @@ impl CorsRules {
     fn covers(&self, request: &HeaderMap) -> bool {
         let method = request.get(ACCESS_CONTROL_REQUEST_METHOD);
         let method = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
-        let asked = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
-        let mut asked = asked.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+        let mut asked = elements(request.get_all(ACCESS_CONTROL_REQUEST_HEADERS));
         method.is_some_and(|method| self.methods.contains(&method))
             && asked.all(|name| {
-                let name = name.trim_ascii();
                 name.is_empty()
                     || Name::from_bytes(name).is_ok_and(|name| self.headers.contains(&name))
             })

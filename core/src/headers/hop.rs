@@ -5,6 +5,7 @@ use std::fmt;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::fields::{HOP_BY_HOP, concerns_everybody};
+use super::list::elements;
 use super::rules::HeaderRules;
 use super::{names_where, take, trailer};
 
@@ -91,12 +92,7 @@ fn remove_nominated(
 ) -> Result<(), ConnectionFieldRefused> {
     // Nearly always empty, so that it costs no allocation.
     let mut nominated = Vec::new();
-    let options = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|option| !option.is_empty());
+    let options = elements(headers.get_all(header::CONNECTION)).filter(|option| !option.is_empty());
     for (count, option) in options.enumerate() {
         if count >= OPTIONS_MAX {
             return Err(ConnectionFieldRefused::TooMany);

@@ -9,6 +9,7 @@ mod fields;
 mod forwarded;
 mod grpc_timeout;
 mod hop;
+mod list;
 mod media;
 mod names;
 mod override_headers;
@@ -21,6 +22,7 @@ pub use self::fields::forbidden_in_trailers;
 pub use self::forwarded::{Forwarded, ForwardedValues, Hop, forward};
 pub use self::grpc_timeout::{GRPC_TIMEOUT, grpc_timeout, grpc_timeout_value};
 pub use self::hop::ConnectionFieldRefused;
+pub use self::list::elements;
 use self::media::Grpc;
 pub use self::media::is_grpc;
 pub use self::rules::{

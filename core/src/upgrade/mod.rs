@@ -9,7 +9,7 @@ use std::fmt;
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 
-use crate::headers::only;
+use crate::headers::{elements, only};
 use crate::http1::is_token;
 
 /// WebSocket (RFC 6455), which every listener allows by default.
@@ -123,11 +123,8 @@ impl Upgrades {
 /// section 7.6.1).
 pub fn field(headers: &HeaderMap) -> Option<HeaderValue> {
     let field = only(headers, &UPGRADE)?;
-    let mut options = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let named = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let mut options = elements(headers.get_all(CONNECTION));
+    let named = options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
     named.then(|| field.clone())
 }
 

@@ -6,6 +6,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 
 use super::fields::forbidden_in_trailers;
+use super::list::elements;
 use super::rules::HeaderRules;
 
 /// Most names that one message's `Trailer` fields may announce: the same as the most fields of
@@ -18,11 +19,8 @@ const GRPC: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin
 
 /// The announced names that may pass.
 pub(super) fn announced(rules: &HeaderRules, headers: &HeaderMap) -> Option<HeaderValue> {
-    let names: Vec<HeaderName> = headers
-        .get_all(TRAILER)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+    let names: Vec<HeaderName> = elements(headers.get_all(TRAILER))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !rules.reserves(name) && !forbidden_in_trailers(name))
         .take(ANNOUNCED_MAX)
         .collect();

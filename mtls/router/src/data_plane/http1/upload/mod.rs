@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use cellway_core::headers::elements;
 use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
@@ -217,11 +218,8 @@ impl Upload {
     }
 
     fn announces(&self, name: &str) -> bool {
-        let names = |value: &HeaderValue| {
-            let mut names = value.as_bytes().split(|byte| *byte == b',');
-            names.any(|it| it.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-        };
-        self.announced.iter().any(names)
+        let mut names = elements(&self.announced);
+        names.any(|it| it.eq_ignore_ascii_case(name.as_bytes()))
     }
 
     fn poll_write(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use cellway_core::headers::elements;
 use cellway_core::http1::{
     AnswerHead, Found, Guard, Interim, Limits, MessageError, Part, RequestKind, Rest, read_fields,
 };
@@ -190,9 +191,8 @@ impl Answers {
 /// Whether the connection stays open after this answer (RFC 9112, section 9.3).
 fn keeps(head: &AnswerHead) -> bool {
     let says = |option: &[u8]| {
-        let values = head.headers.get_all(CONNECTION).iter();
-        let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        options.any(|it| it.trim_ascii().eq_ignore_ascii_case(option))
+        let mut options = elements(head.headers.get_all(CONNECTION));
+        options.any(|it| it.eq_ignore_ascii_case(option))
     };
     match head.version {
         Version::HTTP_10 => says(b"keep-alive") && !says(b"close"),
