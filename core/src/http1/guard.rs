@@ -146,21 +146,10 @@ impl Guard {
 
     /// Checks all bytes that haven't passed. They must begin after the last byte that passed.
     pub fn scan(&mut self, bytes: &[u8]) -> Scan {
-        self.scan_for(bytes, |_| ())
-    }
-
-    /// As [`scan`](Self::scan). Calls `interim` with the head of each interim answer (RFC 9110, section
-    /// 15.2) that may pass.
-    pub fn scan_for(&mut self, bytes: &[u8], mut interim: impl FnMut(&[u8])) -> Scan {
         let mut pass = 0;
         loop {
             match self.next(&bytes[pass..]) {
-                Ok(Some((part, len))) => {
-                    if part == Part::Interim {
-                        interim(&bytes[pass..pass + len]);
-                    }
-                    pass += len;
-                }
+                Ok(Some((_, len))) => pass += len,
                 Ok(None) => return Scan { pass, found: None },
                 Err(found) => {
                     return Scan {

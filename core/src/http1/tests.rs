@@ -460,16 +460,14 @@ fn interim(head: &[u8]) -> Option<Interim> {
 fn interims(bytes: &str) -> Vec<Option<String>> {
     let mut guard = Guard::answers(Limits::default());
     guard.expect_answer_to(RequestKind::Other);
-    let mut found = Vec::new();
-    let scanned = guard.scan_for(bytes.as_bytes(), |head| {
-        found.push(interim(head).map(|interim| {
-            let mut bytes = Vec::new();
-            interim.write(&mut bytes);
-            String::from_utf8(bytes).unwrap()
-        }));
-    });
-    assert_eq!(scanned.found, None);
-    found
+    let passed_on = |head: &str| {
+        let mut bytes = Vec::new();
+        interim(head.as_bytes())?.write(&mut bytes);
+        String::from_utf8(bytes).ok()
+    };
+    let parts = parts(&mut guard, bytes.as_bytes()).into_iter();
+    let interims = parts.filter(|(part, ..)| *part == Part::Interim);
+    interims.map(|(_, head, _)| passed_on(&head)).collect()
 }
 
 #[test]
