@@ -16,7 +16,7 @@ use cellway_router::metrics::Metrics;
 use cellway_router::settings::{
     Callers, DrainTimes, ListenerSettings, RegistryLocation, RouterSettings, Serves, Sources,
 };
-use cellway_router::{Handle, Router};
+use cellway_router::{Drained, Handle, Router};
 use cellway_testbed::{Answer, Client, ControlPlane, Protocol, Request, ServerTls, Target};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
@@ -219,38 +219,9 @@ async fn loopback_pages_are_only_for_who_asks_this_machine() {
     }
 }
 
-/// Catches: a watch that isn't told, and one that holds the drain up until its deadline.
-#[tokio::test]
-async fn a_watch_is_told_of_a_drain_and_ends_with_it() {
-    for which in 0..2 {
-        let (world, at) = world().await;
-        let at = at[which];
-        let mut connection = client(at, Protocol::Http2).connect().await.unwrap();
-        let (told, seen) = tokio::sync::oneshot::channel();
-        let mut told = Some(told);
-        let watch = connection.send_and_watch(call(WATCH_PATH, ""), || {
-            if let Some(told) = told.take() {
-                told.send(()).unwrap();
-            }
-        });
-        let drain = async {
-            soon(seen).await.unwrap();
-            let times = DrainTimes {
-                delay: Duration::from_millis(200),
-                ..Duration::from_secs(60).into()
-            };
-            world.handle.drain(times).await
-        };
-        let (answer, drained) = tokio::join!(watch, drain);
-        let both = vec![ServingStatus::Serving, ServingStatus::NotServing];
-        assert_eq!(said(&answer.unwrap()), (both, "14".to_owned()));
-        assert_eq!(drained.abandoned, 0);
-    }
-}
-
-/// Catches: a client that takes the service for lost, although the next process serves it already.
-#[tokio::test]
-async fn a_watch_of_a_replaced_router_ends_so_that_its_client_asks_the_next_one() {
+/// Drains a router while its service is watched, and checks that the watch is told these statuses and ends
+/// with the drain, which begins once the first one has come. On each listener.
+async fn watched(drain: impl AsyncFn(&World) -> Drained, statuses: &[ServingStatus]) {
     for which in 0..2 {
         let (world, at) = world().await;
         let mut connection = client(at[which], Protocol::Http2).connect().await.unwrap();
@@ -263,14 +234,35 @@ async fn a_watch_of_a_replaced_router_ends_so_that_its_client_asks_the_next_one(
         });
         let drain = async {
             soon(seen).await.unwrap();
-            world.handle.replaced();
-            world.handle.drain(Duration::from_secs(60)).await
+            drain(&world).await
         };
         let (answer, drained) = tokio::join!(watch, drain);
-        let serves = vec![ServingStatus::Serving];
-        assert_eq!(said(&answer.unwrap()), (serves, "14".to_owned()));
+        assert_eq!(said(&answer.unwrap()), (statuses.to_vec(), "14".to_owned()));
         assert_eq!(drained.abandoned, 0);
     }
+}
+
+/// Catches: a watch that isn't told, and one that holds the drain up until its deadline.
+#[tokio::test]
+async fn a_watch_is_told_of_a_drain_and_ends_with_it() {
+    let drain = async |world: &World| {
+        let times = DrainTimes {
+            delay: Duration::from_millis(200),
+            ..Duration::from_secs(60).into()
+        };
+        world.handle.drain(times).await
+    };
+    watched(drain, &[ServingStatus::Serving, ServingStatus::NotServing]).await;
+}
+
+/// Catches: a client that takes the service for lost, although the next process serves it already.
+#[tokio::test]
+async fn a_watch_of_a_replaced_router_ends_so_that_its_client_asks_the_next_one() {
+    let drain = async |world: &World| {
+        world.handle.replaced();
+        world.handle.drain(Duration::from_secs(60)).await
+    };
+    watched(drain, &[ServingStatus::Serving]).await;
 }
 
 #[tokio::test]
