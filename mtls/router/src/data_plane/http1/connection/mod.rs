@@ -140,6 +140,10 @@ impl Http1Connection {
                 let sent = self.upload.take();
                 self.memory = sent.and_then(Upload::into_memory).unwrap_or_default();
             }
+            // The cell has got nothing, so that it can't have answered.
+            Poll::Ready(Err(UploadError::Io(error))) if !upload.has_begun() => {
+                return Err(AnswerError::Io(error).into());
+            }
             Poll::Ready(Err(UploadError::Io(error))) => {
                 self.upload = None;
                 self.broken = Some(AnswerError::Io(error));

@@ -56,6 +56,18 @@ async fn an_answer_before_the_first_byte_of_the_request_is_none() {
     }
 }
 
+/// Catches: an answer to a request of which the cell has got nothing, because the first write fails.
+#[tokio::test]
+async fn without_a_byte_of_the_request_there_is_no_answer() {
+    let (mut connection, mut cell) = connected(64);
+    connection.begin(&mut slot()).unwrap();
+    cell.write_all(OK).await.unwrap();
+    drop(cell);
+    let error = answer(&mut connection).await.unwrap_err();
+    let kind = error.io().map(std::io::Error::kind);
+    assert_eq!(kind, Some(ErrorKind::BrokenPipe), "{error}");
+}
+
 /// Catches: a connection that is used again although its cell has not got all of the request. The cell
 /// would take the next request for the rest.
 #[tokio::test]
