@@ -1,15 +1,19 @@
 //! Failures of a cell.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cellway_testbed::CellFault;
-use cellway_tests::world::{HOUR, Host, until};
+use cellway_testbed::{CellFault, EchoCell, San, ServerTls};
+use cellway_tests::world::{CELL_SAN, HOUR, Host, certificate, provider, until};
 use http::StatusCode;
+use rustls::ServerConfig;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::scene::{Before, Scene};
 
@@ -52,6 +56,12 @@ pub(crate) async fn cell(how: &str) -> Scene {
             let url = format!("http://{}", nonsense.await);
             before.endpoint(json!({"url": url})).up().await
         }
+        "refuses the streams of HTTP/2" => {
+            let before = before.add("[upstream.breaker]\nfailures = 0\n");
+            fault(before, CellFault::RefuseStreams).await
+        }
+        "answers with one of retry_statuses, and then can't be reached" => declines(before).await,
+        "speaks only HTTP/2 and takes no extended CONNECT" => no_connect(before).await,
         "answers 500" => fault(before, CellFault::Status(StatusCode::INTERNAL_SERVER_ERROR)).await,
         "has as many requests as requests_max" => {
             let before = before.set("[upstream]", "requests_max = 1\nqueue_max = 0");
@@ -62,6 +72,53 @@ pub(crate) async fn cell(how: &str) -> Scene {
             }
         }
         _ => cell_is_slow(how).await,
+    }
+}
+
+/// The cell answers every second connection, with 503, and closes the others before TLS.
+async fn declines(before: Before) -> Scene {
+    let names = vec![San::Uri(CELL_SAN.to_owned())];
+    let credential = certificate(&before.world.authorities.cells, names);
+    let mut tls = ServerConfig::clone(&provider().server(&credential, None).unwrap());
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let cell = listens(move |stream| {
+        let (acceptor, nth) = (
+            acceptor.clone(),
+            connections.fetch_add(1, Ordering::Relaxed),
+        );
+        async move {
+            if nth % 2 == 1 {
+                return;
+            }
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let busy = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(busy).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let url = format!("https://{}", cell.await);
+    let traffic = "[[traffic]]\nname = \"default\"\nretry_statuses = [503]\n";
+    let endpoint = json!({"url": url, "san": CELL_SAN});
+    before.add(traffic).endpoint(endpoint).up().await
+}
+
+/// A cell that can't be asked for a WebSocket.
+async fn no_connect(before: Before) -> Scene {
+    let cell = EchoCell::new("a", |_| ());
+    cell.take_no_connect();
+    let mut host = Host::reserve().host(move |env, listener| {
+        let cell = cell.clone();
+        async move { cell.serve(env, listener, ServerTls::plain_h2()).await }
+    });
+    host.start().await;
+    let url = format!("h2c://{}", host.address());
+    Scene {
+        upgrade: true,
+        _host: Some(host),
+        ..before.endpoint(json!({"url": url})).up().await
     }
 }
 

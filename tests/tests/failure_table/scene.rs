@@ -2,11 +2,13 @@
 
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Answer, IdentityProvider, Protocol, Request, Signer};
-use cellway_tests::world::{AUTHORIZER, Running, World, to, until};
-use http::header::CONTENT_TYPE;
+use cellway_tests::world::{AUTHORIZER, Host, Running, World, to, until};
+use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+
+use crate::certified::Certified;
 
 const PLAIN: &str = r#"
 [[listener]]
@@ -25,6 +27,12 @@ pub(crate) struct Scene {
     pub(crate) holds: bool,
     /// The bytes of each request's body.
     pub(crate) body: usize,
+    /// Whether each request asks for a WebSocket.
+    pub(crate) upgrade: bool,
+    /// A client that shows a certificate, if it is one.
+    pub(crate) certified: Option<Certified>,
+    /// Keeps another cell up.
+    pub(crate) _host: Option<Host>,
     /// Keeps sockets open.
     pub(crate) _held: Vec<TcpStream>,
 }
@@ -39,39 +47,64 @@ impl Scene {
         Request::get(path).bearer(&token)
     }
 
-    /// The same, with the body.
-    fn with_body(&self, path: &str) -> Request {
+    /// The same, with the body, or as the request for a WebSocket.
+    fn whole(&self, path: &str) -> Request {
+        let request = self.request(path);
+        if self.upgrade {
+            let fields = [
+                (CONNECTION, "upgrade"),
+                (UPGRADE, "websocket"),
+                (SEC_WEBSOCKET_VERSION, "13"),
+                (SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+            ];
+            let add = |request: Request, (name, value)| {
+                request.header(name, HeaderValue::from_static(value))
+            };
+            return fields.into_iter().fold(request, add);
+        }
         match self.body {
-            0 => self.request(path),
+            0 => request,
             length => Request {
                 method: Method::POST,
                 body: vec![b'x'; length].into(),
-                ..self.request(path)
+                ..request
             },
         }
     }
 
+    async fn send(&self, protocol: Protocol, request: Request) -> Answer {
+        if let Some(certified) = &self.certified {
+            return certified.send(protocol, request).await;
+        }
+        let client = to(self.router.listener("plain"), protocol, None);
+        client.send(request).await.unwrap()
+    }
+
     /// Status, reason, owner.
     pub(crate) async fn http(&self) -> [String; 3] {
-        let client = to(self.router.listener("plain"), Protocol::Http1, None);
-        let answer = client.send(self.with_body("/orders")).await.unwrap();
+        let answer = self.send(Protocol::Http1, self.whole("/orders")).await;
         let owner = header(&answer, "x-cellway-owner");
         let reason = header(&answer, "x-cellway-reason");
         [answer.status.as_u16().to_string(), reason, owner]
     }
 
-    /// The status in the answer's header or trailers.
+    /// The status in the answer's header or trailers. No call asks for a WebSocket.
     pub(crate) async fn grpc(&self) -> String {
-        let client = to(self.router.listener("plain"), Protocol::Http2, None);
+        if self.upgrade {
+            return String::new();
+        }
         let kind = HeaderValue::from_static("application/grpc");
-        let request = self.with_body("/a.B/C").header(CONTENT_TYPE, kind);
-        header(&client.send(request).await.unwrap(), "grpc-status")
+        let request = self.whole("/a.B/C").header(CONTENT_TYPE, kind);
+        header(&self.send(Protocol::Http2, request).await, "grpc-status")
     }
 
     pub(crate) async fn ext_authz(&self) -> String {
         let client = to(self.router.listener("envoy"), Protocol::Http1, None);
-        let asked = client.send(self.request("/ext_authz/v3/http/orders"));
-        let answer = asked.await.unwrap();
+        let question = match &self.certified {
+            Some(certified) => certified.question(),
+            None => self.request("/ext_authz/v3/http/orders"),
+        };
+        let answer = client.send(question).await.unwrap();
         match answer.status {
             StatusCode::OK => "allowed".to_owned(),
             status => format!(
@@ -167,6 +200,9 @@ impl Before {
             other: None,
             holds: false,
             body: 0,
+            upgrade: false,
+            certified: None,
+            _host: None,
             _held: Vec::new(),
         }
     }

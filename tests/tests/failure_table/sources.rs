@@ -2,9 +2,15 @@
 
 use cellway_testbed::{CellFault, ControlPlaneFault, IdentityProvider, IdpFault, Signer};
 use cellway_tests::world::{HOUR, until};
+use http::StatusCode;
 use serde_json::json;
 
 use crate::scene::{Before, Scene};
+
+/// How long the router waits for an answer that never comes.
+const IMPATIENT: &str = "total_timeout_ms = 500";
+/// What a source answers that has an error of its own.
+const BROKEN: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 pub(crate) async fn identity_provider(how: &str) -> Scene {
     let before = Before::new().await;
@@ -14,11 +20,26 @@ pub(crate) async fn identity_provider(how: &str) -> Scene {
             before.world.idp.set_fault(IdpFault::Garbage);
             before.up().await
         }
+        "hangs since the router started" => {
+            before.world.idp.set_fault(IdpFault::Slow(HOUR));
+            before.set("[fetch]", IMPATIENT).up().await
+        }
+        "answers 500 since the router started" => {
+            before.world.idp.set_fault(IdpFault::Status(BROKEN));
+            before.up().await
+        }
         "down, its keys are still good" => {
             let mut scene = before.up().await;
             scene.world.idp_host.stop().await;
             scene
         }
+        _ => keys_of_before(before, how).await,
+    }
+}
+
+/// The identity provider fails after the router got its keys.
+async fn keys_of_before(before: Before, how: &str) -> Scene {
+    match how {
         "down, its keys are too old" => {
             let mut before = before;
             let short = "keys = { fresh_secs = 1, stale_max_secs = 1, ";
@@ -34,6 +55,16 @@ pub(crate) async fn identity_provider(how: &str) -> Scene {
         "down, and a token has a new key" => {
             let mut scene = of_other_key(before).await;
             scene.world.idp_host.stop().await;
+            scene
+        }
+        "hangs, and a token has a new key" => {
+            let scene = of_other_key(before.set("[fetch]", IMPATIENT)).await;
+            scene.world.idp.set_fault(IdpFault::Slow(HOUR));
+            scene
+        }
+        "answers 500, and a token has a new key" => {
+            let scene = of_other_key(before).await;
+            scene.world.idp.set_fault(IdpFault::Status(BROKEN));
             scene
         }
         "up, and a token has a key that it doesn't have" => of_other_key(before).await,
@@ -58,6 +89,24 @@ pub(crate) async fn registry(how: &str) -> Scene {
             let mut scene = before.up().await;
             scene.world.plane_host.stop().await;
             scene
+        }
+        "hangs since the router started" => {
+            before.world.plane.set_fault(ControlPlaneFault::Slow(HOUR));
+            never_fetched(before.set("[fetch]", IMPATIENT)).await
+        }
+        "answers 500 since the router started" => {
+            before
+                .world
+                .plane
+                .set_fault(ControlPlaneFault::Status(BROKEN));
+            never_fetched(before).await
+        }
+        "hangs, after a good document" => {
+            let scene = before.set("[fetch]", IMPATIENT).up().await;
+            fetch_fails(scene, ControlPlaneFault::Slow(HOUR)).await
+        }
+        "answers 500, after a good document" => {
+            fetch_fails(before.up().await, ControlPlaneFault::Status(BROKEN)).await
         }
         "sends garbage, after a good document" => {
             let scene = before.up().await;
@@ -85,8 +134,34 @@ pub(crate) async fn registry(how: &str) -> Scene {
         "does not list the tenant" => tenant(before.up().await, "nobody"),
         "the tenant is suspended" => tenant(before.up().await, "wayne"),
         "the tenant's cell is quarantined" => tenant(before.up().await, "stark"),
+        "the tenant's cell is provisioning" => {
+            let mut before = before;
+            before.registry["cells"][1]["state"] = json!("provisioning");
+            tenant(before.up().await, "stark")
+        }
         _ => panic!("no such failure: {how}"),
     }
+}
+
+/// The router has asked for its first registry in vain.
+async fn never_fetched(mut before: Before) -> Scene {
+    before.world.plane_host.start().await;
+    fetch_failed(before.start(true, false).await).await
+}
+
+/// The router has asked for the registry again in vain.
+async fn fetch_fails(scene: Scene, fault: ControlPlaneFault) -> Scene {
+    scene.world.plane.set_fault(fault);
+    fetch_failed(scene).await
+}
+
+async fn fetch_failed(scene: Scene) -> Scene {
+    until("it was asked in vain", async || {
+        let failed = scene.router.metric("cellway_registry_fetch_failed_total");
+        !failed.await.is_empty()
+    })
+    .await;
+    scene
 }
 
 /// The caller is over a limit.
