@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use cellway_testbed::{Answer, Protocol};
 use cellway_tests::world::until;
+use tokio::net::TcpListener;
 
-use crate::{Scene, install, with};
+use crate::{LISTENERS, Scene, install, with};
 
 const PAGE: &str = include_str!("../../../docs/failures.md");
 
@@ -42,6 +43,16 @@ async fn scene(binary: &Path, how: &str) -> (Scene, &'static str) {
             .await;
             (scene, "acme")
         }
+        "accepts connections and is silent" => {
+            let mut scene = Scene::new(binary).await;
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            scene.silent = Some(listener);
+            (scene, "acme")
+        }
+        "does not list the Envoy in its callers" => {
+            let listeners = LISTENERS.replace("clients.test/envoy", "clients.test/another");
+            (Scene::of(binary, &listeners, true, true).await, "acme")
+        }
         "denies the request" => (Scene::new(binary).await, "wayne"),
         _ => panic!("no such failure: {how}"),
     }
@@ -68,6 +79,7 @@ async fn clients_of_an_envoy_see_what_the_table_says() {
         let (scene, tenant) = scene(&binary, how).await;
         let envoy = match &**form {
             "gRPC" => scene.grpc_envoy().await,
+            "plain HTTP" if how.starts_with("does not list") => scene.http_envoy_over_tls().await,
             "plain HTTP" => scene.http_envoy().await,
             _ => panic!("{row:?}"),
         };

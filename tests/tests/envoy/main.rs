@@ -19,6 +19,7 @@ use cellway_tests::pki::Pki;
 use cellway_tests::world::{Host, PATIENCE, Running, World};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::server::{Envoy, adapted};
 
@@ -54,6 +55,8 @@ struct Scene {
     cell: EchoCell,
     /// Keeps the cell up.
     host: Host,
+    /// The socket at which Envoys ask instead of the router's, and which answers nothing.
+    silent: Option<TcpListener>,
 }
 
 impl Scene {
@@ -66,6 +69,11 @@ impl Scene {
 
     /// With an identity provider and a control plane that may be down. The router may not be ready.
     async fn with(binary: PathBuf, idp: bool, plane: bool) -> Self {
+        Self::of(binary, LISTENERS, idp, plane).await
+    }
+
+    /// As [`with`](Self::with), with these listeners.
+    async fn of(binary: PathBuf, listeners: &str, idp: bool, plane: bool) -> Self {
         let mut world = World::down(Signer::from_seed("one", [7; 32]).unwrap()).await;
         let cell = EchoCell::new("a", |_: Report<'_>| ());
         let served = cell.clone();
@@ -88,7 +96,7 @@ impl Scene {
         pki.write(&world.folder, "cellway", LOOPBACK);
         pki.write(&world.folder, "envoy-server", LOOPBACK);
         pki.write(&world.folder, "envoy", "spiffe://clients.test/envoy");
-        world.configure(&format!("{}{LISTENERS}", world.config()));
+        world.configure(&format!("{}{listeners}", world.config()));
         if idp {
             world.idp_host.start().await;
         }
@@ -103,6 +111,7 @@ impl Scene {
             pki,
             cell,
             host,
+            silent: None,
         }
     }
 
@@ -130,12 +139,40 @@ impl Scene {
         self.envoy("http", HTTP, "envoy-plain", &more).await
     }
 
+    /// The same, which asks at the listener for Envoys with certificates.
+    async fn http_envoy_over_tls(&self) -> Envoy {
+        let path = |name: &str| self.world.folder.path(name);
+        let cluster = "    - name: cellway\n      connect_timeout: 1s\n";
+        let tls = format!(
+            "{cluster}      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+          common_tls_context:
+            tls_certificates:
+              - certificate_chain: {{ filename: {} }}
+                private_key: {{ filename: {} }}
+            validation_context:
+              trusted_ca: {{ filename: {} }}
+",
+            path("envoy.pem"),
+            path("envoy.key"),
+            path("clients.pem"),
+        );
+        let more = [("port_value: 8080", "port_value: 0"), (cluster, &*tls)];
+        self.envoy("http", HTTP, "envoy", &more).await
+    }
+
     /// An Envoy by the configuration of this page, changed where it must be.
     async fn envoy(&self, name: &str, page: &str, listener: &str, more: &[(&str, &str)]) -> Envoy {
-        let cellway = format!("port_value: {}", self.router.listener(listener).port());
+        let asked = match &self.silent {
+            Some(silent) => silent.local_addr().unwrap(),
+            None => self.router.listener(listener),
+        };
+        let cellway = format!("port_value: {}", asked.port());
         let cell = format!("port_value: {}", self.host.address().port());
-        let documented = match listener {
-            "envoy" => "port_value: 9000",
+        let documented = match page {
+            GRPC => "port_value: 9000",
             _ => "port_value: 9001",
         };
         let mut changes = vec![(documented, &*cellway), ("port_value: 9101", &*cell)];
