@@ -134,6 +134,7 @@ fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) -> Acc
     }
     match access.requests {
         AccessWord::Off => AccessLog::Off,
+        AccessWord::Errors => AccessLog::Errors,
         AccessWord::Sampled => AccessLog::Sampled {
             one_in: access.one_in.unwrap_or(ONE_IN_DEFAULT).max(1),
         },

@@ -62,7 +62,7 @@ impl Record {
     ) -> Option<Box<Self>> {
         let picked = match settings {
             AccessLog::Off if span.is_none() => return None,
-            AccessLog::Off => false,
+            AccessLog::Off | AccessLog::Errors => false,
             AccessLog::Sampled { one_in } => is_picked(count, one_in),
             AccessLog::Full => true,
         };

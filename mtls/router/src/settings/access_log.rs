@@ -6,6 +6,8 @@ pub enum AccessLog {
     /// None.
     #[default]
     Off,
+    /// Those that fail.
+    Errors,
     /// Those that fail, and a sample of the others.
     Sampled {
         /// One of this many of the others. At least 1.

@@ -105,29 +105,31 @@ async fn a_sample_has_one_in_so_many_good_requests() {
     }
 }
 
-/// Catches: a sampled log without the failures, and one with everything.
+/// Catches: a sampled log or one of failures without the failures, and one with everything.
 #[tokio::test]
 async fn a_sample_has_all_failures() {
-    let (cell, port) = cell("a", ServerTls::plain()).await;
-    let settings = plain(registry(plain_endpoint("http", port)));
-    let world = start(with(HARDLY_ANY, settings)).await;
-    let client = world.client(Protocol::Http1);
-    client.send(Request::get("/good")).await.unwrap();
-    cell.set_fault(CellFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
-    client.send(Request::get("/fails")).await.unwrap();
-    cell.set_fault(CellFault::ResetMidBody);
-    assert!(client.send(Request::get("/cut")).await.is_err());
-    world.events.line("responded 200 cell cell_reset cut").await;
-    let lines = logged(&world);
-    assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].contains("GET /fails"), "{lines:#?}");
-    assert!(lines[1].contains("GET /cut"), "{lines:#?}");
+    for access_log in [HARDLY_ANY, AccessLog::Errors] {
+        let (cell, port) = cell("a", ServerTls::plain()).await;
+        let settings = plain(registry(plain_endpoint("http", port)));
+        let world = start(with(access_log, settings)).await;
+        let client = world.client(Protocol::Http1);
+        client.send(Request::get("/good")).await.unwrap();
+        cell.set_fault(CellFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+        client.send(Request::get("/fails")).await.unwrap();
+        cell.set_fault(CellFault::ResetMidBody);
+        assert!(client.send(Request::get("/cut")).await.is_err());
+        world.events.line("responded 200 cell cell_reset cut").await;
+        let lines = logged(&world);
+        assert_eq!(lines.len(), 2, "{access_log:?}: {lines:#?}");
+        assert!(lines[0].contains("GET /fails"), "{lines:#?}");
+        assert!(lines[1].contains("GET /cut"), "{lines:#?}");
+    }
 }
 
 #[tokio::test]
 async fn a_denial_is_logged_without_an_endpoint_and_nothing_if_it_is_off() {
     let (clients, cells) = (ca(1), ca(2));
-    for (access_log, count) in [(HARDLY_ANY, 1), (AccessLog::Off, 0)] {
+    for (access_log, count) in [(HARDLY_ANY, 1), (AccessLog::Errors, 1), (AccessLog::Off, 0)] {
         let settings = secure(registry(plain_endpoint("http", 1)), &clients, &cells);
         let world = start(with(access_log, settings)).await;
         let client = world.secure_client(Protocol::Http1, &clients, None);

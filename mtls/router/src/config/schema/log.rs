@@ -24,7 +24,7 @@ pub struct LogTable {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessTable {
-    /// Which requests have a line: `off`, `sampled` or `full`.
+    /// Which requests have a line: `off`, `errors`, `sampled` or `full`.
     pub requests: AccessWord,
     /// `sampled`: one in this many of the requests that don't fail.
     pub one_in: Option<u32>,
@@ -39,6 +39,8 @@ pub enum AccessWord {
     /// None.
     #[default]
     Off,
+    /// Those that fail.
+    Errors,
     /// Those that fail, and a sample of the others.
     Sampled,
     /// All.
