@@ -79,6 +79,10 @@ impl ClientTrust {
 
     /// Checks that no router leaves a request of such a client open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
+        // Each fact asks, and most facts come while all authorities are trusted.
+        if self.changes.is_empty() {
+            return Ok(());
+        }
         for (Life { router, .. }, id, tag) in self.open.iter() {
             let since = self.untrusted_since(at, router, tag);
             if let Some(since) = since.filter(|since| at > *since + self.streams_within) {

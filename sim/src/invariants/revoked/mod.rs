@@ -58,6 +58,10 @@ impl Revoked {
 
     /// Checks that no router leaves a request of a revoked subject open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
+        // Each fact asks, and most facts come while nobody is revoked.
+        if self.known.is_empty() {
+            return Ok(());
+        }
         for (life, id, subject) in self.open.iter() {
             let since = self.known.get(&(life.clone(), subject.clone()));
             if let Some(since) = since.filter(|since| at > **since + self.streams_within) {

@@ -70,6 +70,10 @@ impl Suspended {
 
     /// Checks that no router leaves a request of a suspended tenant open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
+        // Each fact asks, and most facts come while nobody is suspended.
+        if self.known.values().all(BTreeMap::is_empty) {
+            return Ok(());
+        }
         for (life, id, tenant) in self.open.iter() {
             let since = self.knows_since(life, tenant);
             if let Some(since) = since.filter(|since| at > *since + self.streams_within) {
