@@ -163,77 +163,64 @@ fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str
                 "this tenant has used up its share of the requests in flight of its placement"
             }
         },
-        Resource::CellConnections => connections_detail(allow, full),
-        Resource::CellStreams => streams_detail(allow, full),
+        Resource::CellConnections => CONNECTIONS.of(allow, full),
+        Resource::CellStreams => STREAMS.of(allow, full),
         Resource::CellRequests | Resource::ListenerConnections | Resource::KeyWaiters => {
-            requests_detail(allow, full)
+            REQUESTS.of(allow, full)
         }
     }
 }
 
-fn connections_detail(allow: &Allow, full: LimitRefused) -> &'static str {
-    match full {
-        LimitRefused::All => "the cell has as many connections as connections_max allows",
-        LimitRefused::Nearly => "nearly all places for connections to the cell are taken",
-        LimitRefused::Share(Share::Connection) => {
-            "this connection has used up its share of the connections to the cell"
-        }
-        LimitRefused::Share(Share::Caller | Share::Address) => {
-            "this caller has used up its share of the connections to the cell"
-        }
-        LimitRefused::Share(Share::Tenant | Share::Placement)
-            if allow.proved_tenant().is_none() =>
-        {
-            "requests without a verified tenant have used up their share of the connections to the cell"
-        }
-        LimitRefused::Share(Share::Tenant | Share::Placement) => {
-            "this tenant has used up its share of the connections to the cell"
+/// What the details say about one of a cell's resources, by who has used it up. They are whole sentences,
+/// so that a search finds them.
+struct Details {
+    all: &'static str,
+    nearly: &'static str,
+    connection: &'static str,
+    caller: &'static str,
+    tenant: &'static str,
+    /// All requests without a verified tenant count as one.
+    unverified: &'static str,
+}
+
+impl Details {
+    fn of(&self, allow: &Allow, full: LimitRefused) -> &'static str {
+        match full {
+            LimitRefused::All => self.all,
+            LimitRefused::Nearly => self.nearly,
+            LimitRefused::Share(Share::Connection) => self.connection,
+            LimitRefused::Share(Share::Caller | Share::Address) => self.caller,
+            LimitRefused::Share(Share::Tenant | Share::Placement) => match allow.proved_tenant() {
+                Some(_) => self.tenant,
+                None => self.unverified,
+            },
         }
     }
 }
 
-fn streams_detail(allow: &Allow, full: LimitRefused) -> &'static str {
-    match full {
-        LimitRefused::All => {
-            "the cell has as many streams as it allows on its connections, and no more connections may be opened"
-        }
-        LimitRefused::Nearly => "nearly all streams that the cell allows are taken",
-        LimitRefused::Share(Share::Connection) => {
-            "this connection has used up its share of the streams that the cell allows"
-        }
-        LimitRefused::Share(Share::Caller | Share::Address) => {
-            "this caller has used up its share of the streams that the cell allows"
-        }
-        LimitRefused::Share(Share::Tenant | Share::Placement)
-            if allow.proved_tenant().is_none() =>
-        {
-            "requests without a verified tenant have used up their share of the streams that the cell allows"
-        }
-        LimitRefused::Share(Share::Tenant | Share::Placement) => {
-            "this tenant has used up its share of the streams that the cell allows"
-        }
-    }
-}
+const CONNECTIONS: Details = Details {
+    all: "the cell has as many connections as connections_max allows",
+    nearly: "nearly all places for connections to the cell are taken",
+    connection: "this connection has used up its share of the connections to the cell",
+    caller: "this caller has used up its share of the connections to the cell",
+    tenant: "this tenant has used up its share of the connections to the cell",
+    unverified: "requests without a verified tenant have used up their share of the connections to the cell",
+};
 
-fn requests_detail(allow: &Allow, full: LimitRefused) -> &'static str {
-    match full {
-        LimitRefused::All => {
-            "the cell has as many requests in flight as requests_max or its adaptive limit allows"
-        }
-        LimitRefused::Nearly => "nearly all places for requests to the cell are taken",
-        LimitRefused::Share(Share::Connection) => {
-            "this connection has used up its share of the requests in flight to the cell"
-        }
-        LimitRefused::Share(Share::Caller | Share::Address) => {
-            "this caller has used up its share of the requests in flight to the cell"
-        }
-        LimitRefused::Share(Share::Tenant | Share::Placement)
-            if allow.proved_tenant().is_none() =>
-        {
-            "requests without a verified tenant have used up their share of the requests in flight to the cell"
-        }
-        LimitRefused::Share(Share::Tenant | Share::Placement) => {
-            "this tenant has used up its share of the requests in flight to the cell"
-        }
-    }
-}
+const STREAMS: Details = Details {
+    all: "the cell has as many streams as it allows on its connections, and no more connections may be opened",
+    nearly: "nearly all streams that the cell allows are taken",
+    connection: "this connection has used up its share of the streams that the cell allows",
+    caller: "this caller has used up its share of the streams that the cell allows",
+    tenant: "this tenant has used up its share of the streams that the cell allows",
+    unverified: "requests without a verified tenant have used up their share of the streams that the cell allows",
+};
+
+const REQUESTS: Details = Details {
+    all: "the cell has as many requests in flight as requests_max or its adaptive limit allows",
+    nearly: "nearly all places for requests to the cell are taken",
+    connection: "this connection has used up its share of the requests in flight to the cell",
+    caller: "this caller has used up its share of the requests in flight to the cell",
+    tenant: "this tenant has used up its share of the requests in flight to the cell",
+    unverified: "requests without a verified tenant have used up their share of the requests in flight to the cell",
+};
