@@ -1,11 +1,13 @@
 //! Server-sent events: an answer that goes on for hours, with long pauses.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_testbed::Protocol;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Body;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
@@ -25,15 +27,16 @@ const EVENTS: [&str; 2] = ["data: 1\n\n", "data: 2\n\n"];
 /// Longer than the time limit for the header of an answer in this test.
 const PAUSE: Duration = Duration::from_millis(400);
 
-type Answer = http::Response<hyper::body::Incoming>;
+pub(crate) type Answer = http::Response<hyper::body::Incoming>;
 
-async fn get(world: &World, protocol: Protocol) -> Answer {
+/// Sends a request on a connection of its own, which lasts as long as the test. Returns the header of
+/// the answer.
+pub(crate) async fn ask<B>(world: &World, protocol: Protocol, request: http::Request<B>) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
     let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let io = TokioIo::new(stream);
-    let request = http::Request::get("http://localhost/events");
-    let request = request.header("host", "localhost");
-    let request = request.header("accept", "text/event-stream");
-    let request = request.body(Empty::<Bytes>::new()).unwrap();
     match protocol {
         Protocol::Http1 => {
             let (mut sender, connection) = http1::handshake(io).await.unwrap();
@@ -53,6 +56,13 @@ async fn get(world: &World, protocol: Protocol) -> Answer {
             answer
         }
     }
+}
+
+async fn get(world: &World, protocol: Protocol) -> Answer {
+    let request = http::Request::get("http://localhost/events");
+    let request = request.header("host", "localhost");
+    let request = request.header("accept", "text/event-stream");
+    ask(world, protocol, request.body(Empty::new()).unwrap()).await
 }
 
 async fn next(answer: &mut Answer) -> Option<Bytes> {

@@ -68,6 +68,7 @@ mod tokens;
 mod trace;
 mod trailers;
 mod upgrade;
+mod uploads;
 mod windows;
 mod wire;
 mod world;
