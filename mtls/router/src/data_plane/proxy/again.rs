@@ -77,8 +77,8 @@ impl Resends {
         self.allowed && self.used < RESENDS_MAX
     }
 
-    /// A copy of the request, if it may be sent again after this lease sends it. The bytes that are
-    /// read of its body are then kept.
+    /// What is needed to send the request again, if that is allowed after this lease has sent it. The bytes
+    /// that are read of its body are then kept.
     pub(super) fn spare(
         self,
         lease: &Lease,
@@ -94,7 +94,7 @@ impl Resends {
             return None;
         }
         request.body_mut().keep(places);
-        Some(Spare::of(request))
+        Some(Spare::of(request, &lease.sender))
     }
 
     /// Whether the request may be sent again after it failed this way on this lease.
@@ -103,9 +103,8 @@ impl Resends {
             && spare.is_complete()
             && match why {
                 Unserved::Refused | Unserved::GoneAway => true,
-                Unserved::Died => {
-                    (spare.method()).is_some_and(|method| self.survives_death(lease, &method))
-                }
+                Unserved::Died => (spare.method(&lease.sender))
+                    .is_some_and(|method| self.survives_death(lease, &method)),
                 Unserved::TimedOut | Unserved::Status => self.processed,
             }
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use cellway_core::http1::{AnswerHead, Interim, Limits, MessageError};
 use http::Request;
+use http::request::Parts;
 use tokio::time::Instant;
 
 use super::upload::{Outlasting, Rest, Upload, UploadError};
@@ -19,6 +20,8 @@ pub(crate) struct Http1Connection {
     io: Io,
     /// The reading side. `None` while the body of an answer has it.
     answers: Option<Box<Answers>>,
+    /// The head of the request, until its answer is accepted. It is needed if the request is sent again.
+    head: Option<Parts>,
     /// The part of the request that is still to be sent before the head of the answer comes.
     upload: Option<Upload>,
     /// Set if the upload outlasts the head of its answer.
@@ -58,6 +61,7 @@ impl Http1Connection {
         Self {
             answers: Some(Box::new(Answers::new(io.clone(), limits))),
             io,
+            head: None,
             upload: None,
             outlasting: None,
             broken: None,
@@ -97,9 +101,21 @@ impl Http1Connection {
         if let Some(request) = slot.take() {
             answers.expect(request.method());
             let memory = std::mem::take(&mut self.memory);
-            self.upload = Some(Upload::new(request, memory));
+            let (head, body) = request.into_parts();
+            self.upload = Some(Upload::new(&head, body, memory));
+            self.head = Some(head);
         }
         Ok(())
+    }
+
+    /// The head of the request that was sent last.
+    pub(crate) fn head(&self) -> Option<&Parts> {
+        self.head.as_ref()
+    }
+
+    /// Takes the head of the request that was sent last.
+    pub(crate) fn take_head(&mut self) -> Option<Parts> {
+        self.head.take()
     }
 
     /// Sends the request and reads the head of its answer. `hear` gets the interim answers before it,

@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use cellway_core::headers::elements;
 use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -87,10 +87,9 @@ pub(crate) struct Upload {
 
 impl Upload {
     /// The request, with its header as the first bytes to be written. `waiting` is empty memory for them.
-    pub(super) fn new(request: Request<RequestBody>, mut waiting: BytesMut) -> Self {
-        let (head, body) = request.into_parts();
+    pub(super) fn new(head: &Parts, body: RequestBody, mut waiting: BytesMut) -> Self {
         let coding = coding(&head.headers, &body);
-        write_head(&head, coding, &mut waiting);
+        write_head(head, coding, &mut waiting);
         let announced = head.headers.get_all(TRAILER).iter().cloned().collect();
         Self {
             open: coding != Coding::None,

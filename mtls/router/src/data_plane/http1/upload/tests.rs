@@ -1,18 +1,23 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, Request};
 use tokio::io::{AsyncReadExt, BufWriter, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use super::*;
 use crate::data_plane::http1::testing::{body, request, source};
 
+fn upload_of(request: Request<RequestBody>) -> Upload {
+    let (head, body) = request.into_parts();
+    Upload::new(&head, body, BytesMut::new())
+}
+
 /// What the cell gets of the request, through a connection that takes few bytes at a time.
 async fn sent(request: Request<RequestBody>) -> (String, Result<(), String>) {
     let (here, mut there) = duplex(7);
     let mut io = Io::new(here);
-    let mut upload = Upload::new(request, BytesMut::new());
+    let mut upload = upload_of(request);
     let sending = async move {
         let sent = poll_fn(|cx| upload.poll(&mut io, cx)).await;
         sent.map_err(|error| match error {
@@ -70,7 +75,7 @@ async fn memory_for_a_large_header_is_not_kept() {
         let large = "x".repeat(size);
         let (here, _there) = duplex(1024 * 1024);
         let request = request(&[("x-large", &large)], RequestBody::empty());
-        let (mut io, mut upload) = (Io::new(here), Upload::new(request, BytesMut::new()));
+        let (mut io, mut upload) = (Io::new(here), upload_of(request));
         poll_fn(|cx| upload.poll(&mut io, cx)).await.unwrap();
         assert_eq!(upload.into_memory().is_some(), kept, "{size}");
     }
@@ -127,7 +132,7 @@ async fn only_announced_trailers_follow() {
         (&[("trailer", "X-Sum, x-more")][..], "0\r\nx-sum: 7\r\n\r\n"),
         (&[], "0\r\n\r\n"),
     ] {
-        let mut upload = Upload::new(request(fields, body(&["hi"]).await), BytesMut::new());
+        let mut upload = upload_of(request(fields, body(&["hi"]).await));
         upload.takes(Some(Frame::trailers(trailers()))).unwrap();
         let waiting = String::from_utf8_lossy(&upload.waiting);
         assert!(
@@ -154,7 +159,7 @@ async fn a_body_of_another_length_breaks_off() {
 /// A rest that waits for a cell that doesn't read.
 async fn waiting() -> (Rest, Outlasting, DuplexStream) {
     let (here, there) = duplex(16);
-    let upload = Upload::new(request(&[], body(&["hello"]).await), BytesMut::new());
+    let upload = upload_of(request(&[], body(&["hello"]).await));
     let (mut rest, outlasting) = Rest::new(upload, Io::new(here));
     let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut rest).poll(cx).is_pending())).await;
     assert!(pending);
@@ -189,7 +194,7 @@ async fn what_is_written_is_flushed() {
     let (here, mut there) = duplex(1024);
     let mut io = Io::new(BufWriter::new(here));
     let fields = [("host", "a")];
-    let mut upload = Upload::new(request(&fields, RequestBody::empty()), BytesMut::new());
+    let mut upload = upload_of(request(&fields, RequestBody::empty()));
     poll_fn(|cx| upload.poll(&mut io, cx)).await.unwrap();
     let read = there.read_u8();
     let read = timeout(Duration::from_secs(1), read).await;
@@ -203,7 +208,7 @@ async fn few_bytes_wait_for_a_cell_that_does_not_read() {
     let mut io = Io::new(here);
     let frames = vec!["x".repeat(1024); 1024];
     let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
-    let mut upload = Upload::new(request(&[], body(&frames).await), BytesMut::new());
+    let mut upload = upload_of(request(&[], body(&frames).await));
     let polled = poll_fn(|cx| Poll::Ready(upload.poll(&mut io, cx).is_pending())).await;
     assert!(polled && upload.waiting.len() < WAITING_MAX + COPIED_MAX);
 }
@@ -215,7 +220,7 @@ async fn a_rest_that_breaks_off_ends_what_is_sent() {
     let (here, mut cell) = duplex(1024);
     let io = Io::new(here);
     let (body, source) = source().await;
-    let upload = Upload::new(request(&[], body), BytesMut::new());
+    let upload = upload_of(request(&[], body));
     let (rest, mut outlasting) = Rest::new(upload, io.clone());
     drop(source);
     rest.await;

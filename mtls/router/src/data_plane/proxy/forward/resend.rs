@@ -22,7 +22,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// sent again.
     pub(super) fn broken(
         &mut self,
-        lease: &Lease,
+        lease: &mut Lease,
         error: &HttpError,
         spare: Option<Spare>,
     ) -> (Attempt, Option<Request<RequestBody>>) {
@@ -78,7 +78,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     pub(super) fn declined(
         &mut self,
         response: &Response<Incoming>,
-        lease: &Lease,
+        lease: &mut Lease,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
         let listed = &self.traffic.retry_statuses;
@@ -109,7 +109,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     pub(super) fn overdue(
         &mut self,
         reason: Reason,
-        lease: &Lease,
+        lease: &mut Lease,
         spare: Option<Spare>,
     ) -> (Attempt, Option<Request<RequestBody>>) {
         if reason == Reason::ClientTimeout {
@@ -128,7 +128,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     fn too_slow(
         &mut self,
         reason: Reason,
-        lease: &Lease,
+        lease: &mut Lease,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
         if reason != Reason::CellTimeoutHeader || self.try_timeout().is_none() {
@@ -141,7 +141,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// `free` it is taken from the budget.
     fn again(
         &mut self,
-        lease: &Lease,
+        lease: &mut Lease,
         free: bool,
         why: Unserved,
         spare: Spare,
@@ -157,7 +157,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 return None;
             }
             self.resends.used(why);
-            return spare.restore();
+            return spare.restore(&mut lease.sender);
         }
         let granted = free || lease.pool.budget.take();
         if let Some(cell) = self.report.cell() {
@@ -178,7 +178,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
         self.resends.used(why);
         self.retrying = Some(lease.pool.budget.begins());
-        spare.restore()
+        spare.restore(&mut lease.sender)
     }
 
     /// Whether an endpoint of the cell lets the request pass again. If it is the one that tries a

@@ -107,10 +107,15 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             self.report.ends(Phase::Cell);
             match sent {
                 Ok(Ok(response)) => {
-                    *slot = spare.and_then(|spare| self.declined(&response, &lease, spare));
+                    *slot = spare.and_then(|spare| self.declined(&response, &mut lease, spare));
                     match slot {
                         Some(_) => Attempt::Again,
-                        None => self.accept(response, besides.tunnel, lease),
+                        None => {
+                            if let Sender::H1(http1) = &mut lease.sender {
+                                drop(http1.take_head());
+                            }
+                            self.accept(response, besides.tunnel, lease)
+                        }
                     }
                 }
                 Ok(Err(error)) if slot.is_some() => {
@@ -119,7 +124,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 }
                 Ok(Err(error)) => {
                     let spare = spare.filter(|_| !besides.heard);
-                    let (attempt, again) = self.broken(&lease, &error, spare);
+                    let (attempt, again) = self.broken(&mut lease, &error, spare);
                     *slot = again;
                     attempt
                 }
@@ -128,7 +133,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     self.never_sent(reason)
                 }
                 Err(reason) => {
-                    let (attempt, again) = self.overdue(reason, &lease, spare);
+                    let (attempt, again) = self.overdue(reason, &mut lease, spare);
                     *slot = again;
                     attempt
                 }

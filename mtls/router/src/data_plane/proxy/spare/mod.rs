@@ -1,9 +1,9 @@
-//! A copy of a request's head, for sending it again.
+//! What is kept of a request, for sending it again.
 //!
-//! A connection takes ownership of a request and gives it back only if it hasn't written it. So to send a
-//! request again we must copy its head beforehand, for nearly every request, although only one in
-//! thousands needs it. The copy is therefore flat: one buffer, which costs a quarter of a cloned
-//! `HeaderMap` and is parsed when it is needed. For the body see [`RequestBody`].
+//! An HTTP/1.1 connection keeps the head of the request that it sends. h2 consumes it, so it must be copied
+//! beforehand, for nearly every request, although only one in thousands needs it. The copy is therefore
+//! flat: one buffer, which costs a quarter of a cloned `HeaderMap` and is parsed when it is needed. For the
+//! body see [`RequestBody`].
 
 use bytes::{Buf, Bytes};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -11,24 +11,69 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Uri};
 
 use crate::data_plane::body::{RequestBody, SpareBody};
+use crate::data_plane::pool::Sender;
 
 /// Room for most heads, in bytes.
 const ROOM: usize = 1024;
 /// A flag in the length of a value: it must not enter HTTP/2's header table.
 const SENSITIVE: u32 = 1 << 31;
 
-/// A copy of a request's head, and what makes its next body.
+/// A request's head, or where it is, and what makes its next body.
 pub(super) struct Spare {
-    head: Vec<u8>,
+    head: Head,
     body: SpareBody,
 }
 
+enum Head {
+    /// The HTTP/1.1 connection has it.
+    Lent,
+    Copied(Copied),
+}
+
 impl Spare {
-    pub(super) fn of(request: &Request<RequestBody>) -> Self {
-        let mut this = Self {
-            head: Vec::with_capacity(ROOM),
+    /// Of a request that this connection is about to send.
+    pub(super) fn of(request: &Request<RequestBody>, sender: &Sender) -> Self {
+        Self {
+            head: match sender {
+                Sender::H1(_) => Head::Lent,
+                Sender::H2(_) => Head::Copied(Copied::of(request)),
+            },
             body: request.body().spare(),
-        };
+        }
+    }
+
+    /// The request's method. The connection is the one that sent it.
+    pub(super) fn method(&self, sender: &Sender) -> Option<Method> {
+        match (&self.head, sender) {
+            (Head::Lent, Sender::H1(http1)) => Some(http1.head()?.method.clone()),
+            (Head::Copied(head), _) => head.method(),
+            (Head::Lent, Sender::H2(_)) => None,
+        }
+    }
+
+    /// Whether the request can be restored.
+    pub(super) fn is_complete(&self) -> bool {
+        self.body.is_complete()
+    }
+
+    /// The request. The connection is the one that sent it. `None` if not everything that was read of its
+    /// body is kept. The copied head always parses.
+    pub(super) fn restore(self, sender: &mut Sender) -> Option<Request<RequestBody>> {
+        let body = self.body.restore()?;
+        match (self.head, sender) {
+            (Head::Lent, Sender::H1(http1)) => Some(Request::from_parts(http1.take_head()?, body)),
+            (Head::Copied(head), _) => head.restore(body),
+            (Head::Lent, Sender::H2(_)) => None,
+        }
+    }
+}
+
+/// A flat copy of a request's head.
+struct Copied(Vec<u8>);
+
+impl Copied {
+    fn of(request: &Request<RequestBody>) -> Self {
+        let mut this = Self(Vec::with_capacity(ROOM));
         let uri = request.uri();
         let (scheme, path) = (uri.scheme_str(), uri.path_and_query());
         let authority = uri.authority().map(Authority::as_str);
@@ -42,21 +87,15 @@ impl Spare {
         this
     }
 
-    pub(super) fn method(&self) -> Option<Method> {
-        let (method, _, _) = next(&mut Bytes::copy_from_slice(&self.head))?;
+    fn method(&self) -> Option<Method> {
+        let (method, _, _) = next(&mut Bytes::copy_from_slice(&self.0))?;
         Method::from_bytes(&method).ok()
     }
 
-    /// Whether the request can be restored.
-    pub(super) fn is_complete(&self) -> bool {
-        self.body.is_complete()
-    }
-
-    /// The request. `None` if not everything that was read of its body is kept. The copied head
-    /// always parses.
-    pub(super) fn restore(self) -> Option<Request<RequestBody>> {
-        let mut rest = Bytes::from(self.head);
-        let mut request = Request::new(self.body.restore()?);
+    /// The request with this body.
+    fn restore(self, body: RequestBody) -> Option<Request<RequestBody>> {
+        let mut rest = Bytes::from(self.0);
+        let mut request = Request::new(body);
         let (method, scheme, _) = next(&mut rest)?;
         let (authority, path, _) = next(&mut rest)?;
         *request.method_mut() = Method::from_bytes(&method).ok()?;
@@ -85,9 +124,9 @@ impl Spare {
         let second = second.as_ref();
         // A head has 64 KiB at most.
         let lengths = (first.len() as u64) << 32 | u64::from(second.len() as u32 | mark);
-        self.head.extend_from_slice(&lengths.to_be_bytes());
-        self.head.extend_from_slice(first.as_bytes());
-        self.head.extend_from_slice(second);
+        self.0.extend_from_slice(&lengths.to_be_bytes());
+        self.0.extend_from_slice(first.as_bytes());
+        self.0.extend_from_slice(second);
     }
 }
 

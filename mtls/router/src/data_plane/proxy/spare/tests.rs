@@ -2,7 +2,10 @@ use super::*;
 
 fn restored(request: Request<()>) -> Request<()> {
     let request = request.map(|()| RequestBody::empty());
-    Spare::of(&request).restore().unwrap().map(|_| ())
+    let copied = Copied::of(&request);
+    assert_eq!(copied.method().as_ref(), Some(request.method()));
+    let restored = copied.restore(RequestBody::empty()).unwrap();
+    restored.map(|_| ())
 }
 
 #[test]
