@@ -184,3 +184,27 @@ async fn a_place_that_one_cell_gives_back_goes_to_a_request_at_another() {
     assert!(admit(&here).await.is_ok());
     assert_eq!((here.requests.taken(), here.queue.waiting()), (0, 0));
 }
+
+/// Catches: a place at a cell that stays free while a request waits for it, because the one that had it went
+/// to another cell.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_leaves_a_cell_makes_room_for_one_that_waits() {
+    let limits = CellLimits {
+        requests_max: 1,
+        ..CellLimits::default()
+    };
+    let cell = Arc::<Bulkhead>::default();
+    let admit = async || {
+        let claim = claim(&ANYBODY, None);
+        cell.admit(&limits, claim, None, &mut 0).await
+    };
+    let mut first = admit().await.unwrap();
+    let began = Instant::now();
+    let leaves = async {
+        assert_eq!(cell.queue.waiting(), 1);
+        first.leaves_cell();
+    };
+    let (second, ()) = tokio::join!(admit(), leaves);
+    assert!(second.is_ok());
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
