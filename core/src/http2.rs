@@ -10,12 +10,19 @@ pub const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 pub const DATA: u8 = 0;
 /// A frame that starts a header or trailers (RFC 9113, section 6.2).
 pub const HEADERS: u8 = 1;
+/// A frame that ends a stream at once (RFC 9113, section 6.4).
+pub const RST_STREAM: u8 = 3;
 /// A frame that says what its sender takes (RFC 9113, section 6.5).
 pub const SETTINGS: u8 = 4;
 /// A frame that announces a pushed answer (RFC 9113, section 6.6).
 pub const PUSH_PROMISE: u8 = 5;
 /// A frame that continues a header (RFC 9113, section 6.10).
 pub const CONTINUATION: u8 = 9;
+
+/// The flag of a `SETTINGS` frame that acknowledges another (RFC 9113, section 6.5).
+pub const ACK: u8 = 1;
+/// The flag of the last frame that its sender sends on a stream (RFC 9113, sections 6.1 and 6.2).
+pub const END_STREAM: u8 = 1;
 
 /// How many streams the sender takes at a time (RFC 9113, section 6.5.2).
 pub const MAX_CONCURRENT_STREAMS: u16 = 3;
@@ -29,6 +36,8 @@ pub struct FrameHeader {
     pub length: u32,
     /// Its type.
     pub kind: u8,
+    /// Its flags, which depend on the type.
+    pub flags: u8,
     /// The stream that it belongs to; 0 for the connection.
     pub stream: u32,
 }
@@ -104,7 +113,7 @@ impl Frames {
             bytes = rest;
             if self.header_len == FRAME_HEADER_LEN {
                 self.header_len = 0;
-                let [a, b, c, kind, _, s, t, u, v] = self.header;
+                let [a, b, c, kind, flags, s, t, u, v] = self.header;
                 let length = u32::from_be_bytes([0, a, b, c]);
                 self.left = length as usize;
                 // The first bit is reserved.
@@ -113,6 +122,7 @@ impl Frames {
                 part(Part::Header(FrameHeader {
                     length,
                     kind,
+                    flags,
                     stream,
                 }))?;
             }

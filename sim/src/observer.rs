@@ -252,6 +252,7 @@ impl State {
             | Fact::StoppedReading { .. }
             | Fact::BodyEnded(_)
             | Fact::EndpointStopped(_)
+            | Fact::StreamsAllowed(_)
             | Fact::RouterCertificate { .. }
             | Fact::CellTrustChanged
             | Fact::ClientTrustChanged(_)
@@ -389,7 +390,8 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
         | Fact::ClientTrustChanged(_)
-        | Fact::EndpointStopped(_) => None,
+        | Fact::EndpointStopped(_)
+        | Fact::StreamsAllowed(_) => None,
     }
 }
 
@@ -413,6 +415,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::StateDamaged(_)
         | Fact::ClientStopped(_)
         | Fact::EndpointStopped(_)
+        | Fact::StreamsAllowed(_)
         | Fact::Sent(_)
         | Fact::Connected { .. }
         | Fact::AnswerForged { .. }

@@ -83,6 +83,11 @@ fn early_hints() {
 }
 
 #[test]
+fn few_streams() {
+    matches_snapshot("few_streams");
+}
+
+#[test]
 fn flapping() {
     matches_snapshot("flapping");
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::wire::Excess;
+
 /// A fault of a cell. To take it down, cut its network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CellFault {
@@ -43,6 +45,8 @@ pub enum CellFault {
 pub enum Unserved {
     /// The cell refused its stream and did not process it (RFC 9113, section 8.7).
     StreamRefused,
+    /// The same, because the stream is one more than the cell allows.
+    TooManyStreams(Excess),
     /// It came after the connection's `GOAWAY`, so the cell did not process it.
     AfterGoaway,
     /// The cell accepted it and reset its stream.
@@ -55,7 +59,7 @@ impl Unserved {
     /// Whether the cell has told its client that it did not process it.
     pub fn is_unprocessed(self) -> bool {
         match self {
-            Self::StreamRefused | Self::AfterGoaway => true,
+            Self::StreamRefused | Self::TooManyStreams(_) | Self::AfterGoaway => true,
             Self::StreamReset | Self::ConnectionClosed => false,
         }
     }

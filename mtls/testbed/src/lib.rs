@@ -45,7 +45,6 @@ mod control_plane;
 mod early_hints;
 mod envoy;
 mod folder;
-mod goaway;
 mod host;
 mod idp;
 mod key;
@@ -60,6 +59,7 @@ mod tests;
 mod tls;
 mod token;
 mod websocket;
+mod wire;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
 pub use cell::{EchoCell, Ended, EnvelopeVerifier, Received, Report, Verifying};
@@ -77,6 +77,7 @@ pub use signer::{Algorithm, Signer};
 pub use tls::{ServerTls, TlsProvider};
 pub use token::{Claims, unsigned};
 pub use websocket::{Message, WebSocket};
+pub use wire::Excess;
 
 /// Why a key, certificate, token or TLS configuration couldn't be made.
 #[derive(Debug)]

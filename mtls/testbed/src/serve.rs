@@ -3,6 +3,7 @@
 use std::future::{self, Future};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,10 +22,10 @@ use tokio_rustls::TlsAcceptor;
 use super::ServerTls;
 use super::body::Buffered;
 use super::early_hints::{self, Ahead, AheadStream};
-use super::goaway::{Goaway, GoawayStream};
 use super::spawner::Spawner;
 use super::tls::Serving;
 use super::websocket;
+use super::wire::{Opened, Wire, WireStream};
 
 /// The most connections that one host of the testbed serves at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -57,21 +58,26 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
         false
     }
 
+    /// How many streams its HTTP/2 connections may have. `None`: as many as hyper's server allows.
+    fn streams(&self) -> Option<u32> {
+        None
+    }
+
+    /// Waits until it is another number than this one, and returns it.
+    fn streams_change(&self, known: Option<u32>) -> impl Future<Output = Option<u32>> + Send {
+        let _ = known;
+        future::pending()
+    }
+
     /// How many early hints go before an answer.
     fn early_hints(&self) -> u32 {
         0
     }
 
-    /// How this request ends, if it gets no answer. With `after_goaway` its connection went away
-    /// before it.
-    fn reject(
-        &self,
-        peer: &Peer,
-        request: &Request<Incoming>,
-        after_goaway: bool,
-    ) -> Option<Rejected> {
-        let _ = (peer, request);
-        after_goaway.then_some(Rejected::AfterGoaway)
+    /// How this request ends, if it gets no answer.
+    fn reject(&self, peer: &Peer, request: &Request<Incoming>) -> Option<Rejected> {
+        let _ = request;
+        (peer.opened.after_goaway).then_some(Rejected::AfterGoaway)
     }
 
     /// Whether its HTTP/2 connections take an extended CONNECT (RFC 8441).
@@ -104,6 +110,8 @@ pub(super) struct Peer {
     pub(super) nth: u64,
     /// How many early hints go before the answer to this request.
     pub(super) early_hints: u32,
+    /// What the frames of an HTTP/2 connection say about this request.
+    pub(super) opened: Opened,
 }
 
 /// How a request without an answer ends.
@@ -193,33 +201,34 @@ async fn exchange<E: Env, H: Handler>(
         discard(&mut stream).await;
         return;
     }
-    let (goaway, ahead) = (Goaway::default(), Ahead::default());
+    let streams = host.streams();
+    let (wire, ahead) = (Wire::new(streams), Ahead::default());
     let connection = host.connection();
-    let (wire_goaway, wire_ahead) = (goaway.clone(), ahead.clone());
+    let (its_wire, its_ahead) = (wire.clone(), ahead.clone());
     let requests = AtomicU64::new(0);
-    let takes_connect = host.takes_connect();
-    let tasks = env.clone();
+    let (tasks, serving) = (env.clone(), host.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let nth = requests.fetch_add(1, Ordering::Relaxed);
-        let (stream, after_goaway) = match http2 {
-            true => goaway.next(host.goes_away(nth)),
-            false => (0, false),
+        let opened = match http2 {
+            true => wire.next(serving.goes_away(nth)),
+            false => Opened::default(),
         };
         let sans = peer.sans.clone();
         let peer = Peer {
             sans,
             connection,
             nth,
-            early_hints: host.early_hints(),
+            early_hints: serving.early_hints(),
+            opened,
         };
-        let (host, tasks) = (host.clone(), tasks.clone());
+        let (host, tasks) = (serving.clone(), tasks.clone());
         let asked = websocket::asked(&mut request);
-        let (goaway, ahead) = (goaway.clone(), ahead.clone());
+        let (wire, ahead) = (wire.clone(), ahead.clone());
         async move {
-            match host.reject(&peer, &request, after_goaway) {
+            match host.reject(&peer, &request) {
                 None => {
                     match http2 {
-                        true => goaway.push(&early_hints::http2(peer.early_hints, stream)),
+                        true => wire.push(&early_hints::http2(peer.early_hints, opened.stream)),
                         false => ahead.push(&early_hints::http1(peer.early_hints)),
                     }
                     let answer = host.answer(&peer, request).await;
@@ -239,23 +248,44 @@ async fn exchange<E: Env, H: Handler>(
             }
         }
     });
-    // An error here means that a fault or the peer broke the connection. The other end sees it.
     if http2 {
-        let io = TokioIo::new(GoawayStream::new(stream, wire_goaway));
+        let io = TokioIo::new(WireStream::new(stream, its_wire.clone()));
         let mut builder = http2::Builder::new(Spawner(env));
         builder.timer(TokioTimer::new()).auto_date_header(false);
-        if takes_connect {
+        if host.takes_connect() {
             builder.enable_connect_protocol();
         }
-        drop(builder.serve_connection(io, service).await);
+        if streams.is_some() {
+            // The host says how many there may be.
+            builder.max_concurrent_streams(None);
+        }
+        let served = builder.serve_connection(io, service);
+        follow(served, &host, streams, &its_wire).await;
     } else {
-        let io = TokioIo::new(AheadStream::new(stream, wire_ahead));
+        let io = TokioIo::new(AheadStream::new(stream, its_ahead));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .serve_connection(io, service)
             .with_upgrades();
+        // An error here means that a fault or the peer broke the connection. The other end sees it.
         drop(served.await);
+    }
+}
+
+/// Serves an HTTP/2 connection to its end, and says on it whenever the host allows another number of streams.
+async fn follow<H: Handler>(served: impl Future, host: &H, mut streams: Option<u32>, wire: &Wire) {
+    let mut served = pin!(served);
+    loop {
+        tokio::select! {
+            biased;
+            // An error here means that a fault or the peer broke the connection. The other end sees it.
+            _ = &mut served => return,
+            now = host.streams_change(streams) => {
+                streams = now;
+                wire.allow(now);
+            }
+        }
     }
 }
 

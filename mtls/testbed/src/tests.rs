@@ -74,7 +74,7 @@ async fn listen(env: &TokioEnv) -> (TokioListener, SocketAddr) {
     (listener, address)
 }
 
-async fn run_cell(cell: &EchoCell, tls: ServerTls) -> u16 {
+pub(super) async fn run_cell(cell: &EchoCell, tls: ServerTls) -> u16 {
     let env = TokioEnv::new();
     let (listener, address) = listen(&env).await;
     let cell = cell.clone();
@@ -420,6 +420,7 @@ async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize
             Report::Arrived(_) => 'a',
             Report::Ended(..) => return,
             Report::Unserved(_, Unserved::StreamRefused) => 'd',
+            Report::Unserved(_, Unserved::TooManyStreams(_)) => 'm',
             Report::Unserved(_, Unserved::AfterGoaway) => 'l',
             Report::Unserved(_, Unserved::StreamReset) => 's',
             Report::Unserved(_, Unserved::ConnectionClosed) => 'c',

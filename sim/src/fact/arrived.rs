@@ -16,6 +16,9 @@ pub struct Arrived {
     pub connection: u64,
     /// How many requests came before it on the same connection.
     pub on_connection: u64,
+    /// How many streams its router has acknowledged that the cell allows on its connection, if the cell has
+    /// limited them.
+    pub streams_known: Option<u32>,
     /// The method. An extended CONNECT is `CONNECT`.
     pub method: String,
     /// The path and query.

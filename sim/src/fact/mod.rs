@@ -202,6 +202,8 @@ pub enum Fact {
         /// Whether the host has just started, so that all its connections use this certificate.
         restarted: bool,
     },
+    /// The world: an endpoint of a cell allows another number of streams on its connections from now on.
+    StreamsAllowed(String),
     /// A cell: a request arrived.
     Arrived(Arrived),
     /// A cell: it gave a request no answer.

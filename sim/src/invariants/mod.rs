@@ -59,6 +59,7 @@ mod settings;
 mod stalled;
 mod stamps;
 mod steady;
+mod streams;
 mod suspended;
 mod true_client;
 mod tunnels;
@@ -124,6 +125,7 @@ pub use settings::{Period, RouterSettings, SettingsInForce};
 pub use stalled::StalledCut;
 pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
+pub use streams::StreamsKept;
 pub use suspended::Suspended;
 pub use true_client::TrueClient;
 pub use tunnels::Tunnels;
@@ -277,6 +279,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(FreePlaces::new(bounds)),
         Box::new(RatesKept::new(bounds)),
         Box::new(LimitsKept::new(bounds)),
+        Box::new(StreamsKept::new(bounds)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(EjectedRest::new(bounds)),

@@ -234,6 +234,7 @@ pub(super) fn arrived_with(
         tag: Some(tag.to_owned()),
         connection: 0,
         on_connection: 1,
+        streams_known: None,
         method: "POST".to_owned(),
         path: "/orders".to_owned(),
         headers: vec![

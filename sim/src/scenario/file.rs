@@ -297,6 +297,7 @@ fault! {
     delay: Spanned<Span>,
     status: Spanned<u16>,
     hints: Spanned<u32>,
+    streams: Spanned<u32>,
     key: Name,
     authority: Name,
     tenant: Name,

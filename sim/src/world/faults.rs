@@ -75,6 +75,7 @@ impl World {
             FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),
             FaultKind::BreakOff(name) => self.fail_cell(name, begins, CellFault::BreakOff),
             FaultKind::RefuseStreams(to) => self.fail_cell(to, begins, CellFault::RefuseStreams),
+            FaultKind::FewStreams(to, streams) => self.allow(to, begins.then_some(*streams)),
             FaultKind::EarlyHints(to, hints) => {
                 self.fail_cell(to, begins, CellFault::EarlyHints(*hints))
             }
@@ -221,6 +222,15 @@ impl World {
         for host in self.scenario.hosts_of(name) {
             let fault = if begins { fault } else { CellFault::None };
             state.cells[&host].echo.set_fault(fault);
+        }
+    }
+
+    /// Sets how many streams a cell's hosts allow on each connection.
+    fn allow(&self, name: &str, streams: Option<u32>) {
+        for host in self.scenario.hosts_of(name) {
+            let cell = self.handle.lock().cells[&host].clone();
+            cell.echo.allow_streams(streams);
+            self.tell(&Fact::StreamsAllowed(host));
         }
     }
 

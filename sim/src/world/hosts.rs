@@ -129,6 +129,7 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     tag: tag(&received.headers),
                     connection: received.connection,
                     on_connection: received.on_connection,
+                    streams_known: received.streams_known,
                     method: received.method.clone(),
                     path: received.path.clone(),
                     headers: received.headers.clone(),

@@ -181,7 +181,9 @@ fn said(answer: &Answer, unserved: Option<Unserved>) -> Said {
             Some(Unserved::StreamReset) => Said::AnswerFailed,
             // A host that stops reports nothing.
             Some(Unserved::ConnectionClosed) | None => Said::ConnectionBroke,
-            Some(Unserved::StreamRefused | Unserved::AfterGoaway) => Said::Served,
+            Some(Unserved::StreamRefused | Unserved::TooManyStreams(_) | Unserved::AfterGoaway) => {
+                Said::Served
+            }
         },
         Answer::Cell(503) => Said::AnswerFailed,
         Answer::Ok

@@ -349,7 +349,9 @@ impl Invariant for RetriesBounded {
                 how,
                 ..
             } => match how {
-                Unserved::StreamRefused => return self.came(cell, tag),
+                Unserved::StreamRefused | Unserved::TooManyStreams(_) => {
+                    return self.came(cell, tag);
+                }
                 Unserved::AfterGoaway => {
                     let came = self.came(cell, tag);
                     if let Some(attempts) = self.requests.get_mut(tag) {

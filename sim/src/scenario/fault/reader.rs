@@ -15,6 +15,9 @@ use crate::scenario::units::Span;
 /// The most early hints before an answer.
 const HINTS_MAX: u32 = 1000;
 
+/// The most streams of a cell that allows few.
+const FEW_STREAMS_MAX: u32 = 100;
+
 /// The names in a world, to check the names in a fault.
 pub(in crate::scenario) trait Names {
     fn is_host(&self, name: &str) -> bool;
@@ -258,6 +261,15 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             self.errors.add(hints.span(), "fault.hints", problem);
         }
         Some(hints.into_inner())
+    }
+
+    pub(super) fn streams(&mut self) -> Option<u32> {
+        let streams = self.need("streams", &self.spec.streams)?;
+        if !(1..=FEW_STREAMS_MAX).contains(streams.get_ref()) {
+            let problem = format!("must be a number from 1 to {FEW_STREAMS_MAX}");
+            self.errors.add(streams.span(), "fault.streams", problem);
+        }
+        Some(streams.into_inner())
     }
 
     pub(super) fn key(&mut self) -> Option<String> {

@@ -161,6 +161,11 @@ table! {
             lasts Host("answers", target),
             says ("{target} refuses streams")
             docs "a cell refuses every HTTP/2 stream (`REFUSED_STREAM`)";
+        /// A cell allows this many streams on each HTTP/2 connection.
+        "few_streams" => FewStreams(target: String = http2_cell, streams: u32 = streams)
+            lasts Host("streams", target),
+            says ("{target} allows {streams} streams on a connection")
+            docs "a cell allows this many streams on each HTTP/2 connection (`SETTINGS_MAX_CONCURRENT_STREAMS`) and refuses the others; it says so on open connections too";
         /// A cell closes each HTTP/2 connection after some requests, and disclaims the later ones.
         "go_away" => GoAway(target: String = http2_cell)
             lasts Host("answers", target),

@@ -22,7 +22,8 @@ use crate::invariants::{
     Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
 };
 use crate::scenario::{
-    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Scenario, Tenant,
+    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Scenario,
+    Tenant,
 };
 
 /// How the routers' own headers begin.
@@ -33,6 +34,9 @@ const ANSWER_SLACK: Duration = Duration::from_secs(5);
 
 /// How long a client takes to get a message, apart from the network.
 const DELIVERY_SLACK: Duration = Duration::from_millis(500);
+
+/// How many HTTP/2 connections to an endpoint a router opens.
+const STREAM_CONNECTIONS_MAX: usize = 4;
 
 /// How many interim answers an HTTP/1.1 cell may send before one answer.
 const INTERIM_ANSWERS_TAKEN: u32 = 100;
@@ -79,23 +83,53 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
     }
 }
 
-/// Whether a place in a bulkhead stays free even if all tenants but one flood it, one after
-/// another, with a tenant's share.
+/// Whether a place stays free even if all tenants but one flood a cell, one after another, with a
+/// tenant's share.
 fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
-    let RouterSettings {
-        places,
-        tenant_share: share,
-        ..
-    } = settings;
-    let taken = 100_usize.saturating_sub(*share);
-    let mut free = *places;
-    for _ in 1..scenario.tenants.len() {
+    let share = settings.tenant_share;
+    let few_streams = scenario.faults.iter().all(|it| match &it.kind {
+        FaultKind::FewStreams(cell, streams) => {
+            // A request that may not wait finds only the streams of the first connection.
+            let connections = match settings.queue_room {
+                0 => 1,
+                _ => STREAM_CONNECTIONS_MAX,
+            };
+            let tenants = tenants_at(scenario, cell);
+            leaves_room(*streams as usize * connections, share, tenants)
+        }
+        _ => true,
+    });
+    few_streams && leaves_room(settings.places, share, scenario.tenants.len())
+}
+
+/// Whether all these tenants but one leave a place free, although each takes all that it may.
+fn leaves_room(places: usize, share: usize, tenants: usize) -> bool {
+    let taken = 100_usize.saturating_sub(share);
+    let mut free = places;
+    for _ in 1..tenants {
         let mut held = 0;
         while free > 0 && held * places * taken * taken < share * 100 * free * free {
             (held, free) = (held + 1, free - 1);
         }
     }
     free > 0
+}
+
+/// How many tenants may send requests to this cell, or to the cell of this host.
+fn tenants_at(scenario: &Scenario, target: &str) -> usize {
+    let moves = scenario.faults.iter();
+    let moves = moves.filter(|it| matches!(it.kind, FaultKind::Publish(Change::Move(..))));
+    if !scenario.placements.is_empty() || moves.count() > 0 {
+        return scenario.tenants.len();
+    }
+    let mut cells = scenario.cells.iter();
+    let cell = cells.find(|cell| cell.id == target || cell.hosts().any(|host| host == target));
+    let tenants = scenario.tenants.iter();
+    let at_home = |it: &&Tenant| match (&it.home, cell) {
+        (Home::Cell(home), Some(cell)) => *home == cell.id,
+        (Home::Cell(_) | Home::Placement(_), _) => true,
+    };
+    tenants.filter(at_home).count()
 }
 
 /// The rate limits that the registry sets for tenants.
@@ -178,6 +212,7 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
             true
         }
         FaultKind::RotateCertificate(host) => scenario.routers.contains(host),
+        FaultKind::FewStreams(..) => true,
         FaultKind::EarlyHints(_, hints) => *hints <= INTERIM_ANSWERS_TAKEN,
         _ => false,
     };
@@ -256,6 +291,8 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
         let (named, until): (Vec<&str>, _) = match &fault.kind {
             // It closes connections, but it accepts new ones.
             FaultKind::GoAway(_) => continue,
+            // It serves as many as it allows.
+            FaultKind::FewStreams(..) => continue,
             FaultKind::EarlyHints(_, hints) if *hints <= INTERIM_ANSWERS_TAKEN => continue,
             FaultKind::Crash(name)
             | FaultKind::Slow(name, _)

@@ -1,5 +1,7 @@
 //! A cell that answers with what it received.
 
+mod echo;
+
 use std::fmt;
 use std::future::{self, Future};
 use std::io;
@@ -20,15 +22,16 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
+use self::echo::{echo, refusal};
 use super::ServerTls;
 use super::body::Buffered;
 use super::cell_fault::{CellFault, Unserved};
 use super::protocol::version_name;
 use super::serve::{self, Handler, Peer, Rejected};
 use super::websocket;
+use super::wire::Allowed;
 
 /// A cell that reports each request to a sink and echoes it as JSON. For `/stream/30`, it sends a
 /// line every quarter of a second for thirty seconds, and for `/bytes/1000` a body of a thousand
@@ -51,6 +54,8 @@ struct CellState {
     messages: AtomicU64,
     /// Whether its HTTP/2 connections take an extended CONNECT.
     takes_connect: AtomicBool,
+    /// How many streams its HTTP/2 connections may have.
+    streams: Allowed,
     behavior: Mutex<Behavior>,
     /// The places of a busy cell.
     work: Semaphore,
@@ -118,6 +123,9 @@ pub struct Received {
     pub connection: u64,
     /// How many requests came on the same connection before it.
     pub on_connection: u64,
+    /// How many streams its client has acknowledged that the cell allows on the connection. `None` if the
+    /// cell has not [limited](EchoCell::allow_streams) them.
+    pub streams_known: Option<u32>,
     /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
     pub peer: Vec<String>,
     /// `HTTP/1.1` or `HTTP/2`.
@@ -164,6 +172,7 @@ impl EchoCell {
                 connections: AtomicU64::new(0),
                 messages: AtomicU64::new(0),
                 takes_connect: AtomicBool::new(true),
+                streams: Allowed::default(),
                 behavior: Mutex::default(),
                 work: Semaphore::new(BUSY_WIDTH),
                 sink: Box::new(sink),
@@ -200,6 +209,12 @@ impl EchoCell {
     /// Sets a fault, or repairs it with [`CellFault::None`].
     pub fn set_fault(&self, fault: CellFault) {
         self.behavior().fault = fault;
+    }
+
+    /// From now on it allows this many streams on each of its HTTP/2 connections, and refuses those that are
+    /// too many. It says so on open connections too. `None`: it allows as many as at first.
+    pub fn allow_streams(&self, streams: Option<u32>) {
+        self.state.streams.set(streams);
     }
 
     /// From now on it verifies the envelope of every request before it answers, and refuses requests
@@ -249,6 +264,7 @@ impl EchoCell {
             ordinal: 0,
             connection: peer.connection,
             on_connection: peer.nth,
+            streams_known: peer.opened.streams_known,
             peer: peer.sans.clone(),
             version: version_name(request.version()),
             method: request.method().to_string(),
@@ -269,6 +285,14 @@ impl Handler for EchoCell {
 
     fn is_garbled(&self) -> bool {
         self.behavior().fault == CellFault::Garbage
+    }
+
+    fn streams(&self) -> Option<u32> {
+        self.state.streams.get()
+    }
+
+    fn streams_change(&self, known: Option<u32>) -> impl Future<Output = Option<u32>> + Send {
+        self.state.streams.change_from(known)
     }
 
     fn early_hints(&self) -> u32 {
@@ -299,15 +323,13 @@ impl Handler for EchoCell {
         self.behavior().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
     }
 
-    fn reject(
-        &self,
-        peer: &Peer,
-        request: &Request<Incoming>,
-        after_goaway: bool,
-    ) -> Option<Rejected> {
+    fn reject(&self, peer: &Peer, request: &Request<Incoming>) -> Option<Rejected> {
         let http2 = request.version() == Version::HTTP_2;
+        let refused = |excess| (Rejected::Refused, Unserved::TooManyStreams(excess));
+        let refused = peer.opened.excess.map(refused);
         let (how, unserved) = match self.behavior().fault {
-            _ if after_goaway => (Rejected::AfterGoaway, Unserved::AfterGoaway),
+            _ if peer.opened.after_goaway => (Rejected::AfterGoaway, Unserved::AfterGoaway),
+            _ if refused.is_some() => refused?,
             CellFault::RefuseStreams if http2 => (Rejected::Refused, Unserved::StreamRefused),
             CellFault::BreakOff if http2 => (Rejected::Aborted, Unserved::StreamReset),
             CellFault::BreakOff => (Rejected::Aborted, Unserved::ConnectionClosed),
@@ -462,62 +484,6 @@ async fn read(mut body: Incoming) -> (Ended, HeaderMap) {
             }
         }
     }
-}
-
-/// The answer's body: a header that came once is a string, one that came several times a list.
-fn echo(peer: &Peer, received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String {
-    let mut echo = json!({
-        "cell": received.cell,
-        "peer": received.peer,
-        "version": received.version,
-        "method": received.method,
-        "authority": received.authority,
-        "path": received.path,
-        "headers": by_name(&received.headers),
-        "body_bytes": ended.body_bytes,
-        "trailers": by_name(&ended.trailers),
-    });
-    if peer.early_hints > 0 {
-        echo["early_hints"] = peer.early_hints.into();
-    }
-    if let Some(verdict) = verdict {
-        echo["envelope"] = match verdict {
-            Verdict::Verified(caller) => json!({
-                "tenant": caller.tenant.as_ref().map(|tenant| tenant.as_str()),
-                "sub": caller.subject.as_ref().map(|subject| subject.as_str()),
-                "cell": caller.cell.as_str(),
-                "placement_epoch": caller.placement_epoch,
-            }),
-            Verdict::Local(refused) => json!({ "refused": refused.as_str() }),
-        };
-    }
-    format!("{echo:#}\n")
-}
-
-/// The same refusal as [`EnvelopeLayer`]'s, but with a text body for people.
-fn refusal(refused: EnvelopeRefused) -> Response<Buffered> {
-    let status = if refused == EnvelopeRefused::NoKeys {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::FORBIDDEN
-    };
-    let body = json!({ "refused": refused.as_str() });
-    Buffered::json(status, format!("{body}\n"))
-}
-
-fn by_name(pairs: &[(String, String)]) -> Value {
-    let mut names = Map::new();
-    for (name, value) in pairs {
-        let value = Value::from(value.as_str());
-        match names.get_mut(name) {
-            None => {
-                names.insert(name.clone(), value);
-            }
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = json!([first.take(), value]),
-        }
-    }
-    names.into()
 }
 
 fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
