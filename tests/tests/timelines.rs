@@ -88,6 +88,11 @@ fn few_streams() {
 }
 
 #[test]
+fn stated_length() {
+    matches_snapshot("stated_length");
+}
+
+#[test]
 fn flapping() {
     matches_snapshot("flapping");
 }

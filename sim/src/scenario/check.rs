@@ -11,8 +11,8 @@ use super::file::{self, File};
 use super::names::{KnownNames, refer, spelled};
 use super::units::Span;
 use super::{
-    Balancer, Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement,
-    Scenario, Tenant,
+    Balancer, Cell, CellBound, CellProtocol, Client, ClientProtocol, Envoy, Fault, Home, Issuer,
+    Placement, Scenario, Tenant,
 };
 use super::{expectations, fault, order};
 
@@ -322,6 +322,10 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         let problem = "needs `stream`, which says how long it lasts";
         errors.add(spec.name.span(), "workload.client.websocket", problem);
     }
+    if spec.states_length && !(spec.websocket && spec.protocol == ClientProtocol::Http2) {
+        let problem = "needs `websocket` and `protocol = \"http2\"`";
+        errors.add(spec.name.span(), "workload.client.states_length", problem);
+    }
     one_kind(spec, errors);
     client_times(spec, errors);
     Client {
@@ -346,6 +350,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         spoofs: spec.spoofs,
         stream: time(&spec.stream),
         websocket: spec.websocket,
+        states_length: spec.states_length,
         unfinished: spec.unfinished,
         breaks_off: spec.breaks_off,
         stops_reading: spec.stops_reading,

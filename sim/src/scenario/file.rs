@@ -221,6 +221,9 @@ pub(super) struct Client {
     /// Whether the stream is a WebSocket, over which the client and the cell talk.
     #[serde(default)]
     pub websocket: bool,
+    /// Whether it asks for the WebSocket with a `Content-Length`, although no body can follow.
+    #[serde(default)]
+    pub states_length: bool,
     /// Whether every request is a `POST` whose body stops halfway.
     #[serde(default)]
     pub unfinished: bool,

@@ -252,6 +252,8 @@ pub struct Client {
     pub stream: Option<Duration>,
     /// Whether the stream is a WebSocket.
     pub websocket: bool,
+    /// Whether it asks for the WebSocket with a `Content-Length`, although no body can follow.
+    pub states_length: bool,
     /// Whether every request is a `POST` whose body stops halfway.
     pub unfinished: bool,
     /// Whether every request is a `POST` that the client breaks off in the middle of its body.

@@ -374,15 +374,15 @@ impl Handler for EchoCell {
             return refusal(refused);
         }
         let verdict = verified.and_then(Result::ok);
-        if let Some(key) = handshake {
-            return websocket::agreement(key.as_ref());
-        }
         let Behavior {
             fault,
             answer_headers,
             answer_trailers,
             ..
         } = self.behavior().clone();
+        if let Some(key) = handshake.filter(|_| !matches!(fault, CellFault::Status(_))) {
+            return websocket::agreement(key.as_ref());
+        }
         let body = match bytes_asked(&received.path) {
             Some(bytes) => Bytes::from(vec![b'x'; bytes]),
             None => Bytes::from(echo(peer, &received, &ended, verdict.as_ref())),

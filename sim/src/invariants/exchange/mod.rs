@@ -9,9 +9,9 @@ use crate::fact::{Arrived, BodyEnded, Fact, Sent};
 /// The trailer of every request that has any. Its value is the tag.
 pub(crate) const TRAILER: &str = "x-sim-trailer";
 
-/// A request arrives with its client's method and path. If a cell gets a body as complete, it has
-/// every byte of it, and its trailers; a body that never ends never becomes complete. A complete answer
-/// is the answer to the client's own request, and has no part missing.
+/// A request arrives with its client's method and path, and with no other length than its body has. If a
+/// cell gets a body as complete, it has every byte of it, and its trailers; a body that never ends never
+/// becomes complete. A complete answer is the answer to the client's own request, and has no part missing.
 #[derive(Debug, Default)]
 pub struct TrueExchange {
     /// By tag. Kept after the answer, because the network may deliver a request late.
@@ -57,6 +57,15 @@ impl TrueExchange {
             return Err(format!(
                 "{tag} arrived at {host} for {}, but its path is {}",
                 arrived.path, request.path
+            ));
+        }
+        // A client that never ends its body may state any length.
+        let stated = arrived.header("content-length");
+        if let (Some(stated), Some(body)) = (stated, request.body)
+            && stated != body.to_string()
+        {
+            return Err(format!(
+                "{tag} arrived at {host} with the length {stated}, but its body has {body} bytes"
             ));
         }
         Ok(())

@@ -24,6 +24,20 @@ fn notices_another_method_or_path() {
     assert!(changed(|it| "/".clone_into(&mut it.path)).contains("its path is /orders"));
 }
 
+/// A cell takes the next request for what is missing.
+#[test]
+fn notices_a_length_that_is_not_that_of_the_body() {
+    let stated = |body, length: &str| {
+        let sent = sent_with("t", "acme", |sent| sent.body = body);
+        let arrived = with_header(arrived("a", "t", "r"), "content-length", length);
+        fed(&[sent, arrived])
+    };
+    assert_eq!(stated(Some(8), "8"), Ok(()));
+    assert_eq!(stated(None, "60"), Ok(()));
+    let error = stated(Some(0), "60").unwrap_err();
+    assert!(error.contains("the length 60"), "{error}");
+}
+
 #[test]
 fn only_a_websocket_arrives_as_connect() {
     let connect = |websocket| {

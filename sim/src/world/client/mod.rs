@@ -149,6 +149,9 @@ impl Exchange {
             self.show_key(spec, elapsed, &mut request);
         }
         let answered = match (spec.websocket, spec.stream) {
+            (true, Some(_)) if spec.states_length => {
+                talk::lie(&self.pool, &self.tag, request).await
+            }
             (true, Some(lasts)) => {
                 let talking = talk::run(&self.pool, &self.tag, request, lasts, streamed);
                 talking.await

@@ -127,14 +127,7 @@ impl Pool {
         certified: Certified,
     ) -> Result<Connection, ClientError> {
         self.presents(tag, certified.certificate);
-        let mut client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
-        if let Some(balancer) = &self.spec.through {
-            client = client.through(balancer);
-        }
-        if self.spec.spoofs {
-            client = client.saying_first(balancer::spoofed_header());
-        }
-        let connection = client.connect().await?;
+        let connection = self.client(certified.target).connect().await?;
         let connected = Fact::Connected {
             client: self.spec.name.clone(),
             to: self.router.clone(),
@@ -142,6 +135,33 @@ impl Pool {
         };
         self.world.tell(&self.env, &connected);
         Ok(connection)
+    }
+
+    fn client(&self, target: Target) -> Client<SimEnv> {
+        let mut client = Client::new(self.env.clone(), target, self.spec.timeout);
+        if let Some(balancer) = &self.spec.through {
+            client = client.through(balancer);
+        }
+        if self.spec.spoofs {
+            client = client.saying_first(balancer::spoofed_header());
+        }
+        client
+    }
+
+    /// Asks for a WebSocket with a length over a new connection.
+    pub(super) async fn lie(
+        &self,
+        tag: &str,
+        request: Request,
+        length: u64,
+    ) -> Result<Response, ClientError> {
+        let (certified, idle) = self.checkout();
+        if let Some(idle) = idle {
+            self.checkin(idle);
+        }
+        self.presents(tag, certified.certificate);
+        let client = self.client(certified.target);
+        client.ask_with_length(request, length).await
     }
 
     fn presents(&self, tag: &str, certificate: Certificate) {

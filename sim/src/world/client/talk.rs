@@ -6,7 +6,7 @@ use cellway_testbed::{Answer as Response, ClientError, Message, Refused, Request
 use http::HeaderMap;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Pool;
+use super::{Pool, classify};
 use crate::fact::Answer;
 
 /// How often the client says something.
@@ -14,6 +14,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// How long the client waits for the other side's Close frame.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The length that a client states that sends no body. The next request on a connection is longer.
+const STATED: u64 = 60;
 
 /// The result of a request that may have become a WebSocket.
 pub(super) enum Talked {
@@ -54,6 +57,16 @@ pub(super) async fn run(
             Refused::Error(error) => Err(error),
         },
     }
+}
+
+/// Asks for a WebSocket with a length over a new connection, and closes it at once.
+pub(super) async fn lie(pool: &Pool, tag: &str, request: Request) -> Result<Talked, ClientError> {
+    let response = pool.lie(tag, request, STATED).await?;
+    // A success is an agreement, with what came over the WebSocket.
+    Ok(match classify(&response) == Answer::Ok {
+        true => Talked::Ended(Answer::Ok),
+        false => Talked::Answered(Box::new(response)),
+    })
 }
 
 async fn talk(

@@ -1,6 +1,8 @@
 //! A client.
 
-use std::fmt;
+mod error;
+mod length;
+
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+pub use self::error::ClientError;
 use super::body::Buffered;
 use super::protocol::Protocol;
 use super::spawner::Spawner;
@@ -128,61 +131,10 @@ pub struct Answer {
     pub latency: Duration,
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// No connection was made.
-    Connect(io::Error),
-    /// The TLS handshake failed, or the name is no server name.
-    Tls(io::Error),
-    /// The connection broke, or what came over it isn't HTTP.
-    Http(hyper::Error),
-    /// The answer broke off, or is longer than a client keeps.
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The request's path isn't valid in a URI.
-    Path(http::Error),
-    /// The timeout was over.
-    Timeout,
-}
+/// The bytes of a connection, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(why) => write!(f, "connect: {why}"),
-            Self::Tls(why) => write!(f, "TLS: {why}"),
-            Self::Http(why) => write!(f, "HTTP: {why}"),
-            Self::Body(why) => write!(f, "body: {why}"),
-            Self::Path(why) => write!(f, "path: {why}"),
-            Self::Timeout => f.write_str("timed out"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {}
-
-impl ClientError {
-    /// Whether the server never processed the request, so that any request may be sent again over
-    /// another connection. Either it wasn't sent, or the server refused its stream, or the server
-    /// closed the connection in order before it reached the request (RFC 9113, section 8.7).
-    pub fn is_unprocessed(&self) -> bool {
-        let Self::Http(error) = self else {
-            return false;
-        };
-        let source = std::error::Error::source(error);
-        let refused = source
-            .and_then(|source| source.downcast_ref::<h2::Error>())
-            .is_some_and(|error| {
-                error.is_remote()
-                    && match error.reason() {
-                        Some(h2::Reason::NO_ERROR) => error.is_go_away(),
-                        Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
-                        _ => false,
-                    }
-            });
-        refused || error.is_canceled() || error.is_closed()
-    }
-}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Sends requests to one target, each within `timeout`.
 #[derive(Clone, Debug)]
@@ -262,6 +214,12 @@ impl<E: Env> Client<E> {
 
     /// Also returns the server's certificate.
     async fn open(&self) -> Result<(Sender, Vec<u8>), ClientError> {
+        let (stream, leaf) = self.reach().await?;
+        Ok((self.handshake(stream).await?, leaf))
+    }
+
+    /// Opens a connection that speaks no HTTP yet. Also returns the server's certificate.
+    async fn reach(&self) -> Result<(Box<dyn Stream>, Vec<u8>), ClientError> {
         let Target { host, port, .. } = &self.target;
         let reached = self.through.as_ref().unwrap_or(host);
         let stream = self.env.connect(reached, *port).await;
@@ -271,7 +229,7 @@ impl<E: Env> Client<E> {
             said.map_err(ClientError::Connect)?;
         }
         let Some(config) = &self.target.tls else {
-            return Ok((self.handshake(stream).await?, Vec::new()));
+            return Ok((Box::new(stream), Vec::new()));
         };
         let name = ServerName::try_from(host.clone())
             .map_err(|why| ClientError::Tls(io::Error::other(why)))?;
@@ -281,13 +239,10 @@ impl<E: Env> Client<E> {
         let chain = stream.get_ref().1.peer_certificates();
         let leaf = chain.and_then(|chain| chain.first());
         let leaf = leaf.map(|leaf| leaf.to_vec()).unwrap_or_default();
-        Ok((self.handshake(stream).await?, leaf))
+        Ok((Box::new(stream), leaf))
     }
 
-    async fn handshake(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<Sender, ClientError> {
+    async fn handshake(&self, stream: Box<dyn Stream>) -> Result<Sender, ClientError> {
         let io = TokioIo::new(stream);
         match self.target.protocol {
             Protocol::Http1 => {
