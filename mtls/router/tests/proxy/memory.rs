@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,8 +13,8 @@ use std::time::Duration;
 use cellway_core::Unix;
 use cellway_env::tokio::{FileStore, TokioEnv};
 use cellway_env::{Claim, Env, Listener, Sharing};
-use cellway_router::Router;
 use cellway_router::settings::RouterSettings;
+use cellway_router::{Handle, Router};
 use cellway_testbed::{Client, Protocol, Target, TlsProvider};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::Notify;
@@ -34,6 +35,8 @@ pub(crate) struct Memory {
     refusing: Arc<Mutex<BTreeSet<u16>>>,
     /// How long connecting to these ports takes.
     far: Arc<Mutex<BTreeMap<u16, Duration>>>,
+    /// Whether connecting panics.
+    broken: Arc<AtomicBool>,
     heavy: Arc<Heavy>,
 }
 
@@ -51,6 +54,7 @@ impl Memory {
             ports: Arc::default(),
             refusing: Arc::default(),
             far: Arc::default(),
+            broken: Arc::default(),
             heavy: Arc::default(),
         }
     }
@@ -77,6 +81,11 @@ impl Memory {
     /// From now on it takes this long to connect to this port.
     pub(crate) fn connects_slowly(&self, port: u16, time: Duration) {
         self.far.lock().unwrap().insert(port, time);
+    }
+
+    /// From now on every attempt to connect panics, or none does any more.
+    pub(crate) fn breaks(&self, broken: bool) {
+        self.broken.store(broken, Ordering::Relaxed);
     }
 
     /// Listens on a free port.
@@ -112,6 +121,7 @@ impl Env for Memory {
         if let Some(time) = time {
             tokio::time::sleep(time).await;
         }
+        assert!(!self.broken.load(Ordering::Relaxed), "the test breaks it");
         let (near, far) = duplex(BUFFER);
         if self.refusing.lock().unwrap().contains(&port) {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -160,6 +170,8 @@ impl Env for Memory {
 
 /// A router on such a machine.
 pub(crate) struct World {
+    /// The router lives as long as the runtime.
+    pub handle: ManuallyDrop<Handle<Memory, EventLog>>,
     pub events: EventLog,
     target: Target,
     env: Memory,
@@ -195,10 +207,9 @@ pub(crate) async fn start_with(env: &Memory, settings: RouterSettings, workers: 
         tls: None,
         protocol: Protocol::Http2,
     };
-    // The router lives as long as the runtime.
-    std::mem::forget(handle);
     let env = env.clone();
     World {
+        handle: ManuallyDrop::new(handle),
         events,
         target,
         env,

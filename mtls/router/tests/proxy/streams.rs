@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::cells::played;
 use crate::frames::{Came, Frames, MAX_CONCURRENT_STREAMS};
+use crate::raw::Raw;
 use crate::world::{PATIENCE, World, body, plain, plain_endpoint, reason, registry, start};
 
 /// Every holder may have all places.
@@ -375,6 +376,53 @@ async fn a_further_connection_that_serves_nothing_is_not_opened_again_at_once() 
     }
     assert_eq!(reasons[1..], ["overloaded", "overloaded"]);
     assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// Catches: a stream that counts no more once its answer has ended, although its body is still being sent. The
+/// next request would get its place, and wait inside the connection.
+#[tokio::test]
+async fn a_stream_counts_until_all_of_its_body_is_sent() {
+    let takes = Arc::new(Notify::new());
+    let taking = takes.clone();
+    let port = played(move |stream| {
+        let takes = taking.clone();
+        async move {
+            let allowed = [(MAX_CONCURRENT_STREAMS, 1)];
+            let mut frames = Frames::greet_with(stream, &allowed).await;
+            frames.takes_nothing().await;
+            let mut first = None;
+            loop {
+                tokio::select! {
+                    came = frames.next() => match came {
+                        Some(Came::Head(id)) => {
+                            first = Some(id);
+                            frames.answer(id).await;
+                        }
+                        Some(Came::End(id)) if first == Some(id) => {}
+                        Some(Came::End(id)) => frames.answer(id).await,
+                        None => return,
+                    },
+                    () = takes.notified() => frames.takes(first.unwrap(), 5).await,
+                }
+            }
+        }
+    })
+    .await;
+    let world = world(port, |settings| {
+        settings.upstream.limits.connections_max = 1;
+        settings.upstream.limits.queue_timeout = SHORT;
+    })
+    .await;
+    // Until this one is answered, the router may not know that the cell takes nothing.
+    until_served(&world).await;
+    let mut client = Raw::new(&world).await;
+    let whole = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+    client.send(whole).await;
+    let head = client.head().await;
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    is_refused(&world).await;
+    takes.notify_one();
+    until_served(&world).await;
 }
 
 /// Catches: the time for opening a connection that is told more than once, or never.
