@@ -56,6 +56,7 @@ mod routing_keys;
 pub(crate) mod rules;
 mod serving;
 mod settings;
+mod slow_start;
 mod stalled;
 mod stamps;
 mod steady;
@@ -122,6 +123,7 @@ pub(crate) use rules::Caller;
 pub use rules::RulesKept;
 pub use serving::ServingCertificate;
 pub use settings::{Period, RouterSettings, SettingsInForce};
+pub use slow_start::SlowStart;
 pub use stalled::StalledCut;
 pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
@@ -284,6 +286,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(EjectedRest::new(bounds)),
         Box::new(EjectedForCause::new(bounds)),
+        Box::new(SlowStart::new(bounds)),
         Box::new(FailuresNoticed::new(bounds)),
         Box::new(InARow::new(bounds)),
         Box::new(OneProbe::new(bounds)),

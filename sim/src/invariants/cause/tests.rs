@@ -1,6 +1,7 @@
 use super::super::testing::*;
 use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
+use crate::scenario::CellState;
 
 fn ejection(host: &str, ejected: bool) -> Fact {
     Fact::Ejected {
@@ -10,15 +11,17 @@ fn ejection(host: &str, ejected: bool) -> Fact {
     }
 }
 
-/// `a` has three endpoints, and all but `a-3` have a fault all the time.
+/// `a` has three endpoints. `a-1` and `a-2` have a fault all the time for which they may be ejected, and `a-3`
+/// answers 429.
 fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     let hosts = ["a-1", "a-2", "a-3"].map(str::to_owned);
     let trouble = |host: &String| EndpointTrouble {
         host: host.clone(),
         from: Duration::ZERO,
         until: SECOND * 100,
+        ejects: host != "a-3",
     };
-    let troubles = hosts.iter().take(2).map(trouble).collect();
+    let troubles = hosts.iter().map(trouble).collect();
     let bounds = Bounds {
         endpoints: Endpoints {
             hosts: [("a".to_owned(), hosts.into())].into(),
@@ -35,10 +38,22 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     feed(&mut EjectedForCause::new(&bounds), &facts)
 }
 
+fn waits(seconds: usize) -> impl Iterator<Item = Fact> + Clone {
+    std::iter::repeat_n(bad("t"), seconds)
+}
+
+/// An ejection of `a-1` that lasts so many seconds.
+fn rests(seconds: usize) -> impl Iterator<Item = Fact> + Clone {
+    let back = [ejection("a-1", false)];
+    [ejection("a-1", true)]
+        .into_iter()
+        .chain(waits(seconds - 1))
+        .chain(back)
+}
+
 #[test]
 fn an_ejection_for_a_fault_passes() {
-    let facts = [ejection("a-1", true), bad("t"), ejection("a-1", false)];
-    assert_eq!(fed(facts), Ok(()));
+    assert_eq!(fed(rests(2)), Ok(()));
 }
 
 #[test]
@@ -55,30 +70,38 @@ fn notices_too_many_ejections() {
         error.contains("2 of 3 endpoints of a, but at most 1"),
         "{error}"
     );
-    let one_after_the_other = [
-        ejection("a-1", true),
-        ejection("a-1", false),
-        ejection("a-2", true),
-        ejection("a-2", false),
-    ];
+    let one_after_the_other = rests(2).chain([ejection("a-2", true)]);
     assert_eq!(fed(one_after_the_other), Ok(()));
 }
 
 #[test]
 fn notices_an_ejection_that_lasts_too_long() {
-    let waits = |n| std::iter::repeat_n(bad("t"), n);
-    let first = [ejection("a-1", true)].into_iter();
-    let error = fed(first.clone().chain(waits(4))).unwrap_err();
+    let error = fed(rests(5)).unwrap_err();
     assert!(error.contains("for longer than 2s"), "{error}");
-    let second = first
-        .clone()
-        .chain([ejection("a-1", false), ejection("a-1", true)]);
-    let back = [ejection("a-1", false)];
-    assert_eq!(fed(second.clone().chain(waits(3)).chain(back)), Ok(()));
-    let error = fed(second.chain(waits(5))).unwrap_err();
+    assert_eq!(fed(rests(2).chain(rests(4))), Ok(()));
+    let error = fed(rests(2).chain(rests(6))).unwrap_err();
     assert!(error.contains("for longer than 3s"), "{error}");
+    let first = [ejection("a-1", true)].into_iter();
     assert_eq!(
         fed(first.chain([Fact::Crashed(life(0))]).chain(waits(9))),
         Ok(())
     );
+}
+
+/// Catches: an endpoint that fails again and again and is back as soon as after its first failures.
+#[test]
+fn notices_an_ejection_that_is_too_short() {
+    let error = fed(rests(1)).unwrap_err();
+    assert!(error.contains("for less than 2s"), "{error}");
+    let error = fed(rests(2).chain(rests(2))).unwrap_err();
+    assert!(error.contains("for less than 3s"), "{error}");
+    // It has made up for the first one.
+    assert_eq!(fed(rests(2).chain(waits(1)).chain(rests(2))), Ok(()));
+    // The cell has become too small.
+    let small = Published {
+        cells: [("a".to_owned(), gold(CellState::Active))].into(),
+        ..document(1, &[])
+    };
+    let facts = [Fact::Published(Box::new(small))].into_iter();
+    assert_eq!(fed(facts.chain(rests(1))), Ok(()));
 }

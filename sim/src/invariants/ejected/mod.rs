@@ -1,17 +1,18 @@
 //! An endpoint that is ejected or whose checks fail gets no request while another endpoint of its cell
-//! is usable.
+//! is usable, and what happens when none is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::on_the_way::{OnTheWay, ToRouter};
 use super::{Bounds, Endpoints, Invariant, SettingsInForce};
-use crate::fact::{Arrived, CircuitChange, Fact};
+use crate::fact::{Answer, Arrived, CircuitChange, Fact};
 
 /// A request that was sent to a router after it had ejected an endpoint, or after its checks had failed,
 /// doesn't arrive at that endpoint, if another endpoint of the cell had no fault all the time, and the
 /// router neither ejected it nor opened its breaker, and its checks succeed. If so few endpoints are usable
-/// that the router uses all of them, it may arrive.
+/// that the router uses all of them, it may arrive. With `when_all_ejected = "fail"` it never arrives. Only then
+/// is a request refused because no endpoint is usable.
 #[derive(Debug)]
 pub struct EjectedRest {
     endpoints: Endpoints,
@@ -48,6 +49,13 @@ impl EjectedRest {
         if !since.into_iter().flatten().any(|since| sent > since) {
             return Ok(());
         }
+        let time = [*sent, at];
+        if (self.settings).least(router, time, |it| it.fails_without_usable) {
+            return Err(format!(
+                "{tag} arrived at {}, which {router} had found bad before, although when_all_ejected is fail",
+                arrived.host
+            ));
+        }
         let usable = |host: &str| {
             let key = key(host);
             !rests.iter().any(|rests| rests.contains_key(&key)) && !self.open.contains(&key)
@@ -59,9 +67,7 @@ impl EjectedRest {
             self.endpoints.count(cell),
             healthy().filter(|host| usable(host)),
         );
-        let panic = self
-            .settings
-            .most(router, [*sent, at], |it| it.panic_percent);
+        let panic = self.settings.most(router, time, |it| it.panic_percent);
         if left.count() * 100 < hosts * panic {
             return Ok(());
         }
@@ -73,6 +79,22 @@ impl EjectedRest {
             None => Ok(()),
         }
     }
+
+    fn answered(&self, at: Duration, tag: &str, answer: &Answer) -> Result<(), String> {
+        let (Some(ToRouter { sent, router }), Answer::Router(reason)) =
+            (self.on_the_way.get(tag), answer)
+        else {
+            return Ok(());
+        };
+        let time = [*sent, at];
+        let fails = (self.settings).most(router, time, |it| it.fails_without_usable);
+        match reason == "no_endpoint_healthy" && !fails {
+            true => Err(format!(
+                "{tag} was answered {answer} by {router}, although when_all_ejected is not fail"
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Invariant for EjectedRest {
@@ -81,6 +103,9 @@ impl Invariant for EjectedRest {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Fact::Answered { tag, answer } = fact {
+            self.answered(at, tag, answer)?;
+        }
         self.on_the_way.observe(at, fact);
         match fact {
             Fact::Started(life) => {

@@ -21,6 +21,7 @@ fn fed_below(panic_percent: usize, facts: &[Fact], troubles: &[&str]) -> Result<
         host: (*host).to_owned(),
         from: Duration::ZERO,
         until: SECOND * 100,
+        ejects: true,
     };
     let bounds = Bounds {
         endpoints: Endpoints {
@@ -70,6 +71,49 @@ fn notices_a_request_to_an_ejected_endpoint_beside_a_usable_one() {
         arrived("a", "t", "1"),
     ];
     assert_eq!(fed(&both, &[]), Ok(()), "none is usable");
+}
+
+/// Catches: a router that sends requests to endpoints that it has ejected, or that refuses requests because
+/// it has ejected all, against what when_all_ejected says.
+#[test]
+fn notices_what_happens_when_all_are_ejected() {
+    let fed = |fails_without_usable, facts: &[Fact]| {
+        let bounds = Bounds {
+            endpoints: Endpoints {
+                hosts: [("a".to_owned(), ["a-1".to_owned()].into())].into(),
+                troubles: Vec::new(),
+            },
+            ..with_settings(RouterSettings {
+                fails_without_usable,
+                ..RouterSettings::default()
+            })
+        };
+        feed(&mut EjectedRest::new(&bounds), facts)
+    };
+    let arrives = [
+        ejected("a-1", true),
+        sent("t", "acme"),
+        arrived("a", "t", "1"),
+    ];
+    assert_eq!(fed(false, &arrives), Ok(()));
+    let error = fed(true, &arrives).unwrap_err();
+    assert!(
+        error.contains("although when_all_ejected is fail"),
+        "{error}"
+    );
+
+    let refusal = Answer::Router("no_endpoint_healthy".to_owned());
+    let refused = [
+        ejected("a-1", true),
+        sent("t", "acme"),
+        answered("t", refusal),
+    ];
+    assert_eq!(fed(true, &refused), Ok(()));
+    let error = fed(false, &refused).unwrap_err();
+    assert!(
+        error.contains("although when_all_ejected is not fail"),
+        "{error}"
+    );
 }
 
 /// Catches: a router that checks its endpoints and doesn't heed what it finds.

@@ -24,6 +24,9 @@ pub struct EndpointTrouble {
     pub from: Duration,
     /// The end, since the start of the run.
     pub until: Duration,
+    /// Whether a router may eject it for this. An answer that refuses the caller, such as 403 or 429, is no
+    /// reason.
+    pub ejects: bool,
 }
 
 impl Endpoints {
@@ -35,6 +38,12 @@ impl Endpoints {
     /// Whether one of the cell's endpoints is healthy for all of this time.
     pub(super) fn one_is_healthy(&self, cell: &str, from: Duration, until: Duration) -> bool {
         self.healthy(cell, from, until).next().is_some()
+    }
+
+    /// Whether a router may eject the endpoint for what happens to it in this time.
+    pub(super) fn may_be_ejected(&self, host: &str, from: Duration, until: Duration) -> bool {
+        let mut troubles = self.troubles.iter().filter(|it| it.host == host);
+        troubles.any(|it| it.ejects && it.from <= until && from <= it.until)
     }
 
     /// The cell's endpoints that are healthy for all of this time.

@@ -7,6 +7,7 @@ fn fed(until: u32, answer: &str) -> Result<(), String> {
         host: host.to_owned(),
         from: SECOND,
         until: SECOND * until,
+        ejects: true,
     };
     let bounds = Bounds {
         endpoints: Endpoints {
@@ -15,6 +16,7 @@ fn fed(until: u32, answer: &str) -> Result<(), String> {
                 trouble("a-1"),
                 EndpointTrouble {
                     until: SECOND * 100,
+                    ejects: true,
                     ..trouble("a-2")
                 },
             ],

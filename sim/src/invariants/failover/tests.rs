@@ -14,6 +14,7 @@ fn world() -> FailoverAllowed {
                 host: "a-1".to_owned(),
                 from: SECOND * 100,
                 until: SECOND * 110,
+                ejects: true,
             }],
         },
         ..with_settings(RouterSettings::default())

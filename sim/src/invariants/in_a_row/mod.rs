@@ -14,7 +14,8 @@ const SENT_MAX: usize = 4;
 /// there as the settings say since the last one that was served well.
 ///
 /// A request may have failed at an endpoint unless it was served well elsewhere in its only attempt, or is
-/// for another cell. One that an endpoint hands back unprocessed fails there each time that it comes. What
+/// for another cell, or the endpoint answered it with a status that the settings don't list. Such an answer is
+/// as good as one that serves the request, except 429, which says neither. One that an endpoint hands back unprocessed fails there each time that it comes. What
 /// clients were answered decides, so a change is judged once they must know.
 #[derive(Debug)]
 pub struct InARow {
@@ -45,7 +46,17 @@ struct Request {
     handed_back: Vec<(String, Duration)>,
     failed_over: bool,
     answered: Option<Duration>,
-    ok: bool,
+    went: Went,
+}
+
+/// What the client's answer says about the endpoint where its request was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Went {
+    Well,
+    /// The endpoint works as far as anybody knows.
+    Neither,
+    /// It may have failed.
+    Badly,
 }
 
 impl Request {
@@ -158,8 +169,9 @@ impl InARow {
         } = change;
         let (at, time) = (*at, [Duration::ZERO, *at]);
         let of_router = || self.requests.values().filter(|it| it.router == *router);
-        let served =
-            of_router().filter(|it| it.ok && it.answered.is_some_and(|answered| answered <= at));
+        let served = of_router().filter(|it| {
+            it.went == Went::Well && it.answered.is_some_and(|answered| answered <= at)
+        });
         let arrived = served.filter_map(|it| match &it.arrived[..] {
             [(only, arrived)] if only == host => Some(*arrived),
             _ => None,
@@ -179,7 +191,7 @@ impl InARow {
             it.sent < at
                 && it.answered.is_none_or(|answered| answered > since)
                 && !elsewhere(it)
-                && !(it.ok && only_here(it))
+                && !(it.went != Went::Badly && only_here(it))
         });
         let attempts = match self
             .settings
@@ -191,6 +203,20 @@ impl InARow {
         };
         let failures = may_have.map(|it| it.handed_back(host, since).max(attempts));
         (since, failures.sum())
+    }
+}
+
+fn went(settings: &SettingsInForce, router: &str, time: [Duration; 2], answer: &Answer) -> Went {
+    let listed = |status: &u16| {
+        let mut settings = settings.during(router, time);
+        settings.any(|it| it.failing_statuses.contains(status))
+    };
+    match answer {
+        Answer::Ok => Went::Well,
+        Answer::Cell(status) if listed(status) => Went::Badly,
+        Answer::Cell(429) => Went::Neither,
+        Answer::Cell(_) => Went::Well,
+        Answer::Router(_) | Answer::Refused | Answer::Closed(_) | Answer::None => Went::Badly,
     }
 }
 
@@ -214,7 +240,7 @@ impl Invariant for InARow {
                     handed_back: Vec::new(),
                     failed_over: false,
                     answered: None,
-                    ok: false,
+                    went: Went::Badly,
                 };
                 self.requests.insert(sent.tag.clone(), request);
             }
@@ -238,7 +264,9 @@ impl Invariant for InARow {
             }
             Fact::Answered { tag, answer } => {
                 if let Some(request) = self.requests.get_mut(tag) {
-                    (request.answered, request.ok) = (Some(at), *answer == Answer::Ok);
+                    let time = [request.sent, at];
+                    request.went = went(&self.settings, &request.router, time, answer);
+                    request.answered = Some(at);
                 }
             }
             Fact::Circuit {

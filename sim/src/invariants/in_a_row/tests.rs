@@ -17,6 +17,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
             breaker_failures: 2,
             connection_failures: 3,
             answer_failures: 3,
+            failing_statuses: [503].into(),
             ..RouterSettings::default()
         })
     };
@@ -118,4 +119,21 @@ fn a_request_fails_each_time_that_it_is_handed_back() {
     };
     assert_eq!(times(3), Ok(()));
     assert!(times(2).is_err());
+}
+
+/// Catches: a breaker that opens because an endpoint refuses its callers.
+#[test]
+fn an_answer_with_a_status_that_is_not_listed_is_no_failure() {
+    let refused = |tag, status| at_cell("a", tag, Answer::Cell(status));
+    for status in [403, 429] {
+        let facts = [refused("1", status), refused("2", status), opened()].concat();
+        let error = fed(&facts).unwrap_err();
+        assert!(error.contains("at most 0 requests"), "{error}");
+    }
+    // 403 ends a row, and 429 doesn't.
+    let between = |status| [fails("1"), refused("2", status), fails("3"), opened()].concat();
+    assert!(fed(&between(403)).is_err());
+    assert_eq!(fed(&between(429)), Ok(()));
+    let listed = [refused("1", 503), refused("2", 503), opened()].concat();
+    assert_eq!(fed(&listed), Ok(()));
 }

@@ -85,6 +85,7 @@ fn while_an_endpoint_fails_only_the_time_before_a_connect_counts() {
             host: "a-2".to_owned(),
             from: Duration::ZERO,
             until: Duration::MAX,
+            ejects: true,
         }],
     };
     let passed_over = |rounds| {

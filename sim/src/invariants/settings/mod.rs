@@ -51,6 +51,10 @@ pub struct RouterSettings {
     pub knows_late: Duration,
     /// Below how many percent of usable endpoints a cell's requests go to all of them.
     pub panic_percent: usize,
+    /// Whether a cell's requests are refused if none of its endpoints is usable.
+    pub fails_without_usable: bool,
+    /// How long the share of an endpoint grows after it has come back.
+    pub slow_start: Duration,
     /// How many percent of a cell's answered requests it may send again.
     pub retry_percent: u32,
     /// Whether it may send an idempotent request again that a cell has processed.
@@ -71,6 +75,8 @@ pub struct RouterSettings {
     pub connection_failures: u32,
     /// How many failing answers in a row eject an endpoint.
     pub answer_failures: u32,
+    /// The statuses of answers that count as failures of an endpoint.
+    pub failing_statuses: BTreeSet<u16>,
     /// How many percent of a cell's endpoints may be ejected at once.
     pub ejected_percent_max: usize,
     /// How long the first ejection of an endpoint lasts, and the longest.

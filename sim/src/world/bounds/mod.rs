@@ -268,13 +268,19 @@ fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrou
                 host: to.clone(),
                 from,
                 until: at + fetched,
+                ejects: false,
             });
         }
         since.insert(from.clone(), at);
     }
     let until = scenario.duration;
     let rest = since.into_iter();
-    troubles.extend(rest.map(|(host, from)| EndpointTrouble { host, from, until }));
+    troubles.extend(rest.map(|(host, from)| EndpointTrouble {
+        host,
+        from,
+        until,
+        ejects: false,
+    }));
     troubles
 }
 
@@ -320,6 +326,12 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             ),
             _ => continue,
         };
+        let ejects = match &fault.kind {
+            FaultKind::Status(_, status) => settings
+                .all()
+                .any(|it| it.failing_statuses.contains(status)),
+            _ => true,
+        };
         let hosts = named.into_iter().flat_map(|name| scenario.hosts_of(name));
         troubles.extend(
             hosts
@@ -328,6 +340,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
                     host,
                     from: fault.at,
                     until,
+                    ejects,
                 }),
         );
     }

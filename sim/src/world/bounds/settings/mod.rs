@@ -112,11 +112,14 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             WhenAllEjected::Panic { threshold_percent } => threshold_percent.into(),
             WhenAllEjected::Fail => 0,
         },
+        fails_without_usable: upstream.health.when_all_ejected == WhenAllEjected::Fail,
+        slow_start: upstream.health.slow_start,
         body_grace: router.listeners.first()?.timeouts.body_grace,
         breaker_failures: upstream.breaker.failures,
         breaker_open: upstream.breaker.open,
         connection_failures: upstream.health.outlier.connection_failures,
         answer_failures: upstream.health.outlier.answer_failures,
+        failing_statuses: upstream.failing_answers.statuses().collect(),
         ejected_percent_max: usize::from(upstream.health.outlier.ejected_percent_max),
         ejection: {
             let outlier = &upstream.health.outlier;
