@@ -93,6 +93,11 @@ fn stated_length() {
 }
 
 #[test]
+fn outliers() {
+    matches_snapshot("outliers");
+}
+
+#[test]
 fn flapping() {
     matches_snapshot("flapping");
 }
