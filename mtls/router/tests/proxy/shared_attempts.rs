@@ -136,8 +136,8 @@ async fn a_connection_that_nobody_waits_for_serves_the_next_request() {
     assert!(made.try_recv().is_err(), "there was one attempt");
 }
 
-/// Catches: a further attempt to connect that fails, and is begun again at once and forever, because a request
-/// waits for it.
+/// Catches: a further attempt to connect that fails, and is begun again at once and forever, because a
+/// request waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_further_attempt_that_fails_is_not_repeated_at_once() {
     // The last ones end a router that would repeat it forever.
@@ -156,8 +156,8 @@ async fn a_further_attempt_that_fails_is_not_repeated_at_once() {
     assert!(scene.made.try_recv().is_err(), "there was one attempt more");
 }
 
-/// Catches: a connection that is made with settings that are no longer in force, and serves requests that were
-/// decided with the new ones.
+/// Catches: a connection that is made with settings that are no longer in force, and serves requests that
+/// were decided with the new ones.
 #[tokio::test(start_paused = true)]
 async fn a_connection_of_an_old_configuration_serves_no_later_request() {
     let mut scene = scene(|_| (), |_| Meets::Cell).await;

@@ -378,8 +378,8 @@ async fn a_further_connection_that_serves_nothing_is_not_opened_again_at_once() 
     assert_eq!(connections.load(Ordering::Relaxed), 2);
 }
 
-/// Catches: a stream that counts no more once its answer has ended, although its body is still being sent. The
-/// next request would get its place, and wait inside the connection.
+/// Catches: a stream that counts no more once its answer has ended, although its body is still being sent.
+/// The next request would get its place, and wait inside the connection.
 #[tokio::test]
 async fn a_stream_counts_until_all_of_its_body_is_sent() {
     let takes = Arc::new(Notify::new());
