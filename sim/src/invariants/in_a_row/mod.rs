@@ -14,9 +14,10 @@ const SENT_MAX: usize = 4;
 /// there as the settings say since the last one that was served well.
 ///
 /// A request may have failed at an endpoint unless it was served well elsewhere in its only attempt, or is
-/// for another cell, or the endpoint answered it with a status that the settings don't list. Such an answer is
-/// as good as one that serves the request, except 429, which says neither. One that an endpoint hands back unprocessed fails there each time that it comes. What
-/// clients were answered decides, so a change is judged once they must know.
+/// for another cell, or the endpoint answered it with a status that the settings don't list. Such an answer
+/// is as good as one that serves the request, except 429, which says neither. One that an endpoint hands back
+/// unprocessed fails there each time that it comes. What clients were answered decides, so a change is judged
+/// once they must know.
 #[derive(Debug)]
 pub struct InARow {
     request_id: String,
