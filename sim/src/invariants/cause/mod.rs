@@ -14,8 +14,8 @@ const REPORTED_WITHIN: Duration = Duration::from_millis(100);
 /// A router ejects an endpoint only if it had a fault lately for which it may, and at most
 /// `ejected_percent_max` of a cell's endpoints at once. The first ejection lasts `ejection_secs`, each
 /// following one longer by `ejection_factor`, up to `ejection_max_secs`. An endpoint makes up for an ejection
-/// by taking requests for as long as that lasted. It returns earlier only if the cell may no longer do without
-/// it.
+/// by taking requests for as long as that lasted. It returns earlier only if the cell may no longer do
+/// without it.
 #[derive(Debug)]
 pub struct EjectedForCause {
     endpoints: Endpoints,

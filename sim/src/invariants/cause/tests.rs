@@ -11,8 +11,8 @@ fn ejection(host: &str, ejected: bool) -> Fact {
     }
 }
 
-/// `a` has three endpoints. `a-1` and `a-2` have a fault all the time for which they may be ejected, and `a-3`
-/// answers 429.
+/// `a` has three endpoints. `a-1` and `a-2` have a fault all the time for which they may be ejected, and
+/// `a-3` answers 429.
 fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     let hosts = ["a-1", "a-2", "a-3"].map(str::to_owned);
     let trouble = |host: &String| EndpointTrouble {

@@ -9,10 +9,10 @@ use super::{Bounds, Endpoints, Invariant, SettingsInForce};
 use crate::fact::{Answer, Arrived, CircuitChange, Fact};
 
 /// A request that was sent to a router after it had ejected an endpoint, or after its checks had failed,
-/// doesn't arrive at that endpoint, if another endpoint of the cell had no fault all the time, and the
-/// router neither ejected it nor opened its breaker, and its checks succeed. If so few endpoints are usable
-/// that the router uses all of them, it may arrive. With `when_all_ejected = "fail"` it never arrives. Only then
-/// is a request refused because no endpoint is usable.
+/// doesn't arrive at that endpoint, if another endpoint of the cell had no fault all the time, and the router
+/// neither ejected it nor opened its breaker, and its checks succeed. If so few endpoints are usable that the
+/// router uses all of them, it may arrive. With `when_all_ejected = "fail"` it never arrives. Only then is a
+/// request refused because no endpoint is usable.
 #[derive(Debug)]
 pub struct EjectedRest {
     endpoints: Endpoints,
