@@ -98,6 +98,11 @@ fn outliers() {
 }
 
 #[test]
+fn routes() {
+    matches_snapshot("routes");
+}
+
+#[test]
 fn flapping() {
     matches_snapshot("flapping");
 }
