@@ -6,7 +6,7 @@ use std::time::Duration;
 use cellway_core::health::WhenAllEjected;
 use cellway_router::config::Config;
 use cellway_router::settings::{
-    CellLimits, ClientTimeouts, ListenerSettings, Priority, RateScope, UpstreamSettings,
+    CellLimits, ClientTimeouts, ListenerSettings, Priority, RateRule, RateScope, UpstreamSettings,
 };
 use toml::Table;
 
@@ -158,7 +158,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .find(|rule| rule.per == RateScope::Tenant)
             .map(|rule| rule.limit),
         rates_shared_by: router.rate_limits.shared_by.get(),
-        other_rates: rates.iter().any(|rule| rule.per != RateScope::Tenant),
+        other_rates: has_other_rates(router.listeners.first()?),
     })
 }
 
@@ -182,6 +182,14 @@ fn places(limits: &CellLimits) -> usize {
         None => limits.requests_max,
     };
     requests.min(limits.connections_max)
+}
+
+/// Whether a placement or a route has a rate limit at this listener.
+fn has_other_rates(listener: &ListenerSettings) -> bool {
+    let routed = listener.routes.iter().map(|route| &route.traffic);
+    let mut all = routed.chain([&listener.traffic]);
+    let is_other = |rule: &RateRule| rule.per != RateScope::Tenant;
+    all.any(|traffic| traffic.rates.iter().any(is_other))
 }
 
 /// The clients whose requests have high priority at this listener.
