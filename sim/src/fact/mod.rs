@@ -9,6 +9,7 @@ mod configured;
 mod published;
 mod request;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Reason;
@@ -67,8 +68,8 @@ pub enum Fact {
         /// An unknown key caused the fetch, not the schedule.
         forced: bool,
     },
-    /// A router: it decided a request.
-    Decided(Decided),
+    /// A router: it decided a request. Shared, because many invariants keep it.
+    Decided(Arc<Decided>),
     /// A router: it sends a request to another cell than the tenant's placement assigns. Comes after
     /// `Decided`.
     FailedOver(FailedOver),
@@ -114,8 +115,8 @@ pub enum Fact {
     },
     /// The world: an endpoint of a cell was stopped, and its connections with it.
     EndpointStopped(String),
-    /// A client: it sends a request.
-    Sent(Sent),
+    /// A client: it sends a request. Shared, because many invariants keep it.
+    Sent(Arc<Sent>),
     /// A client: it opened a connection.
     Connected {
         /// Its name.

@@ -1,6 +1,7 @@
 //! Combines the reports of client, router and cell about one request.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fact::{Arrived, Decided, Fact, FailedOver, Sent};
@@ -9,12 +10,12 @@ use crate::fact::{Arrived, Decided, Fact, FailedOver, Sent};
 #[derive(Debug)]
 pub(super) struct Journal {
     prefix: String,
-    sent: BTreeMap<String, Sent>,
+    sent: BTreeMap<String, Arc<Sent>>,
     /// When the client certificate expires, by tag. The last one counts, because a request may be sent
     /// again over another connection.
     certificates: BTreeMap<String, Option<Duration>>,
     /// Kept after the answer, because the network may deliver a request late.
-    decided: BTreeMap<String, (Duration, Decided)>,
+    decided: BTreeMap<String, (Duration, Arc<Decided>)>,
     /// The requests that went to another cell, by the router's id.
     failed_over: BTreeMap<String, FailedOver>,
 }
@@ -66,7 +67,7 @@ impl Journal {
             Fact::FailedOver(failed_over) => {
                 let id = failed_over.request_id.clone();
                 if let Some((_, decided)) = self.decided.get_mut(&id) {
-                    decided.cell = Some(failed_over.cell.clone());
+                    Arc::make_mut(decided).cell = Some(failed_over.cell.clone());
                 }
                 self.failed_over.insert(id, failed_over.clone());
             }

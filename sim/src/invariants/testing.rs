@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Reason;
@@ -148,7 +149,7 @@ pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent))
         trailers: false,
     };
     change(&mut sent);
-    Fact::Sent(sent)
+    Fact::Sent(Arc::new(sent))
 }
 
 /// A request without any credentials.
@@ -198,7 +199,7 @@ pub(super) fn decided_with(request_id: &str, change: impl FnOnce(&mut Decided)) 
         unix: EPOCH,
     };
     change(&mut decided);
-    Fact::Decided(decided)
+    Fact::Decided(Arc::new(decided))
 }
 
 pub(super) fn denied(request_id: &str, reason: Reason) -> Fact {

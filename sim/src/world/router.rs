@@ -185,7 +185,7 @@ impl SimSink {
                 decision,
                 registry_version,
                 ..
-            } => Some(Fact::Decided(Decided {
+            } => Some(Fact::Decided(Arc::new(Decided {
                 life,
                 request_id: (*request_id).to_owned(),
                 cell: match decision {
@@ -196,7 +196,7 @@ impl SimSink {
                 tenant: tenant_of(decision),
                 registry_version: *registry_version,
                 unix: now.unix.since_epoch(),
-            })),
+            }))),
             Event::Responded(event::Responded {
                 request_id,
                 status,

@@ -1,6 +1,7 @@
 //! Envelopes are valid at the right cell only.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Bounds, Invariant, SettingsInForce};
@@ -29,8 +30,8 @@ pub struct EnvelopeHolds {
     replaced: Vec<(String, Duration, Option<Duration>)>,
     /// Keys that routers must publish between these times.
     published: Vec<(String, Duration, Duration)>,
-    sent: BTreeMap<String, Sent>,
-    decided: BTreeMap<String, Decided>,
+    sent: BTreeMap<String, Arc<Sent>>,
+    decided: BTreeMap<String, Arc<Decided>>,
     decided_at: BTreeMap<String, Duration>,
     /// Arrivals whose envelope hasn't been checked yet, by request id. A retry arrives again.
     waiting: BTreeMap<String, Vec<(Duration, Arrived)>>,
@@ -236,7 +237,7 @@ impl Invariant for EnvelopeHolds {
             }
             Fact::FailedOver(failed_over) => {
                 if let Some(decided) = self.decided.get_mut(&failed_over.request_id) {
-                    decided.cell = Some(failed_over.cell.clone());
+                    Arc::make_mut(decided).cell = Some(failed_over.cell.clone());
                 }
             }
             Fact::Arrived(arrived) => self.arrived(at, arrived),

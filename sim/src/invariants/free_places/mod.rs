@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Bounds, Invariant};
-use crate::fact::{Decided, Fact, FailedOver, Life};
+use crate::fact::{Fact, Life};
 
 /// No request waits for a cell at which its router has no other request, because then a place is free.
 ///
@@ -151,18 +151,16 @@ impl Invariant for FreePlaces {
             Fact::Sent(sent) if sent.via.is_none() => {
                 self.unanswered.insert(sent.tag.clone());
             }
-            Fact::Decided(Decided {
-                life,
-                request_id,
-                cell: Some(cell),
-                ..
-            })
-            | Fact::FailedOver(FailedOver {
-                life,
-                request_id,
-                cell,
-                ..
-            }) => self.goes_to(at, (life.clone(), cell.clone()), request_id),
+            Fact::Decided(decided) => {
+                if let Some(cell) = &decided.cell {
+                    let to = (decided.life.clone(), cell.clone());
+                    self.goes_to(at, to, &decided.request_id);
+                }
+            }
+            Fact::FailedOver(moved) => {
+                let to = (moved.life.clone(), moved.cell.clone());
+                self.goes_to(at, to, &moved.request_id);
+            }
             Fact::Arrived(arrived) => {
                 if let (Some(tag), Some(id)) = (&arrived.tag, arrived.header(&self.request_id)) {
                     self.arrived(tag, id);

@@ -1,6 +1,7 @@
 //! Good tokens are accepted once routers have had time to fetch their keys.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Bounds, Invariant};
@@ -25,7 +26,7 @@ pub struct KnownKey {
 pub struct KeysTaken {
     known: Vec<KnownKey>,
     /// Requests that aren't answered, by tag.
-    open: BTreeMap<String, (Duration, Sent)>,
+    open: BTreeMap<String, (Duration, Arc<Sent>)>,
 }
 
 impl KeysTaken {
@@ -54,7 +55,7 @@ impl Invariant for KeysTaken {
                 };
                 let for_its_key = matches!(answer, Answer::Router(reason)
                     if matches!(reason.as_str(), "no_matching_key" | "bad_signature" | "jwks_unreachable"));
-                let Some(token) = sent.token.filter(|_| for_its_key) else {
+                let Some(token) = sent.token.as_ref().filter(|_| for_its_key) else {
                     return Ok(());
                 };
                 let mut known = self.known.iter();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cellway_core::Reason;
 
 use super::{Bounds, Invariant, SettingsInForce};
-use crate::fact::{Decided, Fact, Life};
+use crate::fact::{Fact, Life};
 
 /// A router without a registry decides no request until its listeners have waited for one.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Invariant for ClosedWithoutRegistry {
                 self.started.insert(life.clone(), at);
                 return Ok(());
             }
-            Fact::Decided(Decided { life, reason, .. }) => (life, *reason),
+            Fact::Decided(decided) => (&decided.life, decided.reason),
             _ => return Ok(()),
         };
         let Some(started) = self.started.get(life) else {

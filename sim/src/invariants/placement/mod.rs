@@ -1,6 +1,7 @@
 //! A request reaches only a cell of its tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Invariant;
@@ -25,7 +26,7 @@ pub struct AssignedCell {
     /// Requests without a tenant: `anonymous_apart` checks them.
     anonymous: BTreeSet<String>,
     /// Kept after the answer, because the network may deliver a request late.
-    decided: BTreeMap<String, Decided>,
+    decided: BTreeMap<String, Arc<Decided>>,
     /// The requests that went to another cell. `failover_allowed` checks which one.
     failed_over: BTreeSet<String>,
 }
@@ -86,7 +87,7 @@ impl Invariant for AssignedCell {
             Fact::FailedOver(failed_over) => {
                 let id = &failed_over.request_id;
                 if let Some(decided) = self.decided.get_mut(id) {
-                    decided.cell = Some(failed_over.cell.clone());
+                    Arc::make_mut(decided).cell = Some(failed_over.cell.clone());
                     self.failed_over.insert(id.clone());
                 }
             }

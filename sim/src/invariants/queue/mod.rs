@@ -1,6 +1,7 @@
 //! Requests that wait for a place at a cell get it in their turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Reason;
@@ -36,7 +37,7 @@ pub struct FairQueue {
     /// All tenants that have sent a request.
     tenants: BTreeSet<String>,
     /// By the router's id: when it was decided.
-    decided: BTreeMap<String, (Duration, Decided)>,
+    decided: BTreeMap<String, (Duration, Arc<Decided>)>,
     /// The ids in clients' answers, by tag.
     traced: BTreeMap<String, String>,
     /// When a router answered `overloaded`, by its id of the request.

@@ -1,6 +1,7 @@
 //! What a router reports about the end of a request is what its client got.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Invariant;
@@ -12,7 +13,7 @@ use crate::fact::{Answer, Decided, Fact, Responded};
 #[derive(Debug, Default)]
 pub struct ReportedTruly {
     /// By the router's id: what was decided, if the request may not pass.
-    denied: BTreeMap<String, Decided>,
+    denied: BTreeMap<String, Arc<Decided>>,
     responded: BTreeMap<String, Responded>,
     /// The ids in answers, by tag.
     traced: BTreeMap<String, String>,

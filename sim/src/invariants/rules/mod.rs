@@ -1,6 +1,7 @@
 //! Rules are enforced: forbidden requests are refused, and allowed ones pass.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::in_force::{self, InForce};
@@ -22,7 +23,7 @@ pub struct RulesKept {
     routers: BTreeMap<String, InForce<Option<Vec<Rule>>>>,
     published: BTreeMap<u64, Published>,
     /// Sent and not answered yet, by tag.
-    waiting: BTreeMap<String, Sent>,
+    waiting: BTreeMap<String, Arc<Sent>>,
 }
 
 /// The caller that rules are checked for.

@@ -1,6 +1,7 @@
 //! Nothing unverified is forwarded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Bounds, Invariant, SettingsInForce};
@@ -16,9 +17,9 @@ use crate::fact::{Arrived, Decided, Fact, Sent};
 pub struct OnlyVerified {
     prefix: String,
     settings: SettingsInForce,
-    sent: BTreeMap<String, Sent>,
+    sent: BTreeMap<String, Arc<Sent>>,
     /// When each request was decided, and how, by its id.
-    decided: BTreeMap<String, (Duration, Decided)>,
+    decided: BTreeMap<String, (Duration, Arc<Decided>)>,
 }
 
 impl OnlyVerified {

@@ -136,7 +136,7 @@ impl Exchange {
         let proof = self.wallet.routing_key_proof(elapsed);
         let mut request = self.request(spec, &credentials);
         let sent = self.sent(spec, &request, &credentials, proof.clone());
-        self.world.tell(&self.env, &Fact::Sent(sent));
+        self.world.tell(&self.env, &Fact::Sent(Arc::new(sent)));
         let streamed = || {
             let tag = self.tag.clone();
             if spec.stream.is_some() {
