@@ -4,7 +4,7 @@
 //! holder gets only its share, and the requests that find none wait in a [`Queue`] in which tenants take
 //! turns. Each worker has its own connections, so it has its own places and its own queue.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
@@ -21,22 +21,13 @@ const UNLIMITED: Places = Places {
 };
 
 /// The streams of one worker at one endpoint.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Streams {
-    open: Bound,
+    /// Made when it is needed: endpoints that speak HTTP/1.1 have no streams.
+    open: OnceLock<Bound>,
     queue: Queue,
     /// Notified when there may be more room for those that wait.
     room: Arc<Notify>,
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self {
-            open: Bound::with_few_holders(),
-            queue: Queue::default(),
-            room: Arc::default(),
-        }
-    }
 }
 
 impl Streams {
@@ -60,7 +51,7 @@ impl Streams {
             ..stake
         });
         // There is no limit that this could reach.
-        let _ = self.open.take(usize::MAX, &all);
+        let _ = self.open().take(usize::MAX, &all);
         self.reserved(stakes)
     }
 
@@ -98,7 +89,7 @@ impl Streams {
 
     /// Gives back the place of a stream that has ended.
     pub(super) fn give_back(&self, holders: StreamHolders) {
-        self.open.give_back(holders);
+        self.open().give_back(holders);
         self.wake_next();
     }
 
@@ -113,9 +104,13 @@ impl Streams {
         Reserved(Some((Arc::clone(self), stakes.map(|stake| stake.holder))))
     }
 
+    fn open(&self) -> &Bound {
+        self.open.get_or_init(Bound::default)
+    }
+
     fn limits(&self, most: usize) -> Limits<'_> {
         Limits {
-            requests: &self.open,
+            requests: self.open(),
             unanswered: None,
             now: Some(most),
         }
@@ -173,3 +168,6 @@ impl Drop for Waits<'_> {
         drop(self.ends());
     }
 }
+
+#[cfg(test)]
+mod tests;
