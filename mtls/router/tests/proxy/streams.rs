@@ -425,6 +425,41 @@ async fn a_stream_counts_until_all_of_its_body_is_sent() {
     until_served(&world).await;
 }
 
+/// Catches: connections on which requests waited in vain that are not replaced for a while, so that all other
+/// requests have to share the one that is left.
+#[tokio::test]
+async fn connections_that_a_silent_cell_leaves_are_replaced() {
+    // The connections on which these wait leave one after the other, and have answered nothing.
+    let (port, connections) = cell(1, |before| match before {
+        0..8 => Act::Hold,
+        _ => Act::Begin,
+    })
+    .await;
+    let world = world(port, |settings| {
+        settings.upstream.timeouts.header = SHORT;
+        settings.upstream.breaker.failures = 0;
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let client = world.client(Protocol::Http1);
+                tokio::spawn(async move { client.send(Request::get("/")).await })
+            })
+            .collect();
+        for request in waiting {
+            let answer = request.await.unwrap().unwrap();
+            assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+        }
+    }
+    let before = connections.load(Ordering::Relaxed);
+    for _ in 0..4 {
+        held.push(begun(&world).await);
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), before + 4);
+}
+
 /// Catches: the time for opening a connection that is told more than once, or never.
 #[tokio::test]
 async fn a_connection_is_told_once() {

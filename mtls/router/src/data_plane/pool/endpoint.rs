@@ -256,12 +256,19 @@ impl EndpointPool {
         }
     }
 
-    /// Stops lending this connection.
+    /// Stops lending this connection, which is broken.
     pub(super) fn retire(&self, load: &Arc<Load>) {
         let mut state = lock_uncontended(&self.state);
         let useful = state.shared.retire(load);
         state.notes_left(useful);
         drop(state);
+        self.streams.room().notify_one();
+    }
+
+    /// Stops lending this connection, on which a request has waited in vain. That takes so long that another
+    /// one may be opened at once.
+    pub(super) fn retire_silent(&self, load: &Arc<Load>) {
+        lock_uncontended(&self.state).shared.retire(load);
         self.streams.room().notify_one();
     }
 

@@ -117,7 +117,7 @@ impl Lease {
         if let Some(stream) = self.stream()
             && stream.load().answers.load(Ordering::Relaxed) == self.answers
         {
-            self.pool.retire(stream.load());
+            self.pool.retire_silent(stream.load());
         }
     }
 
