@@ -19,6 +19,7 @@ mod interims;
 mod listen;
 pub(crate) mod opening;
 mod origin;
+mod outlasting;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 mod rates;

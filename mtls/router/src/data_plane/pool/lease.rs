@@ -17,6 +17,7 @@ use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::incoming::Incoming;
+use crate::data_plane::outlasting::Outlasting;
 use crate::lock::lock_uncontended;
 use crate::settings::Priority;
 use crate::shares::LimitRefused;
@@ -38,6 +39,8 @@ pub(crate) struct Lease {
     /// The value of [`Load::answers`](super::load::Load::answers) when the request started.
     pub(super) answers: u32,
     pub(super) epoch: u64,
+    /// Set if the upload outlasts the head of its answer over HTTP/2. Boxed, because few do.
+    outlasting: Option<Box<Outlasting>>,
 }
 
 /// The pool of a connection that is lent to a request. Counts the request.
@@ -75,18 +78,30 @@ impl Lease {
         }
     }
 
-    /// Whether an HTTP/1.1 cell has answered, and the request is still being sent.
+    /// Notes that the upload outlasts the head of its answer over HTTP/2. It ends with this lease.
+    pub(crate) fn is_outlasted_by(&mut self, outlasting: Outlasting) {
+        self.outlasting = Some(Box::new(outlasting));
+    }
+
+    /// Whether the cell has answered, and the request is still being sent.
     pub(crate) fn is_sending(&mut self) -> bool {
         match &mut self.sender {
             Sender::H1(http1) => http1.is_sending(),
-            Sender::H2(_) => false,
+            Sender::H2(_) => {
+                let outlasting = self.outlasting.as_mut();
+                outlasting.is_some_and(|it| it.is_whole().is_none())
+            }
         }
     }
 
-    /// Waits until the request is sent over HTTP/1.1, or can't be.
+    /// Waits until the request is sent, or can't be.
     pub(crate) async fn sent(&mut self) {
-        if let Sender::H1(http1) = &mut self.sender {
-            http1.sent().await;
+        match (&mut self.sender, &mut self.outlasting) {
+            (Sender::H1(http1), _) => http1.sent().await,
+            (Sender::H2(_), Some(outlasting)) => {
+                outlasting.whole().await;
+            }
+            (Sender::H2(_), None) => {}
         }
     }
 
@@ -337,6 +352,7 @@ impl EndpointPool {
             opened_us,
             answers,
             epoch,
+            outlasting: None,
         }
     }
 }

@@ -10,9 +10,10 @@ use http::Request;
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::upload::{Outlasting, Rest, Upload, UploadError};
+use super::upload::{Rest, Upload, UploadError};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::incoming::{AnswerBody, AnswerError, Answers, HttpError, Io, Stream};
+use crate::data_plane::outlasting::Outlasting;
 use crate::settings::AnswerLimits;
 
 /// A connection, lent to one request at a time. The request's own task writes and reads it.
@@ -26,6 +27,9 @@ pub(crate) struct Http1Connection {
     upload: Option<Upload>,
     /// Set if the upload outlasts the head of its answer.
     outlasting: Option<Outlasting>,
+    /// Whether the answer began before the cell had got all of the request. A cell that doesn't read the
+    /// rest would take it for the next request.
+    early: bool,
     /// Why the last write failed.
     broken: Option<AnswerError>,
     /// Memory for the next request's header.
@@ -64,6 +68,7 @@ impl Http1Connection {
             head: None,
             upload: None,
             outlasting: None,
+            early: false,
             broken: None,
             memory: BytesMut::new(),
             until,
@@ -104,6 +109,7 @@ impl Http1Connection {
             let (head, body) = request.into_parts();
             self.upload = Some(Upload::new(&head, body, memory));
             self.head = Some(head);
+            self.early = false;
         }
         Ok(())
     }
@@ -174,6 +180,7 @@ impl Http1Connection {
     /// The body of the answer whose head was just read, and what is still to be sent meanwhile.
     pub(crate) fn take_body(&mut self) -> Option<(AnswerBody, Option<Rest>)> {
         let body = AnswerBody::new(self.answers.take()?);
+        self.early = self.upload.as_ref().is_some_and(Upload::is_owed);
         let rest = self.upload.take().map(|upload| {
             let (rest, outlasting) = Rest::new(upload, self.io.clone());
             self.outlasting = Some(outlasting);
@@ -203,7 +210,8 @@ impl Http1Connection {
     /// Takes the reading side back after the answer. Returns whether another request may follow.
     pub(crate) fn is_reusable(&mut self, body: AnswerBody) -> bool {
         let mut answers = body.into_answers();
-        let sent = !self.is_sending() && self.outlasting.is_none() && self.broken.is_none();
+        let sent =
+            !self.early && !self.is_sending() && self.outlasting.is_none() && self.broken.is_none();
         let reusable = sent && answers.is_reusable();
         answers.rest();
         self.answers = Some(answers);

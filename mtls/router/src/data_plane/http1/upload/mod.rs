@@ -13,10 +13,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
-use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use crate::data_plane::body::{RequestBody, SendBodyError, expects_body};
 use crate::data_plane::incoming::Io;
+use crate::data_plane::outlasting::{Outlasting, Tie};
 use crate::data_plane::target;
 
 /// The body is asked for more until so many bytes wait to be written.
@@ -106,6 +106,15 @@ impl Upload {
     /// Whether the cell can have got anything of it.
     pub(super) fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether the cell can't have got all of it yet.
+    pub(super) fn is_owed(&self) -> bool {
+        let more = match self.coding {
+            Coding::None | Coding::Length(0) => false,
+            Coding::Length(_) | Coding::Chunked => self.open,
+        };
+        more || !self.waiting.is_empty() || !self.data.is_empty()
     }
 
     /// The memory of an upload that is over. `None` if it is larger than a connection should keep.
@@ -301,48 +310,21 @@ fn write_field(name: &str, value: &[u8], into: &mut BytesMut) {
 pub(crate) struct Rest {
     upload: Upload,
     io: Io,
-    gone: oneshot::Receiver<()>,
-    /// Resolves when all was written. Dropped if it wasn't.
-    whole: Option<oneshot::Sender<()>>,
+    tie: Tie,
     /// Whether the body broke off. The cell gets no more, and should not wait for it.
     ends: bool,
 }
 
-/// What a connection knows about the rest of an upload.
-#[derive(Debug)]
-pub(super) struct Outlasting {
-    _here: oneshot::Sender<()>,
-    whole: oneshot::Receiver<()>,
-}
-
-impl Outlasting {
-    /// Whether all is written. `None`: not yet.
-    pub(super) fn is_whole(&mut self) -> Option<bool> {
-        match self.whole.try_recv() {
-            Ok(()) => Some(true),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => Some(false),
-        }
-    }
-
-    /// Waits until all is written. `false`: the cell doesn't get all of it.
-    pub(super) async fn whole(&mut self) -> bool {
-        (&mut self.whole).await.is_ok()
-    }
-}
-
 impl Rest {
     pub(super) fn new(upload: Upload, io: Io) -> (Self, Outlasting) {
-        let (_here, gone) = oneshot::channel();
-        let (told, whole) = oneshot::channel();
+        let (tie, outlasting) = Outlasting::new();
         let rest = Self {
             upload,
             io,
-            gone,
-            whole: Some(told),
+            tie,
             ends: false,
         };
-        (rest, Outlasting { _here, whole })
+        (rest, outlasting)
     }
 }
 
@@ -351,15 +333,13 @@ impl Future for Rest {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if Pin::new(&mut this.gone).poll(cx).is_ready() {
+        if this.tie.poll_gone(cx).is_ready() {
             return Poll::Ready(());
         }
         if !this.ends {
             match ready!(this.upload.poll(&mut this.io, cx)) {
                 Ok(()) => {
-                    if let Some(whole) = this.whole.take() {
-                        let _ = whole.send(());
-                    }
+                    this.tie.is_whole();
                     return Poll::Ready(());
                 }
                 Err(UploadError::Io(_)) => return Poll::Ready(()),

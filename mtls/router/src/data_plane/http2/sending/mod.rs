@@ -11,7 +11,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// Sends a body. Ready when all of it was given to h2, or nothing more can be sent.
+    /// Sends a body. Ready when all of it is on its way, or nothing more can be sent.
+    ///
+    /// h2 gets no more than there is a window for. What it had to keep would hold the stream open, even if
+    /// nobody is interested in it any more: h2 doesn't reset a stream before everything that it keeps is sent.
     ///
     /// A frame is asked for before there is a window for it: a window that is reserved for a body that
     /// has nothing to send would be missing to the connection's other streams.
@@ -32,6 +35,11 @@ impl<B> Sending<B> {
             body,
         }
     }
+
+    /// Tells the other end that nothing more comes, because it isn't needed.
+    pub(crate) fn cancel(&mut self) {
+        self.to.send_reset(Reason::CANCEL);
+    }
 }
 
 impl<B> Future for Sending<B>
@@ -46,7 +54,7 @@ where
             if this.held.is_some() {
                 let sent = ready!(poll_send(this.to, this.held, cx));
                 match sent {
-                    Sent::More => {}
+                    Sent::More => continue,
                     Sent::All | Sent::Over => return Poll::Ready(()),
                 }
             }
@@ -67,8 +75,7 @@ where
                 Ok(data) => {
                     let last = this.body.is_end_stream();
                     if !data.is_empty() {
-                        // h2 asks for as much as the frame needs when it gets the frame.
-                        this.to.reserve_capacity(1);
+                        this.to.reserve_capacity(data.len());
                     }
                     *this.held = Some((data, last));
                 }
@@ -104,9 +111,18 @@ fn poll_send(
             Some(Err(_)) | None => return Poll::Ready(Sent::Over),
         }
     }
-    let Some((data, last)) = held.take() else {
+    let Some((mut data, last)) = held.take() else {
         return Poll::Ready(Sent::More);
     };
+    let room = to.capacity();
+    if data.len() > room {
+        if to.send_data(data.split_to(room), false).is_err() {
+            return Poll::Ready(Sent::Over);
+        }
+        to.reserve_capacity(data.len());
+        *held = Some((data, last));
+        return Poll::Ready(Sent::More);
+    }
     Poll::Ready(match to.send_data(data, last) {
         Ok(()) if last => Sent::All,
         Ok(()) => Sent::More,

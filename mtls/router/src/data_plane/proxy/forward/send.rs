@@ -1,7 +1,8 @@
 //! Sends a request on a connection, and waits for the header of its answer.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use cellway_core::http1::HEAD_BYTES_MAX;
 use cellway_core::{Reason, headers};
@@ -16,6 +17,7 @@ use crate::data_plane::body::{Places, RequestBody};
 use crate::data_plane::http1::Http1Connection;
 use crate::data_plane::http2::{Http2Sender, Rest, Sending, StreamBytes};
 use crate::data_plane::incoming::{HttpError, Incoming};
+use crate::data_plane::outlasting::Outlasting;
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
 use crate::data_plane::proxy::health_report;
 use crate::data_plane::well_formed::{list_size, pseudo_size};
@@ -96,13 +98,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     self.in_time(&then, pin!(asking)).await
                 }
             };
-            if let (Some(body), Sender::H2(stream)) = (besides.rest.take(), &lease.sender) {
-                // The stream counts until all of the body is sent, even if the answer ends before.
-                let stream = stream.clone();
-                self.report.connection.worker.env.spawn(async move {
-                    body.await;
-                    drop(stream);
-                });
+            if let Some(rest) = besides.rest.take() {
+                self.send_rest(&mut lease, rest);
             }
             self.report.ends(Phase::Cell);
             match sent {
@@ -139,6 +136,29 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 }
             }
         }
+    }
+
+    /// Sends the rest of the body while the answer comes, for as long as there is the lease. A cell need not
+    /// take it, but then its stream must not stay open.
+    fn send_rest(&self, lease: &mut Lease, mut rest: Box<Sending<RequestBody>>) {
+        let Sender::H2(stream) = &lease.sender else {
+            return;
+        };
+        // It counts until the body is sent, even if the answer ends before.
+        let stream = stream.clone();
+        let (mut tie, outlasting) = Outlasting::new();
+        lease.is_outlasted_by(outlasting);
+        self.report.connection.worker.env.spawn(async move {
+            let sent = poll_fn(|cx| match Pin::new(&mut rest).poll(cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => tie.poll_gone(cx).map(|()| false),
+            });
+            match sent.await {
+                true => tie.is_whole(),
+                false => rest.cancel(),
+            }
+            drop(stream);
+        });
     }
 
     /// Rewrites the header for the connection. The error says why that isn't possible.
