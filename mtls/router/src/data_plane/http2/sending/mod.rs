@@ -14,7 +14,8 @@ pin_project! {
     /// Sends a body. Ready when all of it is on its way, or nothing more can be sent.
     ///
     /// h2 gets no more than there is a window for. What it had to keep would hold the stream open, even if
-    /// nobody is interested in it any more: h2 doesn't reset a stream before everything that it keeps is sent.
+    /// nobody is interested in it any more: h2 doesn't reset a stream before everything that it keeps is
+    /// sent.
     ///
     /// A frame is asked for before there is a window for it: a window that is reserved for a body that
     /// has nothing to send would be missing to the connection's other streams.

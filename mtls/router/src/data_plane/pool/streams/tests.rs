@@ -2,8 +2,8 @@ use super::*;
 use crate::settings::CellLimits;
 use crate::shares::{Holders, Share};
 
-/// Catches: a table so small that a connection without streams is refused, because its counters are also those
-/// of busy ones.
+/// Catches: a table so small that a connection without streams is refused, because its counters are also
+/// those of busy ones.
 #[test]
 fn a_quiet_connection_gets_a_stream_beside_a_flood() {
     const MOST: usize = 8;
