@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cellway_core::http1::MessageError;
 use cellway_core::{Identity, mix, trace};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -24,6 +25,8 @@ const NONE: u8 = u8::MAX;
 /// the request's future is sent between threads; only one task writes them.
 #[derive(Debug)]
 pub(crate) struct Record {
+    /// Whether the header could be read.
+    is_read: bool,
     method: Method,
     path: Option<PathAndQuery>,
     version: Version,
@@ -72,6 +75,7 @@ impl Record {
             None => request.headers.get("traceparent").cloned(),
         };
         Some(Box::new(Self {
+            is_read: request.extensions.get::<MessageError>().is_none(),
             method: request.method.clone(),
             path: request.uri.path_and_query().cloned(),
             version: request.version,
@@ -150,6 +154,7 @@ impl Record {
         let endpoint = self.endpoint.load(Relaxed);
         let identity = self.identity.as_deref();
         Exchange {
+            is_read: self.is_read,
             method: &self.method,
             path: self.path.as_ref().map_or("/", |path| path.path()),
             version: self.version,

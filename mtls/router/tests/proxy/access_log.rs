@@ -7,6 +7,7 @@ use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::{Method, StatusCode};
 use serde_json::json;
 
+use crate::raw::Raw;
 use crate::world::{
     World, ca, cell, closed_port, issue, plain, plain_endpoint, registry, secure, start, uri,
 };
@@ -146,6 +147,20 @@ async fn a_denial_is_logged_without_an_endpoint_and_nothing_if_it_is_off() {
             assert_eq!(line, expected);
         }
     }
+}
+
+/// Catches: a method and a path that the client didn't send, but that stand for what can't be read.
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_logged_without_a_method_and_a_path() {
+    let settings = plain(registry(plain_endpoint("http", 1)));
+    let world = start(with(AccessLog::Errors, settings)).await;
+    let mut client = Raw::new(&world).await;
+    let request =
+        "POST /secret HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n";
+    client.send(request).await;
+    assert_eq!(client.statuses().await, [400]);
+    let expected = "logged - - HTTP/1.1 of - -, 0 attempts, - None, 0 bytes";
+    world.events.line(expected).await;
 }
 
 /// Catches: a refusal by a limit whose line doesn't say which tenant has reached it.

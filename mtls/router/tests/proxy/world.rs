@@ -52,10 +52,12 @@ impl Sink for EventLog {
 /// What the access log says about a request.
 fn logged(exchange: &Exchange<'_>) -> String {
     let text = |text: Option<&Text>| text.map_or("-".to_owned(), ToString::to_string);
+    let (method, path) = match exchange.is_read {
+        true => (exchange.method.as_str(), exchange.path),
+        false => ("-", "-"),
+    };
     format!(
-        "logged {} {} {:?} of {} {}, {} attempts, {} {:?}, {} bytes{}",
-        exchange.method,
-        exchange.path,
+        "logged {method} {path} {:?} of {} {}, {} attempts, {} {:?}, {} bytes{}",
         exchange.version,
         text(exchange.tenant),
         text(exchange.subject),

@@ -8,6 +8,8 @@ use http::{HeaderValue, Method, Version};
 /// One request, from its client to its cell.
 #[derive(Clone, Debug)]
 pub struct Exchange<'a> {
+    /// Whether its header could be read. If not, the method and the path are none that the client sent.
+    pub is_read: bool,
     /// Its method.
     pub method: &'a Method,
     /// Its path, without the query, which may have secrets.

@@ -6,6 +6,7 @@ use crate::observe::event::Phases;
 
 fn served<'a>(method: &'a Method, path: &'a str, traceparent: &'a HeaderValue) -> Served<'a> {
     let exchange = Exchange {
+        is_read: true,
         method,
         path,
         version: Version::HTTP_2,

@@ -33,6 +33,7 @@ pub fn access(at: Unix, event: &Event<'_>, subjects: &Subjects) -> Option<String
     else {
         return None;
     };
+    let read = |what| exchange.is_read.then_some(what);
     let line = Line::new(at, Level::Info, "request")
         .str("listener", listener)
         .addr("peer", *peer)
@@ -42,8 +43,8 @@ pub fn access(at: Unix, event: &Event<'_>, subjects: &Subjects) -> Option<String
             exchange.traceparent.and_then(trace::trace_id),
             Line::str,
         )
-        .str("method", method(exchange.method))
-        .str("path", shown(exchange.path))
+        .opt("method", read(method(exchange.method)), Line::str)
+        .opt("path", read(shown(exchange.path)), Line::str)
         .str("protocol", protocol(exchange.version))
         .opt("tenant", exchange.tenant, Line::show)
         .subject(exchange.subject, subjects)

@@ -15,12 +15,17 @@ const PAGE: &str = include_str!("../../../../../../../docs/access-log.md");
 
 /// The line of a request with everything that can be said about one.
 fn line(path: &str) -> String {
+    line_of(path, true)
+}
+
+fn line_of(path: &str, is_read: bool) -> String {
     let text = |text| Text::new(text).unwrap();
     let (tenant, subject, cell) = (text("acme"), text("alice"), text("eu-1"));
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let trace = HeaderValue::from_static(trace);
     let micros = Duration::from_micros;
     let exchange = Exchange {
+        is_read,
         method: &Method::POST,
         path,
         version: Version::HTTP_2,
@@ -67,6 +72,12 @@ fn a_line_says_who_what_where_and_how_long() {
         "\n",
     ];
     assert_eq!(line("/orders/7"), expected.concat());
+}
+
+#[test]
+fn a_request_that_cannot_be_read_has_no_method_and_no_path() {
+    let line = line_of("/", false);
+    assert!(line.contains(r#"0e0e4736","protocol":"HTTP/2","#), "{line}");
 }
 
 /// Catches: a path of any length, and one that starts a new line.
