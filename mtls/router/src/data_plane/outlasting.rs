@@ -55,8 +55,8 @@ impl Tie {
         Pin::new(&mut self.gone).poll(cx).map(drop)
     }
 
-    /// All is sent.
-    pub(crate) fn is_whole(&mut self) {
+    /// Tells the holder that all is sent.
+    pub(crate) fn completes(&mut self) {
         if let Some(whole) = self.whole.take() {
             let _ = whole.send(());
         }

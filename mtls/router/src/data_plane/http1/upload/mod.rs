@@ -339,7 +339,7 @@ impl Future for Rest {
         if !this.ends {
             match ready!(this.upload.poll(&mut this.io, cx)) {
                 Ok(()) => {
-                    this.tie.is_whole();
+                    this.tie.completes();
                     return Poll::Ready(());
                 }
                 Err(UploadError::Io(_)) => return Poll::Ready(()),

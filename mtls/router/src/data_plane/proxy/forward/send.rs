@@ -154,7 +154,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Poll::Pending => tie.poll_gone(cx).map(|()| false),
             });
             match sent.await {
-                true => tie.is_whole(),
+                true => tie.completes(),
                 false => rest.cancel(),
             }
             drop(stream);
