@@ -73,6 +73,11 @@ fn retries_by_setting() {
 }
 
 #[test]
+fn hedging() {
+    matches_snapshot("hedging");
+}
+
+#[test]
 fn anonymous_envelope() {
     matches_snapshot("anonymous_envelope");
 }

@@ -366,6 +366,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
                 "refuses {tenant}: the {scope}'s rate limit is used up"
             ))
         }
+        Event::CellHedge { cell, end, .. } => Some(format!("hedges at {cell}: {}", end.as_str())),
         Event::CellBound { bound, .. } => describe_cell_bound(bound),
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::ListenersClosed => Some("closes its listeners".to_owned()),

@@ -129,6 +129,29 @@ fn check_names_settings_of_retries_without_effect() {
             "retry_percent = 0",
             Some("retry_statuses: has no effect, because upstream.retry_percent is 0"),
         ),
+        ("hedge_after_ms = 200", "", None),
+        ("hedge_after_ms = 200\ntry_timeout_ms = 201", "", None),
+        ("hedge_after_ms = 0", "retry_percent = 0", None),
+        (
+            "hedge_after_ms = 200",
+            "retry_percent = 0",
+            Some("hedge_after_ms: has no effect, because upstream.retry_percent is 0"),
+        ),
+        (
+            "hedge_after_ms = 30000",
+            "",
+            Some("hedge_after_ms: has no effect: it is 30000, and header_timeout_ms (30000) ends"),
+        ),
+        (
+            "hedge_after_ms = 200\ntry_timeout_ms = 200",
+            "",
+            Some("hedge_after_ms: has no effect: it is 200, and try_timeout_ms (200) ends"),
+        ),
+        (
+            "hedge_after_ms = 200",
+            "total_timeout_ms = 200",
+            Some("hedge_after_ms: has no effect: it is 200, and total_timeout_ms (200) ends"),
+        ),
     ] {
         let warnings = with(traffic, upstream);
         assert_eq!(

@@ -126,6 +126,17 @@ impl Record {
         self.http2.store(0, Relaxed);
     }
 
+    /// Notes that the request is about to be sent to a second endpoint, while the first one works on it.
+    pub(crate) fn hedges(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that the endpoint at this position has served it, although another one got it too.
+    pub(crate) fn is_served_by(&self, endpoint: usize) {
+        let endpoint = u8::try_from(endpoint).unwrap_or(NONE);
+        self.endpoint.store(endpoint, Relaxed);
+    }
+
     /// Notes which protocol the endpoint speaks.
     pub(crate) fn speaks(&self, http2: bool) {
         self.http2.store(1 + u8::from(http2), Relaxed);

@@ -27,6 +27,9 @@ pub struct TrafficSettings {
     pub try_timeout: Option<Duration>,
     /// The statuses of answers after which an idempotent request is sent to another endpoint.
     pub retry_statuses: Vec<u16>,
+    /// How long the first attempt of a safe request without a body may take before a second one goes to
+    /// another endpoint. `None`: there is no second one before the first is over.
+    pub hedge_after: Option<Duration>,
     /// The most bytes of a request's body: 413 `body_too_large`. `None`: no limit.
     pub body_bytes_max: Option<u64>,
     /// Its rate limits, at most one for each [`RateScope`](super::RateScope).
@@ -109,6 +112,7 @@ impl Default for TrafficSettings {
             total_timeout: TotalTimeout::Upstream,
             try_timeout: None,
             retry_statuses: Vec::new(),
+            hedge_after: None,
             body_bytes_max: None,
             rates: Vec::new(),
             rate_fields: false,

@@ -35,6 +35,8 @@ mod frames;
 mod grpc;
 mod health_checks;
 mod health_service;
+mod hedge;
+mod hedge_race;
 mod http2_cells;
 mod identity;
 mod idle_http1;

@@ -170,6 +170,7 @@ fn of_cells(event: &Event<'_>) -> Option<Vec<String>> {
             true => vec![format!("retry {}", why.as_str())],
             false => vec![format!("no retry {}", why.as_str())],
         },
+        Event::CellHedge { end, .. } => vec![format!("hedge {}", end.as_str())],
         _ => return None,
     })
 }

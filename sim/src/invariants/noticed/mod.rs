@@ -20,7 +20,8 @@ const EJECTED_WITHIN: Duration = Duration::from_secs(1);
 /// counts, but each that takes too long does. A cell that resets a stream has answered, as with a 503.
 ///
 /// A row ends with an answer of any other kind. It also ends with a request that is sent again elsewhere,
-/// because its client doesn't learn why.
+/// because its client doesn't learn why. If that may be a hedge, the row of the second endpoint ends too,
+/// because its client doesn't learn which of the two has answered.
 #[derive(Debug)]
 pub struct FailuresNoticed {
     endpoints: Endpoints,
@@ -126,6 +127,12 @@ impl FailuresNoticed {
         let (router, sent) = (open.to.clone(), open.sent);
         if let Some((before, _)) = before {
             self.rows.insert((router.clone(), before), Row::served(at));
+            if (self.settings).most(&router, [sent, at], |it| it.hedges) {
+                // Both may answer, and the client doesn't learn which one has.
+                open.host = None;
+                let here = (router.clone(), host.clone());
+                self.rows.insert(here, Row::served(at));
+            }
         }
         let key = (router.clone(), host.clone());
         let Some(row) = self.rows.get(&key) else {

@@ -5,6 +5,10 @@ use crate::fact::CircuitChange;
 
 /// Two failures open a breaker, three eject one of the two endpoints of `a`.
 fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
+    fed_with(false, facts)
+}
+
+fn fed_with(hedges: bool, facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     let hosts = ["a-1", "a-2"].map(str::to_owned);
     let bounds = Bounds {
         endpoints: Endpoints {
@@ -16,6 +20,7 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
             connection_failures: 3,
             answer_failures: 3,
             ejected_percent_max: 50,
+            hedges,
             ..RouterSettings::default()
         })
     };
@@ -108,6 +113,21 @@ fn a_request_that_is_sent_again_elsewhere_ends_the_row() {
     let again = [sent("2", "acme"), arrived("a", "2", "2"), elsewhere];
     let facts = reset("1").into_iter().chain(again).chain(reset("3"));
     assert_eq!(fed(facts.chain(reset("4"))), Ok(()));
+}
+
+/// Catches: a failure that counts at the endpoint that was asked last, although the first one failed.
+#[test]
+fn a_hedge_says_nothing_about_either_endpoint() {
+    let hedged = |tag: &str| {
+        let first = arrived_with("a", tag, tag, |it| it.host = "a-2".to_owned());
+        let [sent, second, answered] = exchange(tag, Answer::Router("cell_reset".to_owned()));
+        [sent, first, second, answered]
+    };
+    let facts = || hedged("1").into_iter().chain(hedged("2")).chain(reset("3"));
+    assert_eq!(fed_with(true, facts()), Ok(()));
+    // Alone, they still count.
+    let alone = facts().chain(reset("4")).chain(reset("5"));
+    assert!(fed_with(true, alone).is_err());
 }
 
 #[test]

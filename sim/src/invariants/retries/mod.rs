@@ -19,7 +19,8 @@ const BALANCE_MAX: i64 = RETRIES_RESERVE as i64 * RETRY;
 const LEFT_FOR_SURE: i64 = 3 * RETRY;
 
 /// A request that a cell disclaims is sent again, with its body if it has one, while the budget lasts
-/// and the cell has a healthy endpoint.
+/// and the cell has a healthy endpoint. This is not checked if the router hedges: no fact shows how much of
+/// the budget hedges have used that were cancelled on their way.
 #[derive(Debug)]
 pub struct Retried {
     endpoints: Endpoints,
@@ -96,7 +97,8 @@ impl Retried {
             }
         };
         let percent = percent_least(&self.settings, &open.to, [open.sent, at]);
-        let due = percent > 0 && open.disclaimed <= u32::from(RESENDS_MAX);
+        let hedges = (self.settings).most(&open.to, [Duration::ZERO, at], |it| it.hedges);
+        let due = percent > 0 && !hedges && open.disclaimed <= u32::from(RESENDS_MAX);
         if gave_up
             && due
             && !open.arrived
@@ -157,10 +159,11 @@ impl Invariant for Retried {
     }
 }
 
-/// A request that a cell accepted is not sent again, with two exceptions. If it is idempotent and its
+/// A request that a cell accepted is not sent again, with three exceptions. If it is idempotent and its
 /// connection, which was not opened for it, died, it is sent again once. If it is idempotent and its
 /// router's settings allow to send such requests again (`try_timeout_ms`, `retry_statuses`), it is sent
-/// again to the same cell. Retries stay within the cell's budget.
+/// again to the same cell. If it is safe and has no body, and its router hedges (`hedge_after_ms`), it is
+/// sent once to another endpoint of the same cell. All that stays within the cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
     settings: SettingsInForce,
@@ -175,6 +178,10 @@ struct Attempts {
     sent: Duration,
     to: String,
     idempotent: bool,
+    /// It is safe and has no body.
+    may_be_hedged: bool,
+    /// It was.
+    hedged: bool,
     /// How often it came to a cell.
     times: u32,
     /// It was left behind when its connection was closed in order. The first retry then costs no budget,
@@ -252,13 +259,21 @@ impl RetriesBounded {
             let time = [attempts.sent, at];
             let processed = (self.settings).most(&attempts.to, time, |it| it.retries_processed);
             let by_setting = processed && attempts.idempotent && before.cell == *cell;
-            if !before.died && !by_setting {
+            let by_death =
+                before.died && !before.first && attempts.idempotent && attempts.arrived.len() == 1;
+            let by_hedge = !by_setting
+                && !by_death
+                && attempts.may_be_hedged
+                && !std::mem::replace(&mut attempts.hedged, true)
+                && (self.settings).most(&attempts.to, time, |it| it.hedges)
+                && before.cell == *cell
+                && (attempts.arrived.iter()).all(|it| it.host != arrived.host);
+            if !before.died && !by_setting && !by_hedge {
                 return Err(format!(
                     "{tag} arrived again, at {cell}, but {host} already had it"
                 ));
             }
-            let by_death = !before.first && attempts.idempotent && attempts.arrived.len() == 1;
-            if !by_death && !by_setting {
+            if !by_death && !by_setting && !by_hedge {
                 return Err(format!(
                     "{tag} arrived again, at {cell}, after its connection to {host} had died; only an \
                      idempotent request on a reused connection may be sent again, and once"
@@ -335,6 +350,10 @@ impl Invariant for RetriesBounded {
                         sent.method.as_str(),
                         "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
                     ),
+                    // RFC 9110, section 9.2.1.
+                    may_be_hedged: sent.body == Some(0)
+                        && matches!(sent.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+                    hedged: false,
                     times: 0,
                     after_goaway: false,
                     arrived: Vec::new(),

@@ -13,6 +13,7 @@ fn percent() -> RouterSettings {
 fn get(tag: &str) -> Fact {
     sent_with(tag, "acme", |sent| {
         sent.method = "GET".to_owned();
+        sent.body = Some(0);
         sent.once = false;
     })
 }
@@ -114,6 +115,55 @@ fn knows_the_settings_for_retries() {
     let often = [vec![get("t")], vec![arrives("a"); 5]].concat();
     assert!(fed(&often).is_err());
     assert!(bounded(&[get("t"), arrives("a"), arrives("a")]).is_err());
+}
+
+#[test]
+fn knows_the_setting_for_hedges() {
+    let settings = || RouterSettings {
+        hedges: true,
+        ..percent()
+    };
+    let fed = |facts: &[Fact]| feed(&mut RetriesBounded::new(&with_settings(settings())), facts);
+    let at = |tag: &str, host: &str| {
+        arrived_with("a", tag, "r", |arrived| arrived.host = host.to_owned())
+    };
+    let hedged = [get("t"), at("t", "a-1"), at("t", "a-2")];
+    assert_eq!(fed(&hedged), Ok(()));
+    assert!(bounded(&hedged).is_err(), "off");
+    assert!(
+        fed(&[get("t"), at("t", "a-1"), at("t", "a-1")]).is_err(),
+        "the same endpoint"
+    );
+    assert!(
+        fed(&[get("t"), at("t", "a-1"), arrived("b", "t", "r")]).is_err(),
+        "another cell"
+    );
+    let twice = [&hedged[..], &[at("t", "a-3")]].concat();
+    assert!(fed(&twice).is_err(), "two of them");
+    let post = [sent("t", "acme"), at("t", "a-1"), at("t", "a-2")];
+    assert!(fed(&post).is_err(), "not safe");
+    let with_body = sent_with("t", "acme", |sent| {
+        sent.method = "GET".to_owned();
+        sent.body = Some(2);
+    });
+    assert!(
+        fed(&[with_body, at("t", "a-1"), at("t", "a-2")]).is_err(),
+        "with a body"
+    );
+    let many = |requests: u32| {
+        let facts = (0..requests).flat_map(|n| {
+            let tag = format!("t{n}");
+            [get(&tag), at(&tag, "a-1"), at(&tag, "a-2")]
+        });
+        fed(&facts.collect::<Vec<_>>())
+    };
+    assert_eq!(many(10), Ok(()));
+    let error = many(40).unwrap_err();
+    assert!(error.contains("budget"), "{error}");
+    // What no hedge explains is judged as before.
+    let died = unserved("t", Unserved::ConnectionClosed);
+    let kept = [get("t"), at("t", "a-1"), died, at("t", "a-1")];
+    assert_eq!(fed(&kept), Ok(()));
 }
 
 #[test]

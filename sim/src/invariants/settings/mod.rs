@@ -59,6 +59,9 @@ pub struct RouterSettings {
     pub retry_percent: u32,
     /// Whether it may send an idempotent request again that a cell has processed.
     pub retries_processed: bool,
+    /// Whether it may send a safe request without a body to a second endpoint while the first one still
+    /// works on it.
+    pub hedges: bool,
     /// How long an envelope is valid.
     pub envelope_lifetime: Duration,
     /// How long services may keep the published keys of envelopes.

@@ -33,6 +33,10 @@ pub struct TrafficTable {
     /// The statuses of answers after which an idempotent request is sent to another endpoint.
     #[serde(default)]
     pub retry_statuses: Option<Vec<u16>>,
+    /// How long the first attempt of a safe request without a body may take for the answer's header,
+    /// before a second one goes to another endpoint, in milliseconds. 0 or absent: never.
+    #[serde(default)]
+    pub hedge_after_ms: Option<u64>,
     /// The most bytes of a request's body. Absent: no limit.
     #[serde(default)]
     pub body_bytes_max: Option<u64>,

@@ -22,7 +22,7 @@ use cellway_env::fetch::FetchError;
 
 pub use self::exchange::{Exchange, Phase, Phases};
 pub use self::outcome::{
-    CircuitChange, Closed, ExplainAnswer, Owner, SealOutcome, SpanOutcome, TunnelEnd,
+    CircuitChange, Closed, ExplainAnswer, HedgeEnd, Owner, SealOutcome, SpanOutcome, TunnelEnd,
     TunnelProtocol, Unserved, Wait,
 };
 pub use self::responded::Responded;
@@ -336,6 +336,17 @@ pub enum Event<'a> {
         why: Unserved,
         /// Whether it is sent again. `false` if the cell's retry budget is used up.
         granted: bool,
+    },
+    /// The first attempt of a request took longer than `hedge_after_ms`, and what became of the second one.
+    CellHedge {
+        /// The cell.
+        cell: &'a Text,
+        /// The endpoint of the second attempt; `None` if it was not made.
+        endpoint: Option<&'a str>,
+        /// The request's id.
+        request_id: &'a str,
+        /// How it ended.
+        end: HedgeEnd,
     },
     /// A request goes to another cell than its placement assigns. Comes after the request's `Decided`,
     /// and again if that cell can't be reached either.

@@ -93,6 +93,48 @@ impl Unserved {
     }
 }
 
+/// What became of a hedge: a second attempt that goes to another endpoint while the first one still waits
+/// for its answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum HedgeEnd {
+    /// The client gets its answer.
+    Won,
+    /// The first attempt was answered before, or the request ended.
+    Lost,
+    /// It got no answer, or one that counts as a failure. The first attempt went on.
+    Failed,
+    /// It was not made, because the cell's retry budget is used up.
+    OverBudget,
+    /// It was not made, because there was no free place for it at the cell.
+    NoPlace,
+    /// It was not made, because the cell has no other endpoint that works.
+    NoEndpoint,
+}
+
+impl HedgeEnd {
+    /// All values.
+    pub const ALL: &'static [Self] = &[
+        Self::Won,
+        Self::Lost,
+        Self::Failed,
+        Self::OverBudget,
+        Self::NoPlace,
+        Self::NoEndpoint,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+            Self::OverBudget => "over_budget",
+            Self::NoPlace => "no_place",
+            Self::NoEndpoint => "no_endpoint",
+        }
+    }
+}
+
 /// Whether an envelope was sealed, and if not, why.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum SealOutcome {

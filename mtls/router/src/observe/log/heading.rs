@@ -71,6 +71,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::EndpointChecked { .. } => (Debug, "endpoint_checked"),
         Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),
         Event::CellRetry { granted: false, .. } => (Warn, "cell_retry_refused"),
+        Event::CellHedge { .. } => (Debug, "cell_hedge"),
         Event::FailedOver { .. } => (Warn, "failed_over"),
         Event::Spans { outcome, .. } => match outcome {
             SpanOutcome::Sent => (Debug, "spans_sent"),

@@ -9,7 +9,7 @@ use cellway_core::health::Cause;
 use cellway_core::{Reason, Text};
 
 use super::counter::{ANSWERS, Counter, Counters};
-use crate::observe::event::Unserved;
+use crate::observe::event::{HedgeEnd, Unserved};
 
 /// The most cells with counters of their own, over all workers. All other cells share one label
 /// value.
@@ -118,6 +118,8 @@ pub(super) struct CellCounts {
     pub(super) ejected: Counters<{ Cause::ALL.len() }>,
     /// By reason: first the requests that were sent again, then those that weren't.
     pub(super) retries: Counters<{ RETRY_RESULTS.len() * Unserved::ALL.len() }>,
+    /// By end.
+    pub(super) hedges: Counters<{ HedgeEnd::ALL.len() }>,
 }
 
 /// The results of health checks, in the order of the counters.

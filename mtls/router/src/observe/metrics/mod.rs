@@ -166,6 +166,9 @@ impl Sink for Counting {
             Event::CellRetry {
                 cell, why, granted, ..
             } => shard.cells.of(cell).retried(*why, *granted),
+            Event::CellHedge { cell, end, .. } => {
+                shard.cells.of(cell).hedges.add(*end as usize);
+            }
             Event::FailedOver { reason, .. } => shard.failovers.add(*reason as usize),
             Event::Notice { notice, policy } => shard.notice(notice, policy),
             Event::Spans { count, outcome, .. } => shard.spans.add_n(*outcome as usize, *count),

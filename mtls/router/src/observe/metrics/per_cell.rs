@@ -12,7 +12,7 @@ use super::counter::{OWNERS, STATUS_CLASSES};
 use super::load::CellLoad;
 use super::render::{Page, seconds, sum};
 use super::shard::Shard;
-use crate::observe::event::Unserved;
+use crate::observe::event::{HedgeEnd, Unserved};
 
 impl Page {
     pub(super) fn cells(&mut self, shards: &[Arc<Shard>]) {
@@ -44,6 +44,7 @@ impl Page {
             }
         }
         self.retries(&cells);
+        self.hedges(&cells);
         self.checks(&cells);
         let name = "circuits_opened_total";
         let help = "How often a circuit breaker of an endpoint opened, by cell.";
@@ -125,6 +126,21 @@ impl Page {
         }
     }
 
+    fn hedges(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
+        let name = "cell_hedges_total";
+        let help = "Requests whose first attempt took longer than hedge_after_ms, by what became of the second one.";
+        self.head(name, "counter", help);
+        for (id, counts) in cells {
+            for (e, end) in HedgeEnd::ALL.iter().enumerate() {
+                let count = sum(counts, |counts| counts.hedges.get(e));
+                if count > 0 {
+                    let labels = [("cell", id.as_str()), ("result", end.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+    }
+
     /// Gauges of the pools. Cells without counters of their own are added up. Requests may still be at
     /// a cell that the registry no longer has; it must not take the place of another.
     pub(super) fn loads(&mut self, names: &Names, registry: Option<&Registry>, loads: &[CellLoad]) {
@@ -150,7 +166,7 @@ impl Page {
             }),
             (
                 "cell_retries_in_flight",
-                "Requests that were sent to a cell again and have no answer yet.",
+                "Requests that were sent to a cell again and have no answer yet, and hedges.",
                 |load| load.retries,
             ),
             (

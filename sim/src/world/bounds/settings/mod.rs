@@ -131,6 +131,10 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .listeners
             .iter()
             .any(|listener| listener.traffic.retries_processed()),
+        hedges: router
+            .listeners
+            .iter()
+            .any(|listener| listener.traffic.hedge_after.is_some()),
         envelope_lifetime: router
             .envelope
             .as_ref()

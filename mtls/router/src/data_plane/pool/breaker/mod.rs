@@ -186,6 +186,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the breaker is closed, and the last exchange was a success.
+    pub(crate) fn is_closed(&self) -> bool {
+        State::unpack(self.word.load(Ordering::Acquire)) == State::Closed
+    }
+
     /// Notes that a request failed to connect, lost its connection or got no answer in time. It says
     /// nothing about an endpoint that is open or half-open: the request was sent before.
     pub(crate) fn connection_failed(&self, settings: BreakerSettings) -> Change {

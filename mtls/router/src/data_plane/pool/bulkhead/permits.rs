@@ -9,8 +9,8 @@ use super::Bulkhead;
 use crate::data_plane::pool::adaptive::Took;
 use crate::data_plane::pool::caps::Capped;
 use crate::data_plane::pool::counts::Counts;
-use crate::data_plane::pool::queue::Taken;
-use crate::settings::{CellLimits, CellShares};
+use crate::data_plane::pool::queue::{Claim, Taken};
+use crate::settings::{CellLimits, CellShares, Priority};
 use crate::shares::{Holder, LimitRefused, Share, Stake, Stakes};
 
 /// A request in flight to a cell.
@@ -26,6 +26,21 @@ pub(crate) struct RequestPermit {
 }
 
 impl RequestPermit {
+    /// Takes another place at the cell for the same request, if one is free and no other request waits for
+    /// it.
+    pub(crate) fn another(&self, limits: &CellLimits, priority: Priority) -> Option<Self> {
+        if self.bulkhead.queue.waiting() > 0 {
+            return None;
+        }
+        let claim = Claim {
+            stakes: &self.stakes(limits.shares),
+            priority,
+            capped: self.capped.clone(),
+        };
+        let places = self.bulkhead.places(limits);
+        self.bulkhead.request(places, &claim).ok()
+    }
+
     /// Notes how long the cell took to answer, or how long the router waited in vain, if the cell has
     /// an adaptive limit. The request was sent at `began`.
     pub(crate) fn took(&self, limits: &CellLimits, began: Instant) {

@@ -4,7 +4,9 @@
     reason = "the future of an `async fn` holds its arguments twice, and each request has these futures"
 )]
 
+mod connect;
 mod failover;
+mod hedge;
 mod interim;
 mod resend;
 mod rewrite;
@@ -22,8 +24,10 @@ use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use self::connect::is_of_cell;
+use self::hedge::Hedging;
 use self::rewrite::for_any_cell;
 use self::timing::{deadline, is_rpc_stream, set_pace, until};
 use super::again::Resends;
@@ -39,12 +43,11 @@ use crate::data_plane::http2::StreamBytes;
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::interims::Allowance;
 use crate::data_plane::pool::{
-    Asks, ConnectError, EndpointPool, Lease, ProbeSlot, RequestPermit, Retrying, Sender,
+    ConnectError, EndpointPool, Lease, ProbeSlot, RequestPermit, Retrying, Sender,
 };
 use crate::data_plane::target;
-use crate::observe::event::{Event, Phase, Sink};
+use crate::observe::event::Sink;
 use crate::settings::TrafficSettings;
-use crate::shares::{LimitRefused, Resource, Unadmitted};
 
 /// The cell's answer, and what it holds until its body ends.
 pub(in crate::data_plane::proxy) struct Answered {
@@ -87,6 +90,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     probe: Option<Box<Probing<'a, E, S>>>,
     /// Set while the request is sent again.
     retrying: Option<Retrying>,
+    /// Set until the first attempt, if the request may have two at once. Boxed, because few may.
+    hedging: Option<Box<Hedging>>,
 }
 
 /// A request to send.
@@ -177,6 +182,7 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
     let head = parts.method == Method::HEAD;
     // HTTP/1.0 has none (RFC 9110, section 15.2).
     let hears_interims = parts.version >= Version::HTTP_11;
+    let hedging = Hedging::of(traffic, &parts, progress.is_none() && upgrade.is_none());
     for_any_cell(&mut parts);
     // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(parts, body));
@@ -205,6 +211,7 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
                     upgrade,
                     probe: None,
                     retrying: None,
+                    hedging,
                 };
                 forwarding.try_endpoints(allow, &mut slot).await
             }
@@ -264,6 +271,9 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         async move {
             let mut candidates = Candidates::new(self.sent());
             let mut failure = None;
+            if let Some(hedging) = &mut self.hedging {
+                hedging.is_at(allow);
+            }
             while let Some(Candidate { at, pool, probe }) =
                 candidates.next(&self.report.connection.worker.pools, allow)
             {
@@ -298,6 +308,9 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         self.probe = probe.map(|slot| Box::new(Probing::begins(report, pool.clone(), slot)));
         if let Some(record) = &report.record {
             record.tries(at);
+        }
+        if let Some(hedging) = &mut self.hedging {
+            hedging.tries(at);
         }
     }
 
@@ -380,50 +393,6 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         }
     }
 
-    async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
-        let leasing = self.suitable(pool, fresh);
-        let lease = match self.connects_until() {
-            None => leasing.await?,
-            Some((until, _)) => {
-                (timeout_at(until, leasing).await).unwrap_or_else(|_| Err(self.no_time_left()))?
-            }
-        };
-        self.report.ends(Phase::Connect);
-        if let Some(record) = &self.report.record {
-            record.speaks(matches!(lease.sender, Sender::H2(_)));
-        }
-        if let Some(took) = lease.opened()
-            && let Some(cell) = self.report.cell()
-        {
-            let reporter = &self.report.connection.worker.reporter;
-            reporter.emit(&Event::CellConnected {
-                cell: &cell.id,
-                endpoint: pool.endpoint.url.as_str(),
-                took,
-            });
-        }
-        Ok(lease)
-    }
-
-    /// A connection for this request: if it asks to switch protocols, one on which the endpoint can be
-    /// asked.
-    async fn suitable(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
-        let (env, permit) = (&self.report.connection.worker.env, &self.permit);
-        let asks = Asks {
-            permit,
-            priority: self.traffic.priority,
-            fresh,
-        };
-        let lease = pool.lease(env, self.config, asks).await?;
-        match (&self.upgrade, &lease.sender) {
-            // Boxed, because few requests switch.
-            (Some(_), Sender::H2(_)) => {
-                Box::pin(pool.lease_to_switch(env, self.config, permit, lease)).await
-            }
-            (Some(_) | None, _) => Ok(lease),
-        }
-    }
-
     /// Reports what the answer says about its endpoint.
     fn heard(&mut self, response: &Response<Incoming>, lease: &Lease) {
         let failing = &self.config.settings.upstream.failing_answers;
@@ -490,16 +459,5 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         headers::sanitize_response(self.config.header_rules(), response.headers_mut())
             .map_err(ConnectionFieldRefused::detail)?;
         Ok(framing)
-    }
-}
-
-/// Whether it says something about the cell that there is no connection, and not about the request's holders
-/// or the number of its streams.
-fn is_of_cell(full: Option<Unadmitted>) -> bool {
-    match full {
-        None => true,
-        Some(Unadmitted { full, resource }) => {
-            full == LimitRefused::All && resource == Resource::CellConnections
-        }
     }
 }

@@ -73,18 +73,22 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// The request, if this answer is one after which the settings say to send it again. A cell that
-    /// says when to come back is not asked before, at no endpoint.
+    /// Whether this answer is one after which the settings say to send the request again. A cell that says
+    /// when to come back is not asked before, at no endpoint.
+    pub(super) fn is_declined(&self, response: &Response<Incoming>) -> bool {
+        let listed = &self.traffic.retry_statuses;
+        listed.contains(&response.status().as_u16())
+            && !response.headers().contains_key(RETRY_AFTER)
+    }
+
+    /// The request, if it is sent again after this answer.
     pub(super) fn declined(
         &mut self,
         response: &Response<Incoming>,
         lease: &mut Lease,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
-        let listed = &self.traffic.retry_statuses;
-        if !listed.contains(&response.status().as_u16())
-            || response.headers().contains_key(RETRY_AFTER)
-        {
+        if !self.is_declined(response) {
             return None;
         }
         let again = self.again(lease, false, Unserved::Status, spare)?;

@@ -4,12 +4,13 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use cellway_core::http1::HEAD_BYTES_MAX;
+use cellway_core::http1::{AnswerHead, HEAD_BYTES_MAX};
 use cellway_core::{Reason, headers};
 use cellway_env::Env;
 use http::{Request, Response};
 use tokio::time::{Instant, timeout};
 
+use super::hedge::Raced;
 use super::rewrite::{for_http1, for_http2};
 use super::timing::Then;
 use super::{Attempt, Forwarding};
@@ -69,12 +70,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Attempt> + Send {
         async move {
-            if let Sender::H2(stream) = &lease.sender
-                && !stream.http2().is_greeted()
-                && (slot.as_ref()).is_some_and(|it| list_size(it.headers()) > TAKEN_BY_ALL)
+            if let Some(http2) = slot
+                .as_ref()
+                .and_then(|it| Self::waits_for_greeting(&lease, it))
             {
                 // Boxed, because few requests wait for that.
-                Box::pin(self.greeted(stream.http2())).await;
+                Box::pin(self.greeted(http2)).await;
             }
             if let Err((reason, why)) = self.prepare(&lease, slot.as_mut()) {
                 return Attempt::Failed(reason, why);
@@ -82,26 +83,38 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // Borrowed from the slot, because a borrowed local would make the future larger.
             let spare = (slot.as_mut())
                 .and_then(|request| self.resends.spare(&lease, request, || self.places()));
+            let hedging = self.hedge(slot.as_ref());
             let mut besides = Besides::default();
             let then = Then {
                 spare: spare.as_ref(),
                 budget: &lease.pool.budget,
             };
-            let sent = match &mut lease.sender {
+            let raced = match &mut lease.sender {
                 Sender::H1(http1) => {
                     besides.opened = true;
                     let asking = self.ask_http1(http1, slot);
-                    self.in_time(&then, pin!(asking)).await
+                    self.race(&then, hedging, pin!(asking)).await
                 }
                 Sender::H2(stream) => {
                     let asking = self.ask_http2(stream.http2(), slot, &mut besides);
-                    self.in_time(&then, pin!(asking)).await
+                    self.race(&then, hedging, pin!(asking)).await
                 }
             };
             if let Some(rest) = besides.rest.take() {
                 self.send_rest(&mut lease, rest);
             }
             self.report.ends(Phase::Cell);
+            let sent = match raced {
+                Raced::First(heard) => heard,
+                Raced::Alone(heard, why) => {
+                    self.resends.used(why);
+                    heard
+                }
+                Raced::Second(second) => {
+                    *slot = None;
+                    return self.second_serves(lease, besides.opened, second);
+                }
+            };
             match sent {
                 Ok(Ok(response)) => {
                     *slot = spare.and_then(|spare| self.declined(&response, &mut lease, spare));
@@ -162,7 +175,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     /// Rewrites the header for the connection. The error says why that isn't possible.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         lease: &Lease,
         request: Option<&mut Request<RequestBody>>,
@@ -191,9 +204,22 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Ok(())
     }
 
+    /// The HTTP/2 connection, if the cell has to say how large a header it takes before it gets this one.
+    pub(super) fn waits_for_greeting<'b>(
+        lease: &'b Lease,
+        request: &Request<RequestBody>,
+    ) -> Option<&'b Http2Sender> {
+        let Sender::H2(stream) = &lease.sender else {
+            return None;
+        };
+        let http2 = stream.http2();
+        let waits = !http2.is_greeted() && list_size(request.headers()) > TAKEN_BY_ALL;
+        waits.then_some(http2)
+    }
+
     /// Waits until the cell has said what it takes. A cell that doesn't say it in time gets the request
     /// anyway.
-    async fn greeted(&self, http2: &Http2Sender) {
+    pub(super) async fn greeted(&self, http2: &Http2Sender) {
         let _ = timeout(self.timeouts().connect, http2.greeted()).await;
     }
 
@@ -220,19 +246,28 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 }
             };
             let head = poll_fn(|cx| http1.poll_answer(cx, &mut hear)).await?;
-            let mut response = Response::new(Incoming::Empty);
-            if let Some((body, rest)) = http1.take_body() {
-                *response.body_mut() = body.into();
-                // The answer may end without the rest.
-                if let Some(rest) = rest {
-                    self.report.connection.worker.env.spawn(rest);
-                }
-            }
-            *response.status_mut() = head.status;
-            *response.version_mut() = head.version;
-            *response.headers_mut() = head.headers;
-            Ok(response)
+            Ok(self.answer_of(http1, head))
         }
+    }
+
+    /// The answer with this header. Its body has the connection's reading side.
+    pub(super) fn answer_of(
+        &self,
+        http1: &mut Http1Connection,
+        head: AnswerHead,
+    ) -> Response<Incoming> {
+        let mut response = Response::new(Incoming::Empty);
+        if let Some((body, rest)) = http1.take_body() {
+            *response.body_mut() = body.into();
+            // The answer may end without the rest.
+            if let Some(rest) = rest {
+                self.report.connection.worker.env.spawn(rest);
+            }
+        }
+        *response.status_mut() = head.status;
+        *response.version_mut() = head.version;
+        *response.headers_mut() = head.headers;
+        response
     }
 
     /// Sends the request over HTTP/2. It is still in the slot if nothing of it was sent.

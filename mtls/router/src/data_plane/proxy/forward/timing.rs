@@ -154,7 +154,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// Tells the cell's adaptive limit how long this answer took. Failures and refusals are left out: a
     /// cell is often quick to fail, and would look slow when it works again.
-    fn took(&self, began: Instant, response: &Response<Incoming>) {
+    pub(super) fn took(&self, began: Instant, response: &Response<Incoming>) {
         let upstream = &self.config.settings.upstream;
         if upstream.limits.adaptive.is_some()
             && health_report::outcome(&upstream.failing_answers, response) == Some(Outcome::Success)

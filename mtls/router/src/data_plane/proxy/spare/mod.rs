@@ -69,10 +69,10 @@ impl Spare {
 }
 
 /// A flat copy of a request's head.
-struct Copied(Vec<u8>);
+pub(super) struct Copied(Vec<u8>);
 
 impl Copied {
-    fn of(request: &Request<RequestBody>) -> Self {
+    pub(super) fn of(request: &Request<RequestBody>) -> Self {
         let mut this = Self(Vec::with_capacity(ROOM));
         let uri = request.uri();
         let (scheme, path) = (uri.scheme_str(), uri.path_and_query());
@@ -93,7 +93,7 @@ impl Copied {
     }
 
     /// The request with this body.
-    fn restore(self, body: RequestBody) -> Option<Request<RequestBody>> {
+    pub(super) fn restore(self, body: RequestBody) -> Option<Request<RequestBody>> {
         let mut rest = Bytes::from(self.0);
         let mut request = Request::new(body);
         let (method, scheme, _) = next(&mut rest)?;

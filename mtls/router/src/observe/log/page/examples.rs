@@ -24,8 +24,8 @@ use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::testing::responded;
 use crate::observe::event::{
-    Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, SealOutcome, SpanOutcome,
-    Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
+    Asked, Changed, CircuitChange, Closed, ExplainAnswer, HandshakeError, HedgeEnd, SealOutcome,
+    SpanOutcome, Startup, TunnelEnd, TunnelProtocol, Unserved, Wait,
 };
 use crate::observe::log::tests::{AT, allowance, asked, denial};
 use crate::observe::log::*;
@@ -287,6 +287,12 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
             granted,
         });
     }
+    tell(&Event::CellHedge {
+        cell,
+        endpoint: Some(endpoint),
+        request_id: "r1",
+        end: HedgeEnd::Won,
+    });
     tell(&Event::FailedOver {
         listener: "public",
         request_id: "r1",

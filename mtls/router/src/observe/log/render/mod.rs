@@ -57,6 +57,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::CircuitChanged { .. }
         | Event::EndpointChecked { .. }
         | Event::CellRetry { .. }
+        | Event::CellHedge { .. }
         | Event::FailedOver { .. }
         | Event::KeysRequested { .. }
         | Event::SourceFailed { .. }

@@ -77,6 +77,16 @@ pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
             .str("endpoint", endpoint)
             .str("request_id", request_id)
             .str("reason", why.as_str()),
+        Event::CellHedge {
+            cell,
+            endpoint,
+            request_id,
+            end,
+        } => line
+            .show("cell", cell)
+            .opt("endpoint", *endpoint, Line::str)
+            .str("request_id", request_id)
+            .str("result", end.as_str()),
         Event::FailedOver {
             listener,
             request_id,
