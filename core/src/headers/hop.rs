@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::fields::{HOP_BY_HOP, concerns_everybody};
+use super::fields::{concerns_everybody, is_false_length, is_hop_by_hop};
 use super::list::elements;
 use super::rules::HeaderRules;
 use super::{names_where, take, trailer};
@@ -43,7 +43,8 @@ impl fmt::Display for ConnectionFieldRefused {
 impl std::error::Error for ConnectionFieldRefused {}
 
 /// Removes hop-by-hop fields, those that `Connection` nominates, and those that are `refused`, which
-/// it hands to `removed`. `refused` sees every other name once.
+/// it hands to `removed`. `refused` sees every other name once. Hop-by-hop fields and the body's length go
+/// in every spelling but the body's own, because a second one could end the body elsewhere.
 ///
 /// `TE` keeps the one end-to-end value, `trailers`, which gRPC servers need.
 ///
@@ -64,7 +65,8 @@ pub(super) fn remove(
     let refused = |name: &HeaderName| {
         announces |= name == header::TRAILER;
         te |= name == header::TE;
-        HOP_BY_HOP.contains(&name.as_str()) || refused(name)
+        let bytes = name.as_str().as_bytes();
+        is_hop_by_hop(bytes) || is_false_length(bytes) || refused(name)
     };
     let names = names_where(headers, refused);
     // Set again, for the next connection.

@@ -92,6 +92,11 @@ fn folded(name: &HeaderName) -> String {
     name.as_str().chars().map(fold).collect()
 }
 
+fn is_for_one_connection(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    fields::is_hop_by_hop(name) || fields::is_false_length(name)
+}
+
 fn is_the_routers(name: &HeaderName) -> bool {
     let name = folded(name);
     name.starts_with("x-cellway-")
@@ -132,7 +137,7 @@ proptest! {
             prop_assert!(!is_the_routers(name), "{name} survived");
             // Set again, for the next connection.
             let anew = *name == http::header::TRAILER && !trailers.contains_key(name);
-            prop_assert!(anew || !fields::HOP_BY_HOP.contains(&name.as_str()), "{name} survived");
+            prop_assert!(anew || !is_for_one_connection(name), "{name} survived");
         }
         for announced in request.get_all("trailer").iter().chain(answer.get_all("trailer")) {
             for name in announced.to_str().expect("ASCII").split(", ") {
@@ -152,7 +157,7 @@ proptest! {
         prop_assume!(sanitize(&rules(), &mut after).is_ok());
         let theirs = |name: &&HeaderName| {
             !is_the_routers(name)
-                && !fields::HOP_BY_HOP.contains(&name.as_str())
+                && !is_for_one_connection(name)
                 && !nominated(&before, name)
                 && **name != http::header::TE
         };

@@ -190,6 +190,25 @@ fn hop_by_hop_and_nominated_fields_are_removed() {
     assert_eq!(map["te"], "trailers");
 }
 
+/// Catches: a second framing of the body for a recipient that reads `_` as `-`.
+#[test]
+fn hop_by_hop_fields_and_lengths_are_removed_in_every_spelling() {
+    let lines = [
+        ("content-length", "3"),
+        ("content_length", "0"),
+        ("content.length", "0"),
+        ("transfer_encoding", "chunked"),
+        ("proxy_connection", "close"),
+        ("keep_alive", "timeout=5"),
+        ("transfer_encodings", "end to end"),
+    ];
+    let (mut request, mut answer) = (headers(&lines), headers(&lines));
+    sanitize(&HeaderRules::default(), &mut request).unwrap();
+    sanitize_response(&HeaderRules::default(), &mut answer).unwrap();
+    assert_eq!(names(&request), ["content-length", "transfer_encodings"]);
+    assert_eq!(request, answer);
+}
+
 /// Catches: a rule that sees a field which the cell doesn't get.
 #[test]
 fn nominating_a_field_for_everybody_is_refused() {

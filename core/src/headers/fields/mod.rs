@@ -136,13 +136,23 @@ const TRAILERS_TOO: &[&str] = &[
 /// The length of the longest name in the lists.
 const KNOWN_LEN_MAX: usize = 35;
 
+/// Whether a recipient could read this name as a field that concerns one connection only.
+pub(super) fn is_hop_by_hop(name: &[u8]) -> bool {
+    HOP_BY_HOP.iter().any(|hop| names::is(name, hop.as_bytes()))
+}
+
+/// Whether a recipient could read this name as the length of the body, which it isn't. The length itself
+/// goes with the body.
+pub(super) fn is_false_length(name: &[u8]) -> bool {
+    const LENGTH: &[u8] = b"content-length";
+    name != LENGTH && names::is(name, LENGTH)
+}
+
 /// Whether a field is forbidden in trailers, in both directions: every field that is refused,
 /// removed or acted on in a header. It would mislead a recipient that merges trailers into headers.
 pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
-    let hop = |hop: &&str| names::is(name.as_str().as_bytes(), hop.as_bytes());
-    header_only(name.as_str().as_bytes())
-        || HOP_BY_HOP.iter().any(hop)
-        || override_headers::is_override_header(name)
+    let bytes = name.as_str().as_bytes();
+    header_only(bytes) || is_hop_by_hop(bytes) || override_headers::is_override_header(name)
 }
 
 /// Whether a field of this name is for all recipients of the message, so that `Connection` must not
