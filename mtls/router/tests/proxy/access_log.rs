@@ -6,14 +6,21 @@ use cellway_router::settings::{AccessLog, RouterSettings, TrafficSettings};
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::{Method, StatusCode};
 use serde_json::json;
+use tokio::net::TcpStream;
 
+use crate::cells::silent;
+use crate::frames::{CANCEL, Frames};
 use crate::raw::Raw;
+use crate::suspension::soon;
 use crate::world::{
     World, ca, cell, closed_port, issue, plain, plain_endpoint, registry, secure, start, uri,
 };
 
 /// So few requests are sampled that a test never sees one.
 const HARDLY_ANY: AccessLog = AccessLog::Sampled { one_in: u32::MAX };
+
+/// The header of `POST / HTTP/2` to the host `a` (RFC 7541).
+const POST_BLOCK: &[u8] = b"\x83\x84\x86\x41\x01a";
 
 fn logged(world: &World) -> Vec<String> {
     let lines = world.events.lines();
@@ -161,6 +168,31 @@ async fn a_request_that_cannot_be_read_is_logged_without_a_method_and_a_path() {
     assert_eq!(client.statuses().await, [400]);
     let expected = "logged - - HTTP/1.1 of - -, 0 attempts, - None, 0 bytes";
     world.events.line(expected).await;
+}
+
+/// Catches: a log that says the router has answered 400, in whole, to a client that wasn't there any more.
+#[tokio::test]
+async fn a_client_that_resets_its_upload_is_logged_as_gone() {
+    let (port, asked) = silent().await;
+    let (over_http1, over_http2) = (
+        start(plain(registry(plain_endpoint("http", port)))).await,
+        start(plain(registry(plain_endpoint("http", port)))).await,
+    );
+    let mut http1 = Raw::new(&over_http1).await;
+    let half = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+    http1.send(half).await;
+    soon(asked.notified()).await;
+    http1.io.set_zero_linger().unwrap();
+    drop(http1);
+    let stream = TcpStream::connect(("127.0.0.1", over_http2.port)).await;
+    let mut http2 = Frames::connect(stream.unwrap()).await;
+    http2.fields(1, POST_BLOCK, false).await;
+    http2.data(1, b"half", false).await;
+    soon(asked.notified()).await;
+    http2.reset(1, CANCEL).await;
+    for world in [&over_http1, &over_http2] {
+        world.events.line("responded none client - cut").await;
+    }
 }
 
 /// Catches: a refusal by a limit whose line doesn't say which tenant has reached it.

@@ -422,7 +422,7 @@ async fn a_client_that_resets_the_connection_gives_its_place_back() {
     stream.set_zero_linger().unwrap();
     drop(stream);
     world.events.line("closed error").await;
-    world.events.line("responded none router - cut").await;
+    world.events.line("responded none client - cut").await;
     // The cell's only place is free again.
     ask().await;
 }

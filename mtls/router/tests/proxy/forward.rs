@@ -342,7 +342,7 @@ async fn a_full_cell_refuses_at_once() {
     assert_eq!(answer.headers["retry-after"], "5");
     // The place is free again when its holder is gone, even without an answer.
     first.abort();
-    world.events.line("responded none router - cut").await;
+    world.events.line("responded none client - cut").await;
     let again = tokio::spawn(async move { client.send(Request::get("/")).await });
     asked.notified().await;
     again.abort();

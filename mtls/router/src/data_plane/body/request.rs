@@ -311,7 +311,12 @@ fn poll_read(
             source.ends();
             (Poll::Ready(None), true)
         }
-        Poll::Ready(Some(Err(error))) => broken(RequestBodyError::Client(error)),
+        Poll::Ready(Some(Err(error))) => {
+            if error.is_of_nobody() {
+                progress.client_is_gone();
+            }
+            broken(RequestBodyError::Client(error))
+        }
         Poll::Ready(Some(Ok(mut frame))) => {
             if !source.clean_trailers(&mut frame) {
                 return broken(RequestBodyError::Trailers);

@@ -47,6 +47,21 @@ impl HttpError {
         }
     }
 
+    /// Whether nobody is there any more to get what the router sends: the other end has reset the stream, or
+    /// its connection broke. The end of the bytes alone doesn't say so, because the other end may still read.
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        let is_reset = |error: &h2::Error| error.is_remote() && error.is_reset();
+        self.http2().is_some_and(is_reset)
+            || self.io().is_some_and(|error| {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::BrokenPipe
+                )
+            })
+    }
+
     /// Whether it arose on the router's side, so that it says nothing about the other end.
     pub(crate) fn is_user(&self) -> bool {
         match self {

@@ -170,6 +170,14 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     Response::from_parts(parts, ResponseBody::cell(report, body))
 }
 
+/// What is returned for a client that went away while it sent its request. No answer is reported.
+pub(super) fn for_nobody<E: Env, S: Sink>(report: Report<E, S>) -> Response<ResponseBody<E, S>> {
+    drop(report);
+    let mut response = Response::new(ResponseBody::none());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
 /// Makes the router's own answer.
 pub(crate) fn from_router<E: Env, S: Sink>(
     mut report: Report<E, S>,

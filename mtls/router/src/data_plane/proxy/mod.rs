@@ -129,6 +129,9 @@ pub(crate) fn serve<E: Env, S: Sink>(
         };
         let settled = unread::settle(&report.connection, announced, unsent, progress.as_deref());
         let closes = settled.decided().await;
+        if progress.is_some_and(|progress| progress.was_abandoned()) {
+            return answer::for_nobody(report);
+        }
         let wants = wants.closing(closes || outdated);
         answer::from_router(report, config.header_rules(), &refused, &wants)
     }

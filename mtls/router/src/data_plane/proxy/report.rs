@@ -291,7 +291,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
         let now = worker.reporter.now();
         let (status, owner, at) = match self.answered {
             Some((status, owner, at)) => (Some(status.as_u16()), owner, at),
-            None => (None, Owner::Router, now),
+            None => (None, Owner::Client, now),
         };
         let failed =
             self.reason.is_some() || !self.complete || status.is_none_or(|status| status >= 500);

@@ -77,7 +77,7 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
         this
     }
 
-    /// No body, and no end to report: a tunnel follows.
+    /// No body, and no end to report: a tunnel follows, or nobody gets it.
     pub(super) fn none() -> Self {
         Self(Box::new(Answering {
             source: Source::Ended,

@@ -1,12 +1,14 @@
 //! How requests, connections and envelopes end: the closed sets of values in events.
 
-/// Who made an answer: the router or a cell.
+/// Who made an answer, or ended the request without one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Owner {
     /// The router itself.
     Router,
     /// The cell.
     Cell,
+    /// Nobody has answered: the client went away before that.
+    Client,
 }
 
 impl Owner {
@@ -15,6 +17,7 @@ impl Owner {
         match self {
             Self::Router => "router",
             Self::Cell => "cell",
+            Self::Client => "client",
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Responded<'a> {
     pub request_id: &'a str,
     /// The status that was sent. `None` if the client went away before that.
     pub status: Option<u16>,
-    /// Who made the answer.
+    /// Who made the answer, or [`Owner::Client`] if there is none.
     pub owner: Owner,
     /// The reason, if the router made the answer itself or cut its body short.
     pub reason: Option<Reason>,

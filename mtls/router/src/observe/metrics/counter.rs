@@ -46,9 +46,20 @@ impl<const N: usize> Counters<N> {
 }
 
 /// The owners of answers, in the order of their counters.
-pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
+pub(super) const OWNERS: [Owner; 3] = [Owner::Router, Owner::Cell, Owner::Client];
 /// Classes of status, in the order of their counters. `none` means that the client went away before
 /// an answer.
 pub(super) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The number of kinds of answers: one for each owner and class of status.
 pub(super) const ANSWERS: usize = OWNERS.len() * STATUS_CLASSES.len();
+
+/// The kinds of answers that there are, with the position of their counter: those of clients that went
+/// away have no status, and all others have one.
+pub(super) fn answers() -> impl Iterator<Item = (usize, Owner, &'static str)> {
+    (0..ANSWERS)
+        .map(|at| {
+            let (owner, class) = (at / STATUS_CLASSES.len(), at % STATUS_CLASSES.len());
+            (at, OWNERS[owner], STATUS_CLASSES[class])
+        })
+        .filter(|(_, owner, class)| (*owner == Owner::Client) == (*class == STATUS_CLASSES[0]))
+}

@@ -8,7 +8,7 @@ use cellway_core::health::Cause;
 use cellway_core::registry::Registry;
 
 use super::cells::{BUCKETS_US, CHECK_RESULTS, CellCounts, Histogram, Names, OTHER, RETRY_RESULTS};
-use super::counter::{OWNERS, STATUS_CLASSES};
+use super::counter::answers;
 use super::load::CellLoad;
 use super::render::{Page, seconds, sum};
 use super::shard::Shard;
@@ -87,18 +87,15 @@ impl Page {
         let help = "Answers to requests that were allowed, by cell, owner and status.";
         self.head(name, "counter", help);
         for (id, counts) in cells {
-            for (o, owner) in OWNERS.iter().enumerate() {
-                for (c, class) in STATUS_CLASSES.iter().enumerate() {
-                    let at = o * STATUS_CLASSES.len() + c;
-                    let count = sum(counts, |counts| counts.answers.get(at));
-                    if count > 0 {
-                        let labels = [
-                            ("cell", id.as_str()),
-                            ("owner", owner.as_str()),
-                            ("status", *class),
-                        ];
-                        self.sample(name, &labels, count);
-                    }
+            for (at, owner, class) in answers() {
+                let count = sum(counts, |counts| counts.answers.get(at));
+                if count > 0 {
+                    let labels = [
+                        ("cell", id.as_str()),
+                        ("owner", owner.as_str()),
+                        ("status", class),
+                    ];
+                    self.sample(name, &labels, count);
                 }
             }
         }

@@ -9,7 +9,7 @@ use cellway_core::registry::RegistryErrorReason;
 use cellway_core::{Class, FAILOVER_REASONS, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
-use super::counter::{Counter, OWNERS, STATUS_CLASSES};
+use super::counter::{Counter, OWNERS, answers};
 use super::load::CellLoad;
 use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
@@ -104,12 +104,9 @@ impl Page {
         self.envelopes(shards);
         let name = "requests_total";
         self.head(name, "counter", "Answers, by owner and class of status.");
-        for (o, owner) in OWNERS.iter().enumerate() {
-            for (c, class) in STATUS_CLASSES.iter().enumerate() {
-                let at = o * STATUS_CLASSES.len() + c;
-                let count = sum(shards, |shard| shard.responses.get(at));
-                self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
-            }
+        for (at, owner, class) in answers() {
+            let count = sum(shards, |shard| shard.responses.get(at));
+            self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
         }
         let name = "request_duration_seconds";
         let help =

@@ -28,6 +28,7 @@ pub(crate) struct Progress {
     used: AtomicU64,
     waiting: Mutex<Waiting>,
     too_long: AtomicBool,
+    gone: AtomicBool,
     /// Whether a body that nobody needs is read and discarded, so that the client's connection
     /// stays open.
     drains: bool,
@@ -95,6 +96,7 @@ impl Progress {
             used: AtomicU64::new(0),
             waiting: Mutex::default(),
             too_long: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             drains,
             kept: Kept::default(),
         }
@@ -228,6 +230,16 @@ impl Progress {
     /// Whether the body was cut because it is longer than its route allows.
     pub(crate) fn was_too_long(&self) -> bool {
         self.too_long.load(Relaxed)
+    }
+
+    /// Notes that the client can't get an answer any more: it has reset its stream, or the connection broke.
+    pub(crate) fn client_is_gone(&self) {
+        self.gone.store(true, Relaxed);
+    }
+
+    /// Whether the client can't get an answer any more.
+    pub(crate) fn was_abandoned(&self) -> bool {
+        self.gone.load(Relaxed)
     }
 
     /// Notes that nothing moved and that the router waits for the client.

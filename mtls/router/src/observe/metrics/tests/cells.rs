@@ -22,7 +22,7 @@ fn answers_are_counted_for_the_cell_by_who_made_them() {
         (Some(200), Owner::Cell, 3),
         (Some(503), Owner::Cell, 2),
         (Some(504), Owner::Router, 1),
-        (None, Owner::Router, 4),
+        (None, Owner::Client, 4),
     ] {
         (0..times).for_each(|_| answered(status, owner));
     }
@@ -39,8 +39,8 @@ fn answers_are_counted_for_the_cell_by_who_made_them() {
         [
             (&labels("cell", "2xx"), &3.0),
             (&labels("cell", "5xx"), &2.0),
+            (&labels("client", "none"), &4.0),
             (&labels("router", "5xx"), &1.0),
-            (&labels("router", "none"), &4.0),
         ]
     );
     // Of the ten answers, five say how fast the cell is.

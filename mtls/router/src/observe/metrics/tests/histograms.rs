@@ -43,7 +43,8 @@ fn each_time_goes_into_its_own_histogram() {
     let cell = Text::new("a").unwrap();
     let ms = Duration::from_millis;
     let (of_cell, of_router) = ((Owner::Cell, ms(1), ms(2)), (Owner::Router, ms(4), ms(8)));
-    for (owner, latency, duration) in [of_cell, of_router] {
+    let of_client = (Owner::Client, ms(128), ms(256));
+    for (owner, latency, duration) in [of_cell, of_router, of_client] {
         emit(
             &sink,
             Responded {
@@ -88,6 +89,7 @@ fn each_time_goes_into_its_own_histogram() {
             "cell_queue_seconds{cell=\"a\"} 0.032 1",
             "key_wait_seconds 0.016 1",
             "request_duration_seconds{owner=\"cell\"} 0.002 1",
+            "request_duration_seconds{owner=\"client\"} 0.256 1",
             "request_duration_seconds{owner=\"router\"} 0.008 1",
         ]
     );
