@@ -43,8 +43,8 @@ impl fmt::Display for ConnectionFieldRefused {
 impl std::error::Error for ConnectionFieldRefused {}
 
 /// Removes hop-by-hop fields, those that `Connection` nominates, and those that are `refused`, which
-/// it hands to `removed`. `refused` sees every other name once. Hop-by-hop fields and the body's length go
-/// in every spelling but the body's own, because a second one could end the body elsewhere.
+/// it hands to `removed`. `refused` sees every other name once. Other spellings of hop-by-hop fields and of
+/// `Content-Length` go too, because a recipient could end the body by them.
 ///
 /// `TE` keeps the one end-to-end value, `trailers`, which gRPC servers need.
 ///
