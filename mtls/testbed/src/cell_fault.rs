@@ -18,6 +18,8 @@ pub enum CellFault {
     Busy(Duration),
     /// It answers with this status.
     Status(StatusCode),
+    /// It answers 503 and asks its client to come back after this long, in whole seconds.
+    Unavailable(Duration),
     /// It cuts its answers in the middle of the body. Every second one had announced its length.
     ResetMidBody,
     /// It stops sending in the middle of its answers' bodies.

@@ -216,6 +216,8 @@ pub struct Bounds {
     pub envelopes: bool,
     /// When faults other than drains may make a request fail.
     pub troubles: Vec<(Duration, Duration)>,
+    /// When endpoints answer that their clients should come back later, and nothing else.
+    pub asks_to_wait: Vec<(String, Duration, Duration)>,
     /// Clients that don't finish their requests.
     pub unfinished: BTreeSet<String>,
     /// Those of them whose bodies stop.

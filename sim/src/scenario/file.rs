@@ -299,6 +299,7 @@ fault! {
     between: [Name; 2],
     delay: Spanned<Span>,
     status: Spanned<u16>,
+    retry_after: Spanned<Span>,
     hints: Spanned<u32>,
     streams: Spanned<u32>,
     key: Name,

@@ -70,6 +70,9 @@ impl World {
             FaultKind::Status(name, code) => self.fail(name, active(ServiceFault::Status(*code))),
             FaultKind::Garbage(name) => self.fail(name, active(ServiceFault::Garbage)),
             FaultKind::Busy(to, delay) => self.fail_cell(to, begins, CellFault::Busy(*delay)),
+            FaultKind::Unavailable(name, after) => {
+                self.fail_cell(name, begins, CellFault::Unavailable(*after))
+            }
             FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),
             FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),

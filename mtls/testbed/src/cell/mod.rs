@@ -341,6 +341,7 @@ impl Handler for EchoCell {
             | CellFault::Slow(_)
             | CellFault::Busy(_)
             | CellFault::Status(_)
+            | CellFault::Unavailable(_)
             | CellFault::ResetMidBody
             | CellFault::StallMidBody
             | CellFault::HalfOpen
@@ -380,7 +381,8 @@ impl Handler for EchoCell {
             answer_trailers,
             ..
         } = self.behavior().clone();
-        if let Some(key) = handshake.filter(|_| !matches!(fault, CellFault::Status(_))) {
+        let declines = matches!(fault, CellFault::Status(_) | CellFault::Unavailable(_));
+        if let Some(key) = handshake.filter(|_| !declines) {
             return websocket::agreement(key.as_ref());
         }
         let body = match bytes_asked(&received.path) {
@@ -411,6 +413,12 @@ impl Handler for EchoCell {
                 Buffered::json(StatusCode::OK, body)
             }
             CellFault::Status(status) => Buffered::json(status, body),
+            CellFault::Unavailable(after) => {
+                let mut response = Buffered::json(StatusCode::SERVICE_UNAVAILABLE, body);
+                let after = HeaderValue::from(after.as_secs());
+                response.headers_mut().insert(header::RETRY_AFTER, after);
+                response
+            }
             CellFault::ResetMidBody => match received.ordinal.is_multiple_of(2) {
                 true => Response::new(Buffered::half(&body)),
                 false => Response::new(Buffered::half_in_order(&body)),

@@ -162,11 +162,14 @@ impl Invariant for Retried {
 /// A request that a cell accepted is not sent again, with three exceptions. If it is idempotent and its
 /// connection, which was not opened for it, died, it is sent again once. If it is idempotent and its
 /// router's settings allow to send such requests again (`try_timeout_ms`, `retry_statuses`), it is sent
-/// again to the same cell. If it is safe and has no body, and its router hedges (`hedge_after_ms`), it is
-/// sent once to another endpoint of the same cell. All that stays within the cell's budget.
+/// again to the same cell, but not after an answer that says when to come back. If it is safe and has no
+/// body, and its router hedges (`hedge_after_ms`), it is sent once to another endpoint of the same cell. All
+/// that stays within the cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
     settings: SettingsInForce,
+    /// When endpoints give no other answers than those that say when to come back.
+    asks_to_wait: Vec<(String, Duration, Duration)>,
     requests: BTreeMap<String, Attempts>,
     /// By router and cell.
     budgets: BTreeMap<(String, String), Budget>,
@@ -193,6 +196,7 @@ struct Attempts {
 
 #[derive(Debug)]
 struct Attempt {
+    at: Duration,
     host: String,
     cell: String,
     /// Whether it was the first request on its connection.
@@ -214,6 +218,7 @@ impl RetriesBounded {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             settings: bounds.settings.clone(),
+            asks_to_wait: bounds.asks_to_wait.clone(),
             requests: BTreeMap::new(),
             budgets: BTreeMap::new(),
         }
@@ -268,6 +273,11 @@ impl RetriesBounded {
                 && (self.settings).most(&attempts.to, time, |it| it.hedges)
                 && before.cell == *cell
                 && (attempts.arrived.iter()).all(|it| it.host != arrived.host);
+            if !before.died && !by_hedge && has_asked_to_wait(&self.asks_to_wait, before, at) {
+                return Err(format!(
+                    "{tag} arrived again, at {cell}, although {host} had answered when to come back"
+                ));
+            }
             if !before.died && !by_setting && !by_hedge {
                 return Err(format!(
                     "{tag} arrived again, at {cell}, but {host} already had it"
@@ -281,6 +291,7 @@ impl RetriesBounded {
             }
         }
         attempts.arrived.push(Attempt {
+            at,
             host: arrived.host.clone(),
             cell: cell.clone(),
             first: arrived.on_connection == 0,
@@ -313,6 +324,17 @@ impl RetriesBounded {
             }
         }
     }
+}
+
+/// Whether the endpoint of an attempt has answered before `at` that its client should come back later, if it
+/// has answered at all.
+fn has_asked_to_wait(
+    asks: &[(String, Duration, Duration)],
+    attempt: &Attempt,
+    at: Duration,
+) -> bool {
+    let mut asks = asks.iter();
+    asks.any(|(host, from, until)| *host == attempt.host && *from <= attempt.at && at <= *until)
 }
 
 /// The least percent of a cell's answered requests that a router may send again.

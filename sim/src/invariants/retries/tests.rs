@@ -117,6 +117,35 @@ fn knows_the_settings_for_retries() {
     assert!(bounded(&[get("t"), arrives("a"), arrives("a")]).is_err());
 }
 
+/// Facts have whole seconds in these tests, beginning with 0.
+#[test]
+fn notices_a_retry_after_an_answer_that_says_when_to_come_back() {
+    let settings = RouterSettings {
+        retries_processed: true,
+        ..percent()
+    };
+    let fed = |from, until| {
+        let asks = (
+            "a-1".to_owned(),
+            Duration::from_secs(from),
+            Duration::from_secs(until),
+        );
+        let bounds = Bounds {
+            asks_to_wait: vec![asks],
+            ..with_settings(settings.clone())
+        };
+        let arrives = || arrived("a", "t", "r");
+        feed(
+            &mut RetriesBounded::new(&bounds),
+            &[get("t"), arrives(), arrives()],
+        )
+    };
+    assert!(fed(0, 9).is_err());
+    // The first one may have come before the fault, or have been answered after it.
+    assert_eq!(fed(2, 9), Ok(()));
+    assert_eq!(fed(0, 1), Ok(()));
+}
+
 #[test]
 fn knows_the_setting_for_hedges() {
     let settings = || RouterSettings {

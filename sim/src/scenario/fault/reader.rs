@@ -155,6 +155,16 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(known, "router or cell")
     }
 
+    pub(super) fn retry_after(&mut self) -> Option<Duration> {
+        let after = self.need("retry_after", &self.spec.retry_after)?;
+        let given = after.get_ref().0;
+        if given.is_zero() || given.subsec_nanos() > 0 {
+            let problem = "must be whole seconds, because `Retry-After` has no others";
+            self.errors.add(after.span(), "fault.retry_after", problem);
+        }
+        Some(given)
+    }
+
     pub(super) fn lifetime(&mut self) -> Option<Duration> {
         let lifetime = self.need("lifetime", &self.spec.lifetime)?;
         if lifetime.get_ref().0 < Duration::from_secs(1) {

@@ -131,6 +131,11 @@ table! {
             lasts Host("answers", target),
             says ("{target} answers {status}")
             docs "a cell, identity provider or the control plane answers with this error";
+        /// A cell answers 503 and says when to come back.
+        "unavailable" => Unavailable(target: String = cell_target, retry_after: Duration = retry_after)
+            lasts Host("answers", target),
+            says ("{target} answers 503 and asks to come back after {retry_after:?}")
+            docs "a cell answers 503 with `Retry-After`";
         /// A cell accepts requests and never answers.
         "half_open" => HalfOpen(target: String = cell_target)
             lasts Host("answers", target),

@@ -77,6 +77,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
         troubles: troubles(scenario),
+        asks_to_wait: asks_to_wait(scenario),
         unfinished: unfinished(scenario),
         stopping: stopping(scenario),
         settings,
@@ -221,6 +222,19 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
     faults.map(|it| (it.at, it.until + recovery)).collect()
 }
 
+/// When each endpoint answers that its client should come back later, and nothing else.
+fn asks_to_wait(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
+    let faults = scenario.faults.iter();
+    let asks = faults.flat_map(|fault| {
+        let hosts = match &fault.kind {
+            FaultKind::Unavailable(name, _) => scenario.hosts_of(name),
+            _ => Vec::new(),
+        };
+        hosts.into_iter().map(|host| (host, fault.at, fault.until))
+    });
+    asks.collect()
+}
+
 /// Clients that don't finish their requests, or don't read whole answers.
 fn unfinished(scenario: &Scenario) -> BTreeSet<String> {
     let clients = scenario
@@ -303,6 +317,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             FaultKind::Crash(name)
             | FaultKind::Slow(name, _)
             | FaultKind::Status(name, _)
+            | FaultKind::Unavailable(name, _)
             | FaultKind::Busy(name, _)
             | FaultKind::EarlyHints(name, _)
             | FaultKind::HalfOpen(name)
@@ -326,10 +341,14 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             ),
             _ => continue,
         };
-        let ejects = match &fault.kind {
-            FaultKind::Status(_, status) => settings
+        let counts = |status| {
+            settings
                 .all()
-                .any(|it| it.failing_statuses.contains(status)),
+                .any(|it| it.failing_statuses.contains(status))
+        };
+        let ejects = match &fault.kind {
+            FaultKind::Status(_, status) => counts(status),
+            FaultKind::Unavailable(..) => counts(&503),
             _ => true,
         };
         let hosts = named.into_iter().flat_map(|name| scenario.hosts_of(name));
