@@ -63,6 +63,11 @@ fn unknown_keys() {
 }
 
 #[test]
+fn herd() {
+    matches_snapshot("herd");
+}
+
+#[test]
 fn key_sets() {
     matches_snapshot("key_sets");
 }

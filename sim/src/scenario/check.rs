@@ -80,7 +80,9 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
             .iter()
             .map(|t| tenant(t, &names, errors))
             .collect(),
-        clients: clients.map(|c| client(c, &names, errors)).collect(),
+        clients: clients
+            .flat_map(|spec| herd(client(spec, &names, errors), &names))
+            .collect(),
         unknown_tenant: world.unknown_tenant,
         faults: faults(file, &names, errors),
         expect: expectations::read(&file.expect, duration, &names, errors),
@@ -285,6 +287,16 @@ fn tenant(spec: &file::Tenant, names: &KnownNames, errors: &mut Errors<'_>) -> T
     }
 }
 
+/// All clients that this one stands for.
+fn herd(client: Client, names: &KnownNames) -> Vec<Client> {
+    let hosts = names.hosts_of_client(&client.name).into_iter();
+    let named = |name| Client {
+        name,
+        ..client.clone()
+    };
+    hosts.map(named).collect()
+}
+
 fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> Client {
     let issuer = match &spec.issuer {
         Some(name) => refer(
@@ -330,6 +342,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
     client_times(spec, errors);
     Client {
         name: spec.name.get_ref().clone(),
+        entry: spec.name.get_ref().clone(),
         tenant: spec.tenant.get_ref().clone(),
         interval: spec.rate.interval,
         credential: spec.credential,

@@ -23,7 +23,7 @@ pub(super) fn read(
     let field = "expect.refused_at_end";
     Expect {
         refused_at_end: refused
-            .map(|name| refer(name, &names.clients, field, "client", errors))
+            .flat_map(|name| clients(name, names, field, errors))
             .collect(),
         recovery: spec.recovery.get_ref().0,
         errors: spec.errors.clone(),
@@ -52,16 +52,23 @@ fn events(
     spec.iter().map(read).collect()
 }
 
+/// The clients that a name stands for.
+fn clients(name: &Name, names: &KnownNames, field: &str, errors: &mut Errors<'_>) -> Vec<String> {
+    let name = refer(name, &names.clients, field, "client", errors);
+    names.hosts_of_client(&name)
+}
+
 fn answer(
     spec: &file::Answers,
     duration: Duration,
     names: &KnownNames,
     errors: &mut Errors<'_>,
 ) -> Answers {
-    let clients = spec.clients.get_ref().iter();
+    let named = spec.clients.get_ref().iter();
     let field = "expect.answers.clients";
-    let clients = clients.map(|name| refer(name, &names.clients, field, "client", errors));
-    let clients = clients.collect();
+    let clients = named
+        .flat_map(|name| clients(name, names, field, errors))
+        .collect();
     let cells = spec.cells.iter();
     let field = "expect.answers.cells";
     let cells = cells.map(|name| refer(name, &names.cells, field, "cell", errors));

@@ -175,6 +175,9 @@ pub(super) struct Workload {
 #[serde(deny_unknown_fields)]
 pub(super) struct Client {
     pub name: Name,
+    /// How many of them there are.
+    #[serde(default = "one")]
+    pub count: Spanned<u32>,
     pub tenant: Name,
     pub rate: Rate,
     #[serde(default)]

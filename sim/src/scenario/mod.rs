@@ -212,6 +212,8 @@ pub enum Home {
 pub struct Client {
     /// Its host's name.
     pub name: String,
+    /// The name of its entry in the scenario, which may stand for several clients.
+    pub entry: String,
     /// The tenant that it acts for.
     pub tenant: String,
     /// The mean time between two requests.
@@ -411,11 +413,17 @@ impl Scenario {
         sources.into_iter().any(|bound| bound.source == cell)
     }
 
-    /// The hosts that a name in a fault stands for: for a cell's id, all of its endpoints.
+    /// The hosts that a name in a fault stands for: for a cell's id, all of its endpoints, and for an entry of
+    /// several clients, all of these.
     pub fn hosts_of(&self, name: &str) -> Vec<String> {
-        match self.cells.iter().find(|cell| cell.id == name) {
-            Some(cell) => cell.hosts().collect(),
-            None => vec![name.to_owned()],
+        if let Some(cell) = self.cells.iter().find(|cell| cell.id == name) {
+            return cell.hosts().collect();
+        }
+        let clients = self.clients.iter().filter(|client| client.entry == name);
+        let hosts: Vec<_> = clients.map(|client| client.name.clone()).collect();
+        match hosts.is_empty() {
+            true => vec![name.to_owned()],
+            false => hosts,
         }
     }
 }

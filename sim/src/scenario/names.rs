@@ -1,6 +1,6 @@
 //! All names of a scenario file, to check references to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -22,6 +22,8 @@ pub(super) struct KnownNames {
     pub(super) placements: BTreeSet<String>,
     pub(super) tenants: BTreeSet<String>,
     pub(super) clients: BTreeSet<String>,
+    /// The hosts of each client that there are several of.
+    herds: BTreeMap<String, Vec<String>>,
     pub(super) envoys: BTreeSet<String>,
     pub(super) balancers: BTreeSet<String>,
     /// The hosts of cells' endpoints.
@@ -58,6 +60,7 @@ impl KnownNames {
                 "workload.client.name",
                 errors,
             ),
+            herds: BTreeMap::new(),
             envoys: named(
                 world.envoy.iter().map(|e| &e.name),
                 "world.envoy.name",
@@ -116,10 +119,7 @@ impl KnownNames {
             let host = balancer.name.get_ref().clone();
             self.add_host(host, &balancer.name, "world.balancer.name", errors);
         }
-        for client in &file.workload.client {
-            let host = client.name.get_ref().clone();
-            self.add_host(host, &client.name, "workload.client.name", errors);
-        }
+        self.add_clients(file, errors);
         for cell in &file.world.cell {
             if self.hosts.contains(cell.id.get_ref()) {
                 let problem =
@@ -127,6 +127,34 @@ impl KnownNames {
                 errors.add(cell.id.span(), "world.cell.id", problem);
             }
         }
+    }
+
+    /// Adds the hosts of clients. If there are several of one, its name stands for all of them in faults.
+    fn add_clients(&mut self, file: &File, errors: &mut Errors<'_>) {
+        let mut all = 0;
+        for client in &file.workload.client {
+            let several = count(&client.count, "workload.client.count", errors);
+            all += several;
+            if all > HOSTS_MAX && several > 1 {
+                let problem = format!("there may be at most {HOSTS_MAX} clients in all");
+                errors.add(client.count.span(), "workload.client.count", problem);
+            }
+            let name = client.name.get_ref();
+            self.add_host(name.clone(), &client.name, "workload.client.name", errors);
+            if several > 1 {
+                let hosts: Vec<_> = (1..=several).map(|n| format!("{name}-{n}")).collect();
+                for host in &hosts {
+                    self.add_host(host.clone(), &client.name, "workload.client.name", errors);
+                }
+                self.herds.insert(name.clone(), hosts);
+            }
+        }
+    }
+
+    /// The hosts of a client.
+    pub(super) fn hosts_of_client(&self, name: &str) -> Vec<String> {
+        let herd = self.herds.get(name).cloned();
+        herd.unwrap_or_else(|| vec![name.to_owned()])
     }
 
     /// Adds a host. If two have the same name, the first one is used.
@@ -163,7 +191,8 @@ impl Names for KnownNames {
         self.tenants.contains(name)
     }
     fn is_client(&self, name: &str) -> bool {
-        self.clients.contains(name)
+        self.clients.contains(name) && !self.herds.contains_key(name)
+            || (self.herds.values().flatten()).any(|host| host == name)
     }
     fn has_envelopes(&self) -> bool {
         self.envelopes

@@ -24,6 +24,9 @@ pub struct EjectedRest {
     unhealthy: BTreeMap<(String, String), Duration>,
     /// Endpoints with an open breaker, by router and host.
     open: BTreeSet<(String, String)>,
+    /// When an endpoint last became usable in one of these three ways. Until then no request may have gone
+    /// to it.
+    usable_since: BTreeMap<(String, String), Duration>,
 }
 
 impl EjectedRest {
@@ -36,6 +39,7 @@ impl EjectedRest {
             ejected: BTreeMap::new(),
             unhealthy: BTreeMap::new(),
             open: BTreeSet::new(),
+            usable_since: BTreeMap::new(),
         }
     }
 
@@ -58,7 +62,9 @@ impl EjectedRest {
         }
         let usable = |host: &str| {
             let key = key(host);
-            !rests.iter().any(|rests| rests.contains_key(&key)) && !self.open.contains(&key)
+            let known_bad = rests.iter().any(|rests| rests.contains_key(&key));
+            let since = self.usable_since.get(&key);
+            !known_bad && !self.open.contains(&key) && since.is_none_or(|since| since < sent)
         };
         let cell = &arrived.cell;
         // An endpoint with a fault may be unusable by its checks.
@@ -113,6 +119,7 @@ impl Invariant for EjectedRest {
                     rests.retain(|(router, _), _| *router != life.router);
                 }
                 self.open.retain(|(router, _)| *router != life.router);
+                (self.usable_since).retain(|(router, _), _| *router != life.router);
             }
             Fact::Ejected {
                 life,
@@ -121,9 +128,12 @@ impl Invariant for EjectedRest {
             } => {
                 let key = (life.router.clone(), host.clone());
                 match ejected {
-                    true => self.ejected.insert(key, at),
-                    false => self.ejected.remove(&key),
-                };
+                    true => drop(self.ejected.insert(key, at)),
+                    false => {
+                        self.ejected.remove(&key);
+                        self.usable_since.insert(key, at);
+                    }
+                }
             }
             Fact::Probed {
                 life,
@@ -132,19 +142,25 @@ impl Invariant for EjectedRest {
             } => {
                 let key = (life.router.clone(), host.clone());
                 match healthy {
-                    false => self.unhealthy.insert(key, at),
-                    true => self.unhealthy.remove(&key),
-                };
+                    false => drop(self.unhealthy.insert(key, at)),
+                    true => {
+                        self.unhealthy.remove(&key);
+                        self.usable_since.insert(key, at);
+                    }
+                }
             }
             Fact::Circuit {
                 life, host, change, ..
             } => {
                 let key = (life.router.clone(), host.clone());
                 match change {
-                    CircuitChange::Opened => self.open.insert(key),
-                    CircuitChange::Closed => self.open.remove(&key),
-                    CircuitChange::Probing | CircuitChange::Freed => false,
-                };
+                    CircuitChange::Opened => drop(self.open.insert(key)),
+                    CircuitChange::Closed => {
+                        self.open.remove(&key);
+                        self.usable_since.insert(key, at);
+                    }
+                    CircuitChange::Probing | CircuitChange::Freed => {}
+                }
             }
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {

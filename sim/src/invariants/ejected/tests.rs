@@ -71,6 +71,10 @@ fn notices_a_request_to_an_ejected_endpoint_beside_a_usable_one() {
         arrived("a", "t", "1"),
     ];
     assert_eq!(fed(&both, &[]), Ok(()), "none is usable");
+    let just_back = [&both[..3], &[ejected("a-2", false)], &both[3..]].concat();
+    assert_eq!(fed(&just_back, &[]), Ok(()), "none was usable before");
+    let long_back = [&both[..2], &[ejected("a-2", false)], &both[2..]].concat();
+    assert!(fed(&long_back, &[]).is_err(), "the other is usable again");
 }
 
 /// Catches: a router that sends requests to endpoints that it has ejected, or that refuses requests because

@@ -147,7 +147,10 @@ fn tenant_requests(scenario: &Scenario) -> BTreeMap<String, u32> {
 
 /// How long a message from a router to a client may take, faults included.
 fn delivery_max(scenario: &Scenario) -> Duration {
-    let is_client = |host: &String| scenario.clients.iter().any(|client| client.name == *host);
+    let is_client = |name: &String| {
+        let mut clients = scenario.clients.iter();
+        clients.any(|client| client.name == *name || client.entry == *name)
+    };
     let holds = |kind: &FaultKind| match kind {
         FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
             is_client(a) || is_client(b)
