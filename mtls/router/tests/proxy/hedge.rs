@@ -150,6 +150,19 @@ async fn the_first_answer_counts() {
     nothing_is_left(&world).await;
 }
 
+/// Catches: a third attempt.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_two_attempts_at_most() {
+    let endpoints = [("h2c", STUCK), ("h2c", STUCK), ("h2c", STUCK)];
+    let (world, cells) = world_with(endpoints, on(), |_| ()).await;
+    let answer = world.client(LONG).send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "cell_timeout_header");
+    let mut arrivals = cells.map(|cell| cell.arrivals());
+    arrivals.sort_unstable();
+    assert_eq!(arrivals, [0, 1, 1]);
+    assert_eq!(hedges(&world), ["hedge failed"]);
+}
+
 /// Catches: a second attempt that nobody asked for.
 #[tokio::test(start_paused = true)]
 async fn without_the_setting_there_is_one_attempt() {

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::cells::{self, played, until_closed};
 use crate::frames::{CANCEL, Frames, Outcome};
 use crate::raw::Raw;
+use crate::suspension::soon;
 use crate::world::{World, plain, reason, registry, start};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nserved";
@@ -117,7 +118,7 @@ async fn the_connection_of_the_cancelled_attempt_closes() {
     })
     .await;
     assert_eq!(get(&world).await.as_deref(), Ok("served"));
-    heads.acquire().await.unwrap().forget();
+    soon(heads.acquire()).await.unwrap().forget();
     world.events.line("hedge won").await;
     let heads = same.lock().unwrap().clone();
     assert_eq!(heads.len(), 2);
@@ -151,7 +152,7 @@ async fn the_stream_of_the_cancelled_attempt_is_reset() {
     }
     let world = world(urls.into(), &[]).await;
     assert_eq!(get(&world).await.as_deref(), Ok("served"));
-    assert_eq!(outcomes.recv().await, Some(Outcome::Reset(CANCEL)));
+    assert_eq!(soon(outcomes.recv()).await, Some(Outcome::Reset(CANCEL)));
     // Its connection goes on: both endpoints get a request.
     for _ in 0..2 {
         assert_eq!(get(&world).await.as_deref(), Ok("served"));
@@ -205,28 +206,29 @@ async fn the_second_attempt_goes_on_alone() {
 /// Catches: a second attempt whose failure ends the request.
 #[tokio::test]
 async fn the_first_attempt_goes_on_alone() {
-    for statuses in [&[][..], &[503]] {
-        let fails = !statuses.is_empty();
-        let world = before(statuses, move |attempt, mut stream, _, stage| async move {
-            match attempt {
-                0 => {
-                    stage.after(1).await;
-                    says(&mut stream, OK).await;
-                    until_closed(&mut stream).await;
-                }
-                _ => {
-                    if fails {
-                        says(&mut stream, BUSY).await;
+    for answer in ["", BUSY] {
+        let failed = Arc::new(Semaphore::new(0));
+        let goes_on = failed.clone();
+        let world = before(&[503], move |attempt, mut stream, _, _| {
+            let goes_on = goes_on.clone();
+            async move {
+                match attempt {
+                    0 => {
+                        goes_on.acquire().await.unwrap().forget();
+                        says(&mut stream, OK).await;
+                        until_closed(&mut stream).await;
                     }
-                    drop(stream);
-                    stage.done(1);
+                    _ => says(&mut stream, answer).await,
                 }
             }
         })
         .await;
-        assert_eq!(get(&world).await.as_deref(), Ok("served"));
-        let hedge = world.events.lines();
-        assert!(hedge.iter().any(|it| it.starts_with("hedge ")), "{hedge:?}");
+        let told = async {
+            world.events.line("hedge failed").await;
+            failed.add_permits(1);
+        };
+        let (answer, ()) = tokio::join!(get(&world), told);
+        assert_eq!(answer.as_deref(), Ok("served"));
     }
 }
 

@@ -197,7 +197,7 @@ impl InARow {
         let attempts = match self
             .settings
             .during(router, time)
-            .any(|it| it.retries_processed || it.hedges)
+            .any(|it| it.retries_processed)
         {
             true => SENT_MAX,
             false => 1,
