@@ -26,6 +26,8 @@ pub enum CellFault {
     StallMidBody,
     /// It accepts connections and requests and answers neither.
     HalfOpen,
+    /// It never answers requests whose path begins with `/hang`. It answers all others.
+    Hang,
     /// It refuses every HTTP/2 stream without processing it.
     RefuseStreams,
     /// Each of its HTTP/2 connections sends `GOAWAY` after twenty requests, and later requests are

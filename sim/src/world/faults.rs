@@ -74,6 +74,7 @@ impl World {
                 self.fail_cell(name, begins, CellFault::Unavailable(*after))
             }
             FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
+            FaultKind::Hang(name) => self.fail_cell(name, begins, CellFault::Hang),
             FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),
             FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),
             FaultKind::BreakOff(name) => self.fail_cell(name, begins, CellFault::BreakOff),

@@ -1,5 +1,6 @@
 //! A cell that answers with what it received.
 
+mod asked;
 mod echo;
 
 use std::fmt;
@@ -9,7 +10,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::Unix;
@@ -24,6 +24,7 @@ use hyper::upgrade::Upgraded;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use self::asked::{TICK_INTERVAL, TICKS_A_SECOND, bytes_asked, hangs, stream_secs};
 use self::echo::{echo, refusal};
 use super::ServerTls;
 use super::body::Buffered;
@@ -345,6 +346,7 @@ impl Handler for EchoCell {
             | CellFault::ResetMidBody
             | CellFault::StallMidBody
             | CellFault::HalfOpen
+            | CellFault::Hang
             | CellFault::RefuseStreams
             | CellFault::Flapping
             | CellFault::Garbage
@@ -394,8 +396,10 @@ impl Handler for EchoCell {
                 let secs = stream_secs(&received.path).unwrap_or_default();
                 Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
             }
+            CellFault::Hang if hangs(&received.path) => future::pending().await,
             // What of these turns away has not come here.
             CellFault::None
+            | CellFault::Hang
             | CellFault::RefuseStreams
             | CellFault::GoAway
             | CellFault::Flapping
@@ -436,27 +440,6 @@ impl Handler for EchoCell {
             _ => response,
         }
     }
-}
-
-/// How often a stream sends a line.
-const TICK_INTERVAL: Duration = Duration::from_millis(250);
-const TICKS_A_SECOND: u32 = 4;
-/// The longest stream.
-const STREAM_SECS_MAX: u32 = 3600;
-
-/// How long a stream is asked for: `/stream/30`.
-fn stream_secs(path: &str) -> Option<u32> {
-    let secs = path.strip_prefix("/stream/")?.parse().ok()?;
-    Some(STREAM_SECS_MAX.min(secs))
-}
-
-/// The most bytes of an answer.
-const BYTES_MAX: usize = 16 << 20;
-
-/// How many bytes are asked for: `/bytes/1000`.
-fn bytes_asked(path: &str) -> Option<usize> {
-    let bytes = path.strip_prefix("/bytes/")?.parse().ok()?;
-    Some(BYTES_MAX.min(bytes))
 }
 
 fn authority(request: &Request<Incoming>) -> Option<String> {

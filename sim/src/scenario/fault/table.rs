@@ -141,6 +141,11 @@ table! {
             lasts Host("answers", target),
             says ("half-open {target}")
             docs "a cell accepts requests and never answers";
+        /// A cell never answers requests with a path like this.
+        "hang" => Hang(target: String = cell_target)
+            lasts Host("answers", target),
+            says ("{target} hangs at /hang")
+            docs "a cell never answers requests whose path begins with `/hang`; it answers all others";
         /// A cell breaks off its answers in the middle.
         "reset" => Reset(target: String = cell_target)
             lasts Host("answers", target),

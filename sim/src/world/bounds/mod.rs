@@ -324,6 +324,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             | FaultKind::Busy(name, _)
             | FaultKind::EarlyHints(name, _)
             | FaultKind::HalfOpen(name)
+            | FaultKind::Hang(name)
             | FaultKind::Garbage(name)
             | FaultKind::Flap(name)
             | FaultKind::Reset(name)
