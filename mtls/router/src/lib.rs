@@ -32,7 +32,7 @@ mod view;
 mod wire;
 
 pub use control_plane::{check, reload};
-pub use data_plane::pool::RETRIES_RESERVE;
+pub use data_plane::pool::{BREAKER_HEARD, RETRIES_RESERVE};
 pub use data_plane::proxy::RESENDS_MAX;
 pub use data_plane::streams::STREAMS_CLOSED_WITHIN;
 pub use data_plane::worker::Worker;

@@ -154,6 +154,29 @@ impl Holder {
         line: 0,
         counters: [0, 0],
     };
+
+    /// A short name. Two holders have the same one as rarely as they share both counters.
+    pub(crate) fn tag(self) -> HolderTag {
+        let [first, second] = self.counters.map(u16::from);
+        HolderTag(u16::from(self.line) << 8 | first << 4 | second)
+    }
+}
+
+/// A holder's short name, to note it in a word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct HolderTag(u16);
+
+impl HolderTag {
+    /// The tag of [`Holder::NOBODY`], and of no other holder.
+    pub(crate) const NOBODY: Self = Self(0);
+
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn get(self) -> u16 {
+        self.0
+    }
 }
 
 /// Makes holders from names. The hash is keyed, so that callers can't choose a name that shares

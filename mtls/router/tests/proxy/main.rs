@@ -29,6 +29,7 @@ mod envelope;
 mod event_stream;
 mod explained;
 mod failover;
+mod fair_breaker;
 mod flooded_streams;
 mod forward;
 mod frames;

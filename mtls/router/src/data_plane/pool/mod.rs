@@ -28,7 +28,8 @@ use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::breaker::{Change, Passage, ProbeSlot, Sent, UPLOAD_PROBES};
+pub use self::breaker::BREAKER_HEARD;
+pub(crate) use self::breaker::{Asker, Change, Failed, Passage, ProbeSlot, Sent, UPLOAD_PROBES};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::budget::{RetryBudget, Retrying};
 pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
@@ -70,10 +71,10 @@ impl Pools {
     }
 
     /// Whether the breaker of one of the cell's endpoints lets a request pass.
-    pub(crate) fn has_passage(&self, cell: &Cell, sent: Sent) -> bool {
+    pub(crate) fn has_passage(&self, cell: &Cell, asker: Asker) -> bool {
         let endpoints = cell.endpoints.iter();
         let mut pools = endpoints.map(|endpoint| self.endpoint(cell, endpoint));
-        pools.any(|pool| pool.breaker.lets_pass(sent))
+        pools.any(|pool| pool.breaker.lets_pass(asker))
     }
 
     /// The limits of tenants and placements.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cellway_core::Allow;
 
-use crate::data_plane::pool::{EndpointPool, Passage, Pools, ProbeSlot, Sent};
+use crate::data_plane::pool::{Asker, EndpointPool, Passage, Pools, ProbeSlot};
 
 /// The endpoints that one request may still try.
 ///
@@ -14,8 +14,8 @@ use crate::data_plane::pool::{EndpointPool, Passage, Pools, ProbeSlot, Sent};
 /// sets have one bit for each position in the cell's list.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    /// How much of the request's body was there when its cell was chosen.
-    sent: Sent,
+    /// With as much of the request's body as was there when its cell was chosen.
+    asker: Asker,
     /// Endpoints that couldn't be reached.
     unreachable: u64,
     /// Endpoints that returned the request unprocessed. They get it again if there are no others.
@@ -35,9 +35,9 @@ pub(super) struct Candidate {
 }
 
 impl Candidates {
-    pub(super) fn new(sent: Sent) -> Self {
+    pub(super) fn new(asker: Asker) -> Self {
         Self {
-            sent,
+            asker,
             unreachable: 0,
             gave_back: 0,
             open: None,
@@ -80,7 +80,7 @@ impl Candidates {
             };
             let pool = pools.endpoint(cell, endpoint);
             let candidate = |pool, probe| Some(Candidate { at, pool, probe });
-            match pool.breaker.pass(self.sent) {
+            match pool.breaker.pass(self.asker) {
                 Passage::Free => return candidate(pool, None),
                 Passage::Probe(slot) => return candidate(pool, Some(slot)),
                 Passage::Suspect if suspect.is_none() => suspect = candidate(pool, None),

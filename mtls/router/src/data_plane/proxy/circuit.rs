@@ -7,7 +7,7 @@ use cellway_env::Env;
 
 use super::health_report;
 use super::report::Report;
-use crate::data_plane::pool::{EndpointPool, ProbeSlot};
+use crate::data_plane::pool::{EndpointPool, Failed, ProbeSlot};
 use crate::lock::lock_uncontended;
 use crate::observe::event::{CircuitChange, Sink};
 use crate::settings::BreakerSettings;
@@ -48,8 +48,8 @@ impl<'a, E: Env, S: Sink> Probing<'a, E, S> {
     }
 
     /// The endpoint failed again.
-    pub(super) fn failed(self, settings: BreakerSettings) {
-        if self.take().is_some_and(|slot| slot.failed(settings)) {
+    pub(super) fn failed(self, settings: BreakerSettings, what: Failed) {
+        if (self.take()).is_some_and(|slot| slot.failed(settings, what)) {
             health_report::circuit_changed(self.report, &self.pool, CircuitChange::Opened);
         }
     }

@@ -1,5 +1,6 @@
 //! Reports the end of each request.
 
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Owner, Phase, Responded, Sink};
 use crate::observe::spans::Served;
 use crate::settings::AccessLog;
+use crate::shares::{Holder, HolderTag};
 use crate::view::View;
 
 /// Reports a request when it is over. Dropping this emits the event, so every request is reported
@@ -43,6 +45,8 @@ pub(crate) struct Report<E: Env, S: Sink> {
     failover: Option<Reason>,
     /// The cell to which the request went instead.
     moved: OnceLock<Box<Moved>>,
+    /// Who answers for the request at a circuit breaker, as bits. Only the request's own task uses it.
+    holder: AtomicU16,
     pub(crate) reason: Option<Reason>,
     /// Why the request was allowed, if it was.
     pub(super) allowed: Option<Reason>,
@@ -98,6 +102,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             cell: None,
             failover: None,
             moved: OnceLock::new(),
+            holder: AtomicU16::new(HolderTag::NOBODY.get()),
             reason: None,
             allowed: None,
             explains: false,
@@ -158,6 +163,17 @@ impl<E: Env, S: Sink> Report<E, S> {
         };
         // It was empty, and only the request's own task sets it.
         let _ = place.set(Box::new(moved));
+    }
+
+    /// Notes who answers for the request at a circuit breaker: its tenant, or its caller if there is no
+    /// proved tenant.
+    pub(super) fn is_of(&self, holder: Holder) {
+        self.holder.store(holder.tag().get(), Relaxed);
+    }
+
+    /// Who answers for the request at a circuit breaker.
+    pub(super) fn holder(&self) -> HolderTag {
+        HolderTag::from_bits(self.holder.load(Relaxed))
     }
 
     fn last_move(&self) -> Option<&Moved> {

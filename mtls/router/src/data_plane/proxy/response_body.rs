@@ -132,7 +132,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
     }
 
     fn break_off(&mut self, reason: Reason, error: &str) -> BodyError {
-        self.breaks_off((reason, Scope::Whole), error)
+        self.breaks_off((reason, Scope::Exchange), error)
     }
 
     fn breaks_off(&mut self, (reason, scope): (Reason, Scope), error: &str) -> BodyError {

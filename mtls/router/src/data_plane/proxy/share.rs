@@ -89,6 +89,8 @@ async fn admit_capped<E: Env, S: Sink>(
     let bulkhead = report.connection.worker.pools.bulkhead(&allow.cell);
     let limits = &config.settings.upstream.limits;
     let stakes = stakes(&report.connection, allow, &limits.shares);
+    let [_, caller, tenant] = stakes.map(|stake| stake.holder);
+    report.is_of((allow.proved_tenant()).map_or(caller, |_| tenant));
     let claim = Claim {
         stakes: &stakes,
         priority,

@@ -12,11 +12,19 @@
 //!
 //! An answer, whatever it says, ends the row: the endpoint is there and speaks for itself.
 //!
+//! Tenants share the breaker, and one of them must not open it for the others. So failed exchanges of a
+//! single holder don't open it while the endpoint [answers others](heard). A failed attempt to connect is
+//! nobody's. And a holder that has failed with an open breaker lets others [go first](precedence).
+//!
 //! While the breaker is closed, the endpoint may be *suspect*: its last exchange failed. Requests
 //! prefer other endpoints then, and one request in a while tries it.
 //!
 //! The whole state is one word that is changed by compare-and-swap, so that no worker waits for
-//! another.
+//! another. What is noted besides it is advice: if two workers note something at once, a note may be lost.
+
+mod heard;
+mod precedence;
+mod state;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +32,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::heard::Heard;
+use self::precedence::Precedence;
+use self::state::{MILLIS_MAX, ROW_MAX, State};
 use crate::observe::debug::BreakerState;
 use crate::settings::BreakerSettings;
+use crate::shares::HolderTag;
 
 /// How long a suspect endpoint is avoided before another request tries it, if the cell has others.
 pub(super) const SUSPECT: Duration = Duration::from_secs(5);
@@ -34,11 +46,9 @@ pub(super) const SUSPECT: Duration = Duration::from_secs(5);
 /// and for how long the next place isn't for such a request.
 pub(crate) const UPLOAD_PROBES: Duration = Duration::from_millis(100);
 
-/// The most failures in a row that the word can hold.
-const ROW_MAX: u64 = (1 << 14) - 1;
-/// The bits of a time in milliseconds.
-const MILLIS_BITS: u32 = 46;
-const MILLIS_MAX: u64 = (1 << MILLIS_BITS) - 1;
+/// For how long an answer to another holder shows that the endpoint works. The time begins when the answered
+/// request came.
+pub const BREAKER_HEARD: Duration = Duration::from_secs(30);
 
 /// One endpoint's breaker.
 #[derive(Debug)]
@@ -47,50 +57,10 @@ pub(crate) struct Breaker {
     word: AtomicU64,
     /// How many requests have had the place of a half-open breaker. It may wrap.
     probes: AtomicU64,
+    heard: Heard,
+    precedence: Precedence,
     /// Times in the word are milliseconds since then.
     origin: Instant,
-}
-
-/// What the word says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// Requests pass.
-    Closed,
-    /// Requests pass, but the last exchange failed. `row` counts connection failures in a row, and
-    /// the endpoint was last tried at `since`.
-    Suspect { row: u64, since: u64 },
-    /// Nothing passes until then. With `only_uploads`, requests whose body is complete do.
-    Open { until: u64, only_uploads: bool },
-    /// One request is on its way, and nothing else passes. `probe` is its number.
-    HalfOpen { probe: u64 },
-}
-
-impl State {
-    const fn pack(self) -> u64 {
-        let (kind, row, millis) = match self {
-            Self::Closed => (0, 0, 0),
-            Self::Suspect { row, since } => (1, row, since),
-            Self::Open {
-                until,
-                only_uploads,
-            } => (2, only_uploads as u64, until),
-            Self::HalfOpen { probe } => (3, probe, 0),
-        };
-        kind << 62 | (row & ROW_MAX) << MILLIS_BITS | millis & MILLIS_MAX
-    }
-
-    const fn unpack(word: u64) -> Self {
-        let (row, millis) = (word >> MILLIS_BITS & ROW_MAX, word & MILLIS_MAX);
-        match word >> 62 {
-            0 => Self::Closed,
-            1 => Self::Suspect { row, since: millis },
-            2 => Self::Open {
-                until: millis,
-                only_uploads: row > 0,
-            },
-            _ => Self::HalfOpen { probe: row },
-        }
-    }
 }
 
 /// How much of its body a client has sent when its request asks for passage.
@@ -100,6 +70,31 @@ pub(crate) enum Sent {
     Whole,
     /// The router may have to wait for the rest.
     Part,
+}
+
+/// A request that asks for passage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) sent: Sent,
+    pub(crate) holder: HolderTag,
+}
+
+/// What has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failed {
+    /// An attempt to connect. It is nobody's.
+    Connection,
+    /// An exchange of this holder.
+    Exchange(HolderTag),
+}
+
+impl Failed {
+    fn holder(self) -> HolderTag {
+        match self {
+            Self::Connection => HolderTag::NOBODY,
+            Self::Exchange(holder) => holder,
+        }
+    }
 }
 
 /// Whether a request may be sent to the endpoint.
@@ -131,6 +126,8 @@ impl Default for Breaker {
         Self {
             word: AtomicU64::new(State::Closed.pack()),
             probes: AtomicU64::new(0),
+            heard: Heard::default(),
+            precedence: Precedence::default(),
             origin: Instant::now(),
         }
     }
@@ -138,7 +135,8 @@ impl Default for Breaker {
 
 impl Breaker {
     /// Asks for passage. A request that gets [`Passage::Probe`] should be sent.
-    pub(crate) fn pass(self: &Arc<Self>, sent: Sent) -> Passage {
+    pub(crate) fn pass(self: &Arc<Self>, asker: Asker) -> Passage {
+        let holder = asker.holder;
         loop {
             let word = self.word.load(Ordering::Acquire);
             let state = State::unpack(word);
@@ -152,21 +150,33 @@ impl Breaker {
                 State::Suspect { since, .. } if now < since + millis(SUSPECT) => {
                     return Passage::Suspect;
                 }
-                State::Suspect { row, .. } => (State::Suspect { row, since: now }, Passage::Free),
+                State::Suspect { row, by, .. } => {
+                    let tried = State::Suspect {
+                        row,
+                        by,
+                        since: now,
+                    };
+                    (tried, Passage::Free)
+                }
                 State::Open {
                     until,
                     only_uploads,
-                } if refuses(until, only_uploads, sent, now) => {
-                    return Passage::Refused(Duration::from_millis(until - now));
-                }
-                State::Open { .. } => {
+                } => {
+                    if let Some(after) = self.refuses((until, only_uploads), asker, now) {
+                        self.precedence.refused(holder);
+                        return Passage::Refused(after);
+                    }
                     let probe = self.probes.fetch_add(1, Ordering::Relaxed) & ROW_MAX;
                     if self.swap(word, State::HalfOpen { probe }) {
-                        return Passage::Probe(ProbeSlot(Some((self.clone(), probe))));
+                        self.precedence.probes(holder);
+                        return Passage::Probe(ProbeSlot(Some((self.clone(), probe, holder))));
                     }
                     continue;
                 }
-                State::HalfOpen { .. } => return Passage::Refused(Duration::ZERO),
+                State::HalfOpen { .. } => {
+                    self.precedence.refused(holder);
+                    return Passage::Refused(Duration::ZERO);
+                }
             };
             if self.swap(word, next) {
                 return passage;
@@ -175,13 +185,13 @@ impl Breaker {
     }
 
     /// Whether a request that asks now would get passage.
-    pub(crate) fn lets_pass(&self, sent: Sent) -> bool {
+    pub(crate) fn lets_pass(&self, asker: Asker) -> bool {
         match State::unpack(self.word.load(Ordering::Acquire)) {
             State::Closed | State::Suspect { .. } => true,
             State::Open {
                 until,
                 only_uploads,
-            } => !refuses(until, only_uploads, sent, self.millis()),
+            } => (self.refuses((until, only_uploads), asker, self.millis())).is_none(),
             State::HalfOpen { .. } => false,
         }
     }
@@ -193,33 +203,61 @@ impl Breaker {
 
     /// Notes that a request failed to connect, lost its connection or got no answer in time. It says
     /// nothing about an endpoint that is open or half-open: the request was sent before.
-    pub(crate) fn connection_failed(&self, settings: BreakerSettings) -> Change {
+    pub(crate) fn connection_failed(&self, settings: BreakerSettings, what: Failed) -> Change {
         loop {
             let word = self.word.load(Ordering::Acquire);
-            let row = match State::unpack(word) {
-                State::Closed => 0,
-                State::Suspect { row, .. } => row,
+            let (row, by) = match State::unpack(word) {
+                State::Suspect { row, by, .. } if row > 0 => (row, by),
+                State::Closed | State::Suspect { .. } => (0, what.holder()),
                 State::Open { .. } | State::HalfOpen { .. } => return Change::None,
             };
-            let row = (row + 1).min(ROW_MAX);
-            let opens = settings.failures > 0 && row >= settings.failures.into();
+            let by = match by == what.holder() {
+                true => by,
+                false => HolderTag::NOBODY,
+            };
+            let (row, now) = ((row + 1).min(ROW_MAX), self.millis());
+            let opens = settings.failures > 0
+                && row >= settings.failures.into()
+                && !self.answers_others(by, now);
             let (next, change) = match opens {
                 true => (self.opens(settings.open, false), Change::Opened),
-                false => {
-                    let since = self.millis();
-                    (State::Suspect { row, since }, Change::None)
-                }
+                false => (
+                    State::Suspect {
+                        row,
+                        by,
+                        since: now,
+                    },
+                    Change::None,
+                ),
             };
             if self.swap(word, next) {
+                if opens {
+                    self.precedence.opened((by, false), now, settings.open);
+                }
                 return change;
             }
         }
     }
 
+    /// Whether the endpoint has lately answered another holder than this one, whose exchanges fail.
+    fn answers_others(&self, holder: HolderTag, now: u64) -> bool {
+        let since = now.saturating_sub(millis(BREAKER_HEARD));
+        holder != HolderTag::NOBODY && self.heard.another_since(holder, since)
+    }
+
+    /// Notes that the endpoint has answered a request of this holder, whatever it said. The request came at
+    /// `began`.
+    ///
+    /// Nearly always this only reads, so that workers don't compete for the cache line.
+    pub(crate) fn heard(&self, holder: HolderTag, began: Instant) {
+        let began = began.saturating_duration_since(self.origin);
+        self.heard.note(holder, millis(began).min(MILLIS_MAX));
+    }
+
     /// Notes an answer that counts as a failure of the endpoint.
     pub(crate) fn answer_failed(&self) {
         let since = self.millis();
-        self.answered(State::Suspect { row: 0, since });
+        self.answered(State::failed_once(since));
     }
 
     /// Notes a good answer.
@@ -264,8 +302,7 @@ impl Breaker {
     /// reported.
     pub(crate) fn is_not_told(&self) {
         let since = self.millis();
-        let next = State::Suspect { row: 0, since };
-        self.swap(State::Closed.pack(), next);
+        self.swap(State::Closed.pack(), State::failed_once(since));
     }
 
     /// The state, for operators.
@@ -288,6 +325,21 @@ impl Breaker {
         }
     }
 
+    /// After how long this request may ask again at a breaker that is open so. `None`: it may pass.
+    fn refuses(
+        &self,
+        (until, only_uploads): (u64, bool),
+        asker: Asker,
+        now: u64,
+    ) -> Option<Duration> {
+        let rests = now < until && !(only_uploads && asker.sent == Sent::Whole);
+        let until = match rests {
+            true => Some(until),
+            false => self.precedence.holds_back(asker.holder, now),
+        };
+        until.map(|until| Duration::from_millis(until - now))
+    }
+
     fn opens(&self, open: Duration, only_uploads: bool) -> State {
         let until = (self.millis() + millis(open)).min(MILLIS_MAX);
         State::Open {
@@ -308,33 +360,34 @@ impl Breaker {
     }
 }
 
-/// Whether an open breaker refuses a request of which this much was sent.
-fn refuses(until: u64, only_uploads: bool, sent: Sent, now: u64) -> bool {
-    now < until && !(only_uploads && sent == Sent::Whole)
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The one place in a half-open breaker, with the number of its holder. Dropped without an outcome, it is
+/// The one place in a half-open breaker, with its number and its holder. Dropped without an outcome, it is
 /// free for the next request at once. Each way to leave it says whether it was still held: the breaker
 /// may have closed meanwhile, see [`Breaker::answered_after_all`].
 #[derive(Debug)]
-pub(crate) struct ProbeSlot(Option<(Arc<Breaker>, u64)>);
+pub(crate) struct ProbeSlot(Option<(Arc<Breaker>, u64, HolderTag)>);
 
 impl ProbeSlot {
     /// The endpoint answered: the breaker closes.
     pub(crate) fn answered(mut self) -> bool {
-        self.leave(|_| State::Closed)
+        self.leave(|_, _| State::Closed)
     }
 
     /// The request failed as others did before: the breaker opens again, unless it has been turned off
     /// since.
-    pub(crate) fn failed(mut self, settings: BreakerSettings) -> bool {
-        self.leave(|breaker| match settings.failures {
+    pub(crate) fn failed(mut self, settings: BreakerSettings, what: Failed) -> bool {
+        self.leave(|breaker, _| match settings.failures {
             0 => State::Closed,
-            _ => breaker.opens(settings.open, false),
+            _ => {
+                let holder = what.holder();
+                let others = breaker.precedence.others_wait(holder);
+                let now = breaker.millis();
+                (breaker.precedence).opened((holder, others), now, settings.open);
+                breaker.opens(settings.open, false)
+            }
         })
     }
 
@@ -345,16 +398,21 @@ impl ProbeSlot {
 
     /// The request waits for its client: the next one may pass, an upload only after a while.
     pub(crate) fn waits_for_client(mut self) -> bool {
-        self.leave(|breaker| breaker.opens(UPLOAD_PROBES, true))
+        self.leave(|breaker, holder| {
+            breaker.precedence.freed(holder, breaker.millis());
+            breaker.opens(UPLOAD_PROBES, true)
+        })
     }
 
-    fn free(breaker: &Breaker) -> State {
+    fn free(breaker: &Breaker, holder: HolderTag) -> State {
+        breaker.precedence.freed(holder, breaker.millis());
         breaker.opens(Duration::ZERO, false)
     }
 
-    fn leave(&mut self, next: impl FnOnce(&Breaker) -> State) -> bool {
-        self.0.take().is_some_and(|(breaker, probe)| {
-            breaker.swap(State::HalfOpen { probe }.pack(), next(&breaker))
+    fn leave(&mut self, next: impl FnOnce(&Breaker, HolderTag) -> State) -> bool {
+        self.0.take().is_some_and(|(breaker, probe, holder)| {
+            let next = next(&breaker, holder);
+            breaker.swap(State::HalfOpen { probe }.pack(), next)
         })
     }
 }

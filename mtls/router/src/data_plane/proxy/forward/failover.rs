@@ -42,7 +42,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 now: worker.reporter.now().mono,
                 spread: self.spread,
             };
-            let usable = |cell: &_| worker.pools.has_passage(cell, self.sent());
+            let usable = |cell: &_| worker.pools.has_passage(cell, self.asker());
             fail_over(allow, failure, query, usable, &mut ())
         };
         let Ok(next) = decided else {

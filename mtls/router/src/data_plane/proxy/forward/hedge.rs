@@ -285,8 +285,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Ok(lease) => lease,
             Err(error) => {
                 if is_of_cell(error.full) && !error.cut_short {
-                    let known = error.is_known;
-                    let scope = if known { Scope::Known } else { Scope::Whole };
+                    let scope = Scope::of_attempt(error.is_known);
                     health_report::failed(self.report, pool, (error.reason, scope), &error.error);
                 }
                 return Err(Unserved::Refused);

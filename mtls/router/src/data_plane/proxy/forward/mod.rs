@@ -269,7 +269,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Result<Served, Box<Refused>>> + Send {
         async move {
-            let mut candidates = Candidates::new(self.sent());
+            let mut candidates = Candidates::new(self.asker());
             let mut failure = None;
             if let Some(hedging) = &mut self.hedging {
                 hedging.is_at(allow);
@@ -336,7 +336,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
 
     /// Reports that an exchange with this endpoint failed.
     fn failed(&mut self, pool: &EndpointPool, reason: Reason, error: &str) {
-        self.fails(pool, (reason, Scope::Whole), error);
+        self.fails(pool, (reason, Scope::Exchange), error);
     }
 
     /// The same for a part of it.
@@ -345,7 +345,8 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         match outcome.and_then(Outcome::cause) {
             Some(Cause::Connection) => {
                 if let Some(probe) = self.probe.take() {
-                    probe.failed(self.config.settings.upstream.breaker);
+                    let what = what.1.failed(self.report.holder());
+                    probe.failed(self.config.settings.upstream.breaker, what);
                 }
             }
             Some(Cause::Answer) => {
@@ -372,8 +373,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                     Ok(lease) => lease,
                     Err(error) => {
                         if is_of_cell(error.full) && !error.cut_short {
-                            let known = error.is_known;
-                            let scope = if known { Scope::Known } else { Scope::Whole };
+                            let scope = Scope::of_attempt(error.is_known);
                             self.fails(pool, (error.reason, scope), &error.error);
                         }
                         return Attempt::Unsent(error);
@@ -381,7 +381,7 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 };
                 match self.send(lease, slot).await {
                     Attempt::Unsent(error) if fresh => {
-                        self.failed(pool, error.reason, &error.error);
+                        self.fails(pool, (error.reason, Scope::Connection), &error.error);
                         return Attempt::Unsent(error);
                     }
                     Attempt::Unsent(_) => fresh = true,

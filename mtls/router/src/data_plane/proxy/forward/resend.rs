@@ -189,7 +189,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// half-open breaker, its own place is free then.
     fn may_pass(&self) -> bool {
         let pools = &self.report.connection.worker.pools;
-        let passes = |cell: &Arc<Cell>| pools.has_passage(cell, self.sent());
+        let passes = |cell: &Arc<Cell>| pools.has_passage(cell, self.asker());
         (self.probe.as_ref()).is_some_and(|probe| probe.holds())
             || self.report.cell().is_some_and(passes)
     }

@@ -17,7 +17,7 @@ use super::{Forwarding, Outgoing};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{Pace, Progress, Turn};
 use crate::data_plane::incoming::Incoming;
-use crate::data_plane::pool::{ConnectError, RetryBudget, Sent, UPLOAD_PROBES};
+use crate::data_plane::pool::{Asker, ConnectError, RetryBudget, Sent, UPLOAD_PROBES};
 use crate::data_plane::proxy::health_report;
 use crate::data_plane::proxy::report::Report;
 use crate::data_plane::proxy::spare::Spare;
@@ -89,6 +89,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         match self.turn() {
             Turn::Done | Turn::Broken => Sent::Whole,
             Turn::Client | Turn::Cell => Sent::Part,
+        }
+    }
+
+    /// The request, as one that asks for passage.
+    pub(super) fn asker(&self) -> Asker {
+        Asker {
+            sent: self.sent(),
+            holder: self.report.holder(),
         }
     }
 

@@ -10,8 +10,9 @@ use http_body::Body;
 
 use super::report::Report;
 use crate::data_plane::incoming::HttpError;
-use crate::data_plane::pool::{Change, EndpointPool, Lease};
+use crate::data_plane::pool::{Change, EndpointPool, Failed, Lease};
 use crate::observe::event::{CircuitChange, Event, Sink};
+use crate::shares::HolderTag;
 use crate::view::ToControl;
 
 /// The field of a gRPC answer that has its status.
@@ -24,9 +25,11 @@ pub(super) const MALFORMED: &str =
 /// How much has failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scope {
-    /// A connection, or an attempt to make one; or an exchange, because of how long it took or what the
-    /// endpoint sent.
-    Whole,
+    /// An attempt to make a connection, or a new one before anything was sent on it.
+    Connection,
+    /// An exchange, because of how long it took or what the endpoint sent, or because its connection ended.
+    /// If others had requests there too, it's whoever notices first.
+    Exchange,
     /// A connection that ended, or an attempt to make one that was refused, of which another request has
     /// reported the failure. It counts once, however many requests wait for it.
     Known,
@@ -41,9 +44,9 @@ impl Scope {
             Some(http2) if is_stream_reset(http2) => Self::Stream,
             // Only this stream: the router has reset it because of what came, or the cell has refused it.
             Some(http2) if http2.is_reset() || http2.is_go_away() && http2.is_remote() => {
-                Self::Whole
+                Self::Exchange
             }
-            Some(_) | None if error.is_user() || error.is_malformed() => Self::Whole,
+            Some(_) | None if error.is_user() || error.is_malformed() => Self::Exchange,
             Some(_) | None => Self::of_connection(lease),
         }
     }
@@ -51,8 +54,24 @@ impl Scope {
     /// Of the connection. Call it only to report the failure.
     pub(super) fn of_connection(lease: &Lease) -> Self {
         match lease.fails() {
-            true => Self::Whole,
+            true => Self::Exchange,
             false => Self::Known,
+        }
+    }
+
+    /// Of an attempt to connect. `is_known`: another request has reported it.
+    pub(super) fn of_attempt(is_known: bool) -> Self {
+        match is_known {
+            true => Self::Known,
+            false => Self::Connection,
+        }
+    }
+
+    /// What has failed, if the request is one of this holder.
+    pub(super) fn failed(self, holder: HolderTag) -> Failed {
+        match self {
+            Self::Exchange | Self::Stream => Failed::Exchange(holder),
+            Self::Connection | Self::Known => Failed::Connection,
         }
     }
 }
@@ -80,6 +99,13 @@ pub(super) fn failed<E: Env, S: Sink>(
     }
     let outcome = outcome_of(reason, scope)?;
     if scope != Scope::Known {
+        if outcome.cause() == Some(Cause::Connection) {
+            let settings = worker.views.load().config.settings.upstream.breaker;
+            let what = scope.failed(report.holder());
+            if pool.breaker.connection_failed(settings, what) == Change::Opened {
+                circuit_changed(report, pool, CircuitChange::Opened);
+            }
+        }
         tell(report, pool, outcome);
     }
     Some(outcome)
@@ -105,6 +131,8 @@ pub(super) fn answered<E: Env, S: Sink>(
     pool: &EndpointPool,
     outcome: Option<Outcome>,
 ) {
+    let began = (report.connection.worker.reporter.clock()).instant(report.began.mono);
+    pool.breaker.heard(report.holder(), began);
     match outcome {
         Some(Outcome::Success) if pool.breaker.succeeded() == Change::None => {}
         Some(outcome) => tell(report, pool, outcome),
@@ -112,19 +140,12 @@ pub(super) fn answered<E: Env, S: Sink>(
     }
 }
 
-/// Tells control and the endpoint's breaker about an outcome. Control gets every failure, and the
-/// first success after one. To send it every success would wake it for each request.
+/// Tells control about an outcome, and the endpoint's breaker about a failing answer. Control gets every
+/// failure, and the first success after one. To send it every success would wake it for each request.
 pub(super) fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Outcome) {
     let views = &report.connection.worker.views;
-    match outcome.cause() {
-        Some(Cause::Connection) => {
-            let settings = views.load().config.settings.upstream.breaker;
-            if pool.breaker.connection_failed(settings) == Change::Opened {
-                circuit_changed(report, pool, CircuitChange::Opened);
-            }
-        }
-        Some(Cause::Answer) => pool.breaker.answer_failed(),
-        None => {}
+    if outcome.cause() == Some(Cause::Answer) {
+        pool.breaker.answer_failed();
     }
     let told = views.tell(ToControl::Outcome {
         endpoint: pool.endpoint.id,

@@ -3,7 +3,9 @@ use cellway_core::health::{FailingAnswers, Outcome};
 use http::Response;
 use http_body_util::{Either, Empty, Full};
 
-use super::outcome;
+use super::{Scope, outcome};
+use crate::data_plane::pool::Failed;
+use crate::shares::HolderTag;
 
 fn told(grpc: &str, body: bool) -> Option<Outcome> {
     let body = match body {
@@ -24,4 +26,15 @@ fn the_status_of_a_grpc_answer_without_messages_counts() {
     assert_eq!(told("soon", false), Some(Outcome::Success));
     // The status of an answer with messages comes in its trailers.
     assert_eq!(told("14", true), Some(Outcome::Success));
+}
+
+/// Catches: an endpoint that refuses connections, and whose breaker stays closed because only one tenant asks
+/// for it now.
+#[test]
+fn only_exchanges_fail_for_their_holder() {
+    let holder = HolderTag::from_bits(7);
+    let of = |scope: Scope| scope.failed(holder);
+    assert_eq!(of(Scope::Exchange), Failed::Exchange(holder));
+    assert_eq!(of(Scope::Connection), Failed::Connection);
+    assert_eq!(of(Scope::Known), Failed::Connection);
 }

@@ -1,8 +1,10 @@
+mod fair;
+mod model;
+
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 
-use proptest::prelude::*;
-
+use super::state::SINCE_UNIT_BITS;
 use super::*;
 
 const SETTINGS: BreakerSettings = BreakerSettings {
@@ -10,11 +12,46 @@ const SETTINGS: BreakerSettings = BreakerSettings {
     open: Duration::from_secs(5),
 };
 
+/// The holder of most requests.
+const A: HolderTag = HolderTag::from_bits(0x0a01);
+const B: HolderTag = HolderTag::from_bits(0x0b01);
+const C: HolderTag = HolderTag::from_bits(0x0c01);
+
+const FAILED: Failed = Failed::Exchange(A);
+
 fn failed(breaker: &Breaker, times: u32) -> Vec<Change> {
+    fails(breaker, FAILED, times)
+}
+
+fn fails(breaker: &Breaker, what: Failed, times: u32) -> Vec<Change> {
     (0..times)
-        .map(|_| breaker.connection_failed(SETTINGS))
+        .map(|_| breaker.connection_failed(SETTINGS, what))
         .collect()
 }
+
+/// The endpoint answers a request of this holder that has just come.
+fn answers(breaker: &Breaker, holder: HolderTag) {
+    breaker.heard(holder, Instant::now());
+    breaker.succeeded();
+}
+
+/// A complete request of this holder.
+fn of(holder: HolderTag) -> Asker {
+    Asker {
+        sent: Sent::Whole,
+        holder,
+    }
+}
+
+const WHOLE: Asker = Asker {
+    sent: Sent::Whole,
+    holder: A,
+};
+
+const PART: Asker = Asker {
+    sent: Sent::Part,
+    holder: A,
+};
 
 fn word(passage: &Passage) -> &'static str {
     match passage {
@@ -33,7 +70,7 @@ fn slot(passage: Passage) -> ProbeSlot {
 }
 
 fn passes(breaker: &Arc<Breaker>) -> &'static str {
-    word(&breaker.pass(Sent::Whole))
+    word(&breaker.pass(WHOLE))
 }
 
 #[test]
@@ -50,10 +87,11 @@ fn every_state_fits_into_the_word() {
             until: MILLIS_MAX,
             only_uploads: true,
         },
-        State::Suspect { row: 0, since: 0 },
+        State::failed_once(0),
         State::Suspect {
             row: ROW_MAX,
-            since: MILLIS_MAX,
+            by: HolderTag::from_bits(u16::MAX),
+            since: (u64::from(u32::MAX)) << SINCE_UNIT_BITS,
         },
     ] {
         assert_eq!(State::unpack(state.pack()), state);
@@ -68,16 +106,16 @@ async fn opens_after_a_row_of_failures_and_closes_after_a_good_probe() {
         failed(&breaker, 3),
         [Change::None, Change::None, Change::Opened]
     );
-    assert!(matches!(breaker.pass(Sent::Whole), Passage::Refused(after) if after == SETTINGS.open));
+    assert!(matches!(breaker.pass(WHOLE), Passage::Refused(after) if after == SETTINGS.open));
     tokio::time::advance(SETTINGS.open).await;
-    let Passage::Probe(slot) = breaker.pass(Sent::Whole) else {
+    let Passage::Probe(slot) = breaker.pass(WHOLE) else {
         panic!("the time is over")
     };
     assert_eq!(passes(&breaker), "refused", "one at a time");
-    slot.failed(SETTINGS);
+    slot.failed(SETTINGS, FAILED);
     assert_eq!(passes(&breaker), "refused");
     tokio::time::advance(SETTINGS.open).await;
-    let Passage::Probe(slot) = breaker.pass(Sent::Whole) else {
+    let Passage::Probe(slot) = breaker.pass(WHOLE) else {
         panic!("the time is over")
     };
     slot.answered();
@@ -91,7 +129,7 @@ async fn a_probe_without_an_outcome_frees_its_place() {
     failed(&breaker, 3);
     tokio::time::advance(SETTINGS.open).await;
     for _ in 0..3 {
-        let passage = breaker.pass(Sent::Whole);
+        let passage = breaker.pass(WHOLE);
         assert_eq!(word(&passage), "probe");
         drop(passage);
     }
@@ -104,10 +142,10 @@ async fn after_an_upload_only_complete_requests_pass_for_a_while() {
     let breaker = Arc::new(Breaker::default());
     failed(&breaker, 3);
     tokio::time::advance(SETTINGS.open).await;
-    let upload = |breaker: &Arc<Breaker>| slot(breaker.pass(Sent::Part));
+    let upload = |breaker: &Arc<Breaker>| slot(breaker.pass(PART));
     assert!(upload(&breaker).waits_for_client());
-    assert_eq!(word(&breaker.pass(Sent::Part)), "refused");
-    assert!(!breaker.lets_pass(Sent::Part) && breaker.lets_pass(Sent::Whole));
+    assert_eq!(word(&breaker.pass(PART)), "refused");
+    assert!(!breaker.lets_pass(PART) && breaker.lets_pass(WHOLE));
     assert_eq!(passes(&breaker), "probe");
     assert!(upload(&breaker).waits_for_client());
     tokio::time::advance(UPLOAD_PROBES).await;
@@ -122,7 +160,7 @@ async fn a_late_answer_closes_it() {
     let probe = async || {
         failed(&breaker, 3);
         tokio::time::advance(SETTINGS.open).await;
-        slot(breaker.pass(Sent::Whole))
+        slot(breaker.pass(WHOLE))
     };
     assert!(!breaker.answered_after_all());
     assert!(probe().await.waits_for_client());
@@ -130,7 +168,7 @@ async fn a_late_answer_closes_it() {
     let earlier = probe().await;
     assert!(breaker.answered_after_all());
     let later = probe().await;
-    assert!(!earlier.failed(SETTINGS));
+    assert!(!earlier.failed(SETTINGS, FAILED));
     assert_eq!(passes(&breaker), "refused", "the later one has the place");
     assert!(later.answered());
     assert_eq!(passes(&breaker), "free");
@@ -146,7 +184,7 @@ async fn a_failed_probe_closes_a_breaker_that_is_turned_off() {
         failures: 0,
         ..SETTINGS
     };
-    assert!(slot(breaker.pass(Sent::Whole)).failed(off));
+    assert!(slot(breaker.pass(WHOLE)).failed(off, FAILED));
     assert_eq!(passes(&breaker), "free");
 }
 
@@ -159,7 +197,7 @@ async fn earlier_requests_say_nothing_about_an_open_breaker() {
     breaker.answer_failed();
     assert_eq!(passes(&breaker), "refused");
     tokio::time::advance(SETTINGS.open).await;
-    let passage = breaker.pass(Sent::Whole);
+    let passage = breaker.pass(WHOLE);
     assert_eq!(word(&passage), "probe");
     assert_eq!(breaker.succeeded(), Change::None);
     assert_eq!(failed(&breaker, 9), [Change::None; 9]);
@@ -201,7 +239,7 @@ fn without_a_limit_it_never_opens() {
         ..SETTINGS
     };
     for _ in 0..20_000 {
-        assert_eq!(breaker.connection_failed(settings), Change::None);
+        assert_eq!(breaker.connection_failed(settings, FAILED), Change::None);
     }
     assert!(!breaker.is_open());
 }
@@ -219,7 +257,7 @@ fn never_do_two_probes_pass_at_once() {
     let breaker = Arc::new(Breaker::default());
     let (probing, probes) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let together = Barrier::new(THREADS);
-    breaker.connection_failed(settings);
+    breaker.connection_failed(settings, FAILED);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (breaker, probing, probes, together) = (&breaker, &probing, &probes, &together);
@@ -228,7 +266,7 @@ fn never_do_two_probes_pass_at_once() {
                     if round % 64 == 0 {
                         together.wait();
                     }
-                    match breaker.pass(Sent::Whole) {
+                    match breaker.pass(WHOLE) {
                         Passage::Probe(slot) => {
                             assert_eq!(probing.fetch_add(1, Ordering::SeqCst), 0);
                             probes.fetch_add(1, Ordering::SeqCst);
@@ -236,13 +274,13 @@ fn never_do_two_probes_pass_at_once() {
                             assert_eq!(probing.fetch_sub(1, Ordering::SeqCst), 1);
                             match (thread + round) % 4 {
                                 0 => assert!(slot.answered()),
-                                1 => assert!(slot.failed(settings)),
+                                1 => assert!(slot.failed(settings, FAILED)),
                                 2 => assert!(slot.waits_for_client()),
                                 _ => drop(slot),
                             }
                         }
                         Passage::Free | Passage::Suspect => {
-                            breaker.connection_failed(settings);
+                            breaker.connection_failed(settings, FAILED);
                         }
                         Passage::Refused(_) => {
                             breaker.succeeded();
@@ -254,111 +292,6 @@ fn never_do_two_probes_pass_at_once() {
         }
     });
     assert!(probes.load(Ordering::SeqCst) > 0);
-    let left = breaker.pass(Sent::Whole);
+    let left = breaker.pass(WHOLE);
     assert_ne!(word(&left), "refused", "no place is lost");
-}
-
-/// What a random sequence does.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Pass,
-    Fail,
-    AnswerFail,
-    Succeed,
-    ProbeAnswers,
-    ProbeFails,
-    ProbeGoes,
-    Wait(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => Just(Step::Pass),
-        4 => Just(Step::Fail),
-        1 => Just(Step::AnswerFail),
-        1 => Just(Step::Succeed),
-        1 => Just(Step::ProbeAnswers),
-        1 => Just(Step::ProbeFails),
-        1 => Just(Step::ProbeGoes),
-        2 => (0..7_u64).prop_map(Step::Wait),
-    ];
-    proptest::collection::vec(step, 1..80)
-}
-
-proptest! {
-    /// Catches: a passage through an open breaker, an early or a second probe, and one that is
-    /// missing.
-    #[test]
-    fn passages_follow_the_model(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let breaker = Arc::new(Breaker::default());
-            // The model: failures in a row, until when it is open, and the probe on its way.
-            let (mut row, mut open, mut probe) = (0, None, None);
-            let mut now = 0;
-            for step in steps {
-                match step {
-                    Step::Pass => {
-                        let passage = breaker.pass(Sent::Whole);
-                        let expected = match open {
-                            Some(_) if probe.is_some() => "refused",
-                            Some(until) if now < until => "refused",
-                            Some(_) => "probe",
-                            None => "passes",
-                        };
-                        let got = match word(&passage) {
-                            "free" | "suspect" => "passes",
-                            other => other,
-                        };
-                        assert_eq!(got, expected, "at {now}");
-                        if let Passage::Probe(slot) = passage {
-                            probe = Some(slot);
-                        }
-                    }
-                    Step::Fail => {
-                        breaker.connection_failed(SETTINGS);
-                        if open.is_none() {
-                            row += 1;
-                            if row == 3 {
-                                (row, open) = (0, Some(now + 5));
-                            }
-                        }
-                    }
-                    Step::AnswerFail => {
-                        breaker.answer_failed();
-                        row = 0;
-                    }
-                    Step::Succeed => {
-                        breaker.succeeded();
-                        row = 0;
-                    }
-                    Step::ProbeAnswers => {
-                        if let Some(slot) = probe.take() {
-                            slot.answered();
-                            open = None;
-                        }
-                    }
-                    Step::ProbeFails => {
-                        if let Some(slot) = probe.take() {
-                            slot.failed(SETTINGS);
-                            open = Some(now + 5);
-                        }
-                    }
-                    Step::ProbeGoes => {
-                        if probe.take().is_some() {
-                            open = Some(now);
-                        }
-                    }
-                    Step::Wait(secs) => {
-                        tokio::time::advance(Duration::from_secs(secs)).await;
-                        now += secs;
-                    }
-                }
-            }
-        });
-    }
 }
