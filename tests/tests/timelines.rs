@@ -118,6 +118,11 @@ fn flapping() {
 }
 
 #[test]
+fn hanging_tenant() {
+    matches_snapshot("hanging_tenant");
+}
+
+#[test]
 fn queue() {
     matches_snapshot("queue");
 }

@@ -27,9 +27,11 @@ mod envoy;
 mod errors;
 mod exchange;
 mod failover;
+mod fair_breaker;
 mod free_places;
 mod fresh;
 mod headers;
+mod holders;
 mod in_a_row;
 mod in_force;
 mod issuers;
@@ -98,6 +100,7 @@ pub use errors::NoUnexpectedErrors;
 pub(crate) use exchange::TRAILER;
 pub use exchange::TrueExchange;
 pub use failover::FailoverAllowed;
+pub use fair_breaker::FairBreaker;
 pub use free_places::FreePlaces;
 pub use fresh::FreshConnections;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
@@ -291,6 +294,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(SlowStart::new(bounds)),
         Box::new(FailuresNoticed::new(bounds)),
         Box::new(InARow::new(bounds)),
+        Box::new(FairBreaker::new(bounds)),
         Box::new(OneProbe::new(bounds)),
         Box::new(CellWaits::new(bounds)),
         Box::new(StalledCut::new(bounds)),

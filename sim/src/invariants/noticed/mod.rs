@@ -3,13 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cellway_router::BREAKER_HEARD;
 use cellway_testbed::Unserved;
 
+use super::holders::holder;
 use super::{Bounds, Endpoints, Invariant, SettingsInForce};
 use crate::fact::{Answer, Arrived, Fact};
 
 /// How soon a router ejects an endpoint after its last failure.
 const EJECTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A router notes in whole seconds when it was answered.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// Once as many requests to an endpoint have failed in a row as open its breaker, no further request
 /// arrives there, unless the breaker opened meanwhile. Once as many have failed as eject an endpoint,
@@ -18,6 +23,9 @@ const EJECTED_WITHIN: Duration = Duration::from_secs(1);
 /// A request has failed if its client was answered so: by the router, because the connection broke or
 /// the cell took too long, or by the cell, 503. Of the requests on a connection that breaks only the first
 /// counts, but each that takes too long does. A cell that resets a stream has answered, as with a 503.
+///
+/// A breaker may stay closed while all these failures may be of one tenant, and the endpoint may lately have
+/// answered another one. Requests without credentials count for their client.
 ///
 /// A row ends with an answer of any other kind. It also ends with a request that is sent again elsewhere,
 /// because its client doesn't learn why. If that may be a hedge, the row of the second endpoint ends too,
@@ -32,6 +40,8 @@ pub struct FailuresNoticed {
     open: BTreeMap<String, Open>,
     /// By router and endpoint.
     rows: BTreeMap<(String, String), Row>,
+    /// When each holder may have been answered last, by router and endpoint.
+    heard: BTreeMap<(String, String), BTreeMap<String, Duration>>,
     ejected: BTreeSet<(String, String)>,
 }
 
@@ -40,6 +50,7 @@ struct Open {
     sent: Duration,
     to: String,
     host: Option<(String, u64)>,
+    holder: String,
     /// What the cell reported there, if it gave no answer.
     unserved: Option<Unserved>,
 }
@@ -49,10 +60,8 @@ struct Open {
 struct Row {
     /// When a request was served last.
     served: Option<Duration>,
-    /// When requests failed whose connection broke, or that took too long.
-    connection: Vec<Duration>,
-    /// The connections that broke.
-    broken: BTreeSet<u64>,
+    /// Requests whose connection broke, or that took too long.
+    connection: Vec<Failure>,
     /// When requests were answered 503, or their streams were reset.
     answers: Vec<Duration>,
 }
@@ -65,6 +74,32 @@ impl Row {
             ..Self::default()
         }
     }
+
+    fn fails(&mut self, at: Duration, broken: Option<u64>, holder: String) {
+        let mut known = self.connection.iter_mut();
+        let known = known.find(|it| broken.is_some() && it.broken == broken);
+        match known {
+            Some(failure) => {
+                failure.holders.insert(holder);
+            }
+            None => self.connection.push(Failure {
+                at,
+                broken,
+                holders: [holder].into(),
+            }),
+        }
+    }
+}
+
+/// A connection broke, or a request took too long.
+#[derive(Debug)]
+struct Failure {
+    at: Duration,
+    /// The connection, if it broke.
+    broken: Option<u64>,
+    /// Whose failure the router may have noted. If several have requests on a connection that breaks, it
+    /// notes one of them.
+    holders: BTreeSet<String>,
 }
 
 /// What an answer says about the endpoint where the request was.
@@ -85,6 +120,7 @@ impl FailuresNoticed {
             delivery_max: bounds.delivery_max,
             open: BTreeMap::new(),
             rows: BTreeMap::new(),
+            heard: BTreeMap::new(),
             ejected: BTreeSet::new(),
         }
     }
@@ -94,11 +130,16 @@ impl FailuresNoticed {
             to,
             host: Some((host, connection)),
             unserved,
+            holder,
             ..
         }) = self.open.remove(tag)
         else {
             return;
         };
+        if may_be_answered(answer) {
+            let heard = self.heard.entry((to.clone(), host.clone())).or_default();
+            heard.insert(holder.clone(), at);
+        }
         let delivery_max = self.delivery_max;
         let row = self.rows.entry((to, host)).or_default();
         // The router may have seen this failure before that success.
@@ -106,14 +147,22 @@ impl FailuresNoticed {
         match said(answer, unserved) {
             Said::Served => *row = Row::served(at),
             _ if row.served.is_some_and(unordered) => {}
-            Said::ConnectionBroke if row.broken.insert(connection) => row.connection.push(at),
-            Said::ConnectionBroke => {}
-            Said::TookTooLong => row.connection.push(at),
+            Said::ConnectionBroke => row.fails(at, Some(connection), holder),
+            Said::TookTooLong => row.fails(at, None, holder),
             Said::AnswerFailed => {
                 row.connection.clear();
-                row.broken.clear();
                 row.answers.push(at);
             }
+        }
+    }
+
+    /// Notes that a part of the answer has come.
+    fn streams(&mut self, at: Duration, tag: &str) {
+        if let Some(open) = self.open.get(tag)
+            && let Some((host, _)) = &open.host
+        {
+            let heard = self.heard.entry((open.to.clone(), host.clone()));
+            heard.or_default().insert(open.holder.clone(), at);
         }
     }
 
@@ -125,11 +174,21 @@ impl FailuresNoticed {
         open.unserved = None;
         let before = open.host.replace((host.clone(), arrived.connection));
         let (router, sent) = (open.to.clone(), open.sent);
+        let holder = open.holder.clone();
+        let mut may_have_answered = |host: &str| {
+            let key = (router.clone(), host.to_owned());
+            self.heard
+                .entry(key)
+                .or_default()
+                .insert(holder.clone(), at);
+        };
         if let Some((before, _)) = before {
+            may_have_answered(&before);
             self.rows.insert((router.clone(), before), Row::served(at));
             if (self.settings).most(&router, [sent, at], |it| it.hedges) {
                 // Both may answer, and the client doesn't learn which one has.
                 open.host = None;
+                may_have_answered(host);
                 let here = (router.clone(), host.clone());
                 self.rows.insert(here, Row::served(at));
             }
@@ -141,12 +200,8 @@ impl FailuresNoticed {
         let most = |setting: fn(&super::RouterSettings) -> u32| {
             self.settings.most(&router, [Duration::ZERO, at], setting) as usize
         };
-        let enough = |row: &[Duration], least: usize| {
-            let last = least.checked_sub(1).and_then(|last| row.get(last));
-            last.is_some_and(|last| *last < sent)
-        };
         let opens = most(|it| it.breaker_failures);
-        if enough(&row.connection, opens) {
+        if opens > 0 && self.must_be_open(row, &key, opens, [sent, at]) {
             return Err(format!(
                 "{tag} arrived at {host} after {opens} requests in a row had failed there, but the \
                  breaker of {router} has not opened"
@@ -156,7 +211,8 @@ impl FailuresNoticed {
             let last = least.checked_sub(1).and_then(|last| row.get(last));
             last.is_some_and(|last| *last + EJECTED_WITHIN < sent)
         };
-        let overdue = late(&row.connection, most(|it| it.connection_failures))
+        let connection: Vec<_> = row.connection.iter().map(|it| it.at).collect();
+        let overdue = late(&connection, most(|it| it.connection_failures))
             || late(&row.answers, most(|it| it.answer_failures));
         if overdue && !self.ejected.contains(&key) && self.may_eject(&router, host, at) {
             return Err(format!(
@@ -165,6 +221,40 @@ impl FailuresNoticed {
             ));
         }
         Ok(())
+    }
+
+    /// Whether the breaker must have opened before a request was sent that has arrived now.
+    fn must_be_open(
+        &self,
+        row: &Row,
+        key: &(String, String),
+        opens: usize,
+        [sent, now]: [Duration; 2],
+    ) -> bool {
+        let failures = row.connection.iter().enumerate();
+        let mut enough = failures.skip(opens - 1).take_while(|(_, it)| it.at < sent);
+        enough.any(|(last, failure)| {
+            let alone = alone(&row.connection[..=last]);
+            !self.answers_others(key, &alone, failure.at, now)
+        })
+    }
+
+    /// Whether the endpoint may have answered another than one of these holders, shortly before this failure
+    /// was known.
+    fn answers_others(
+        &self,
+        key: &(String, String),
+        holders: &BTreeSet<String>,
+        failed: Duration,
+        now: Duration,
+    ) -> bool {
+        let lately = BREAKER_HEARD + ROUNDING + self.delivery_max;
+        let heard = self.heard.get(key).into_iter().flatten();
+        let heard: Vec<_> = heard.filter(|(_, at)| **at + lately >= failed).collect();
+        // The news of an answer may still be on its way to its client.
+        let unknown = now <= failed + self.delivery_max;
+        let other = |holder: &String| unknown || heard.iter().any(|(it, _)| *it != holder);
+        holders.iter().any(other)
     }
 
     /// Whether the cell may lose another endpoint.
@@ -178,6 +268,22 @@ impl FailuresNoticed {
         let percent =
             (self.settings).least(router, [Duration::ZERO, at], |it| it.ejected_percent_max);
         ejected.count() < hosts.len() * percent / 100
+    }
+}
+
+/// The holders that all of these may be failures of.
+fn alone(failures: &[Failure]) -> BTreeSet<String> {
+    let mut holders = failures.iter().map(|it| it.holders.clone());
+    let first = holders.next().unwrap_or_default();
+    holders.fold(first, |all, it| &all & &it)
+}
+
+/// Whether the endpoint may have begun an answer, although the client may not have got all of it.
+fn may_be_answered(answer: &Answer) -> bool {
+    match answer {
+        Answer::Router(reason) => reason == "cell_reset",
+        Answer::Refused => false,
+        Answer::Ok | Answer::Cell(_) | Answer::Closed(_) | Answer::None => true,
     }
 }
 
@@ -211,6 +317,7 @@ impl Invariant for FailuresNoticed {
         match fact {
             Fact::Started(life) => {
                 self.rows.retain(|(of, _), _| *of != life.router);
+                self.heard.retain(|(of, _), _| *of != life.router);
                 self.ejected.retain(|(of, _)| *of != life.router);
             }
             Fact::Sent(sent) if sent.via.is_none() => {
@@ -218,6 +325,7 @@ impl Invariant for FailuresNoticed {
                     sent: at,
                     to: sent.to.clone(),
                     host: None,
+                    holder: holder(sent),
                     unserved: None,
                 };
                 self.open.insert(sent.tag.clone(), open);
@@ -226,7 +334,6 @@ impl Invariant for FailuresNoticed {
                 let key = (life.router.clone(), host.clone());
                 if let Some(row) = self.rows.get_mut(&key) {
                     row.connection.clear();
-                    row.broken.clear();
                 }
             }
             Fact::Ejected {
@@ -255,6 +362,7 @@ impl Invariant for FailuresNoticed {
                     open.unserved = Some(*how);
                 }
             }
+            Fact::Streamed { tag } => self.streams(at, tag),
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             _ => {}
         }

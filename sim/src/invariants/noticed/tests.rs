@@ -163,3 +163,52 @@ fn a_cell_that_may_lose_no_other_endpoint_keeps_it() {
         Ok(())
     );
 }
+
+/// A request of this tenant on a connection of its own.
+fn of(tenant: &str, tag: &str, answer: Answer) -> [Fact; 3] {
+    let [_, came, answered] = exchange(tag, answer);
+    [sent(tag, tenant), came, answered]
+}
+
+/// Catches: a breaker that must open because of one tenant, although it answers another one, and one that
+/// needn't open although that was long ago.
+#[test]
+fn a_breaker_may_stay_closed_for_failures_of_one_tenant_among_others() {
+    let late = || Answer::Router("cell_timeout_header".to_owned());
+    let failing = |tenants: [&'static str; 3]| {
+        let tags = ["1", "2", "3"].into_iter().zip(tenants);
+        tags.flat_map(move |(tag, tenant)| of(tenant, tag, late()))
+    };
+    let others = || of("globex", "9", Answer::Ok).into_iter();
+    let acme = || failing(["acme"; 3]);
+    assert_eq!(fed(others().chain(acme())), Ok(()));
+    for facts in [
+        acme().collect::<Vec<_>>(),
+        of("acme", "9", Answer::Ok)
+            .into_iter()
+            .chain(acme())
+            .collect(),
+        others()
+            .chain(failing(["acme", "globex", "acme"]))
+            .collect(),
+        others()
+            .chain((0..30).map(|_| bad("t")))
+            .chain(acme())
+            .collect(),
+    ] {
+        let error = fed(facts).unwrap_err();
+        assert!(error.contains("after 2 requests in a row"), "{error}");
+    }
+}
+
+/// Catches: a connection with requests of two tenants that counts for the wrong one.
+#[test]
+fn a_connection_that_breaks_may_be_of_each_tenant_that_used_it() {
+    let requests = [("1", "globex"), ("2", "acme")];
+    let came = requests.map(|(tag, tenant)| [sent(tag, tenant), arrived("a", tag, tag)]);
+    let broken = requests.map(|(tag, _)| answered(tag, Answer::Router("cell_reset".to_owned())));
+    let others = of("initech", "9", Answer::Ok).into_iter();
+    let facts = others.chain(came.into_iter().flatten()).chain(broken);
+    let row = facts.chain(reset("3")).chain(reset("4"));
+    assert_eq!(fed(row), Ok(()));
+}
