@@ -413,8 +413,8 @@ impl Scenario {
         sources.into_iter().any(|bound| bound.source == cell)
     }
 
-    /// The hosts that a name in a fault stands for: for a cell's id, all of its endpoints, and for an entry of
-    /// several clients, all of these.
+    /// The hosts that a name in a fault stands for: for a cell's id, all of its endpoints, and for an entry
+    /// of several clients, all of these.
     pub fn hosts_of(&self, name: &str) -> Vec<String> {
         if let Some(cell) = self.cells.iter().find(|cell| cell.id == name) {
             return cell.hosts().collect();
