@@ -201,76 +201,105 @@ async fn exchange<E: Env, H: Handler>(
         discard(&mut stream).await;
         return;
     }
-    let streams = host.streams();
-    let (wire, ahead) = (Wire::new(streams), Ahead::default());
-    let connection = host.connection();
-    let (its_wire, its_ahead) = (wire.clone(), ahead.clone());
-    let requests = AtomicU64::new(0);
-    let (tasks, serving) = (env.clone(), host.clone());
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let nth = requests.fetch_add(1, Ordering::Relaxed);
-        let opened = match http2 {
-            true => wire.next(serving.goes_away(nth)),
-            false => Opened::default(),
-        };
-        let sans = peer.sans.clone();
+    match http2 {
+        true => over_http2(env, stream, peer, host).await,
+        false => over_http1(env, stream, peer, host).await,
+    }
+}
+
+async fn over_http1<E: Env, H: Handler>(
+    env: E,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    host: H,
+) {
+    let ahead = Ahead::default();
+    let io = TokioIo::new(AheadStream::new(stream, ahead.clone()));
+    let (requests, connection) = (AtomicU64::new(0), host.connection());
+    let service = service_fn(move |request: Request<Incoming>| {
         let peer = Peer {
-            sans,
+            connection,
+            nth: requests.fetch_add(1, Ordering::Relaxed),
+            early_hints: host.early_hints(),
+            ..peer.clone()
+        };
+        let ahead = ahead.clone();
+        let hint = move |count| ahead.push(&early_hints::http1(count));
+        respond(env.clone(), host.clone(), peer, request, hint)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .serve_connection(io, service)
+        .with_upgrades();
+    // An error here means that a fault or the peer broke the connection. The other end sees it.
+    drop(served.await);
+}
+
+async fn over_http2<E: Env, H: Handler>(
+    env: E,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    host: H,
+) {
+    let streams = host.streams();
+    let wire = Wire::new(streams);
+    let io = TokioIo::new(WireStream::new(stream, wire.clone()));
+    let mut builder = http2::Builder::new(Spawner(env.clone()));
+    builder.timer(TokioTimer::new()).auto_date_header(false);
+    if host.takes_connect() {
+        builder.enable_connect_protocol();
+    }
+    if streams.is_some() {
+        // The host says how many there may be.
+        builder.max_concurrent_streams(None);
+    }
+    let (requests, connection) = (AtomicU64::new(0), host.connection());
+    let (serving, its_wire) = (host.clone(), wire.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let nth = requests.fetch_add(1, Ordering::Relaxed);
+        let opened = its_wire.next(serving.goes_away(nth));
+        let peer = Peer {
             connection,
             nth,
             early_hints: serving.early_hints(),
             opened,
+            ..peer.clone()
         };
-        let (host, tasks) = (serving.clone(), tasks.clone());
-        let asked = websocket::asked(&mut request);
-        let (wire, ahead) = (wire.clone(), ahead.clone());
-        async move {
-            match host.reject(&peer, &request) {
-                None => {
-                    match http2 {
-                        true => wire.push(&early_hints::http2(peer.early_hints, opened.stream)),
-                        false => ahead.push(&early_hints::http1(peer.early_hints)),
-                    }
-                    let answer = host.answer(&peer, request).await;
-                    let agrees = websocket::is_agreement(&answer);
-                    if let Some(asked) = asked.filter(|_| agrees) {
-                        tasks.spawn(async move {
-                            if let Ok(upgraded) = asked.await {
-                                host.talk(upgraded).await;
-                            }
-                        });
-                    }
-                    Ok(answer)
-                }
-                Some(Rejected::AfterGoaway) => future::pending().await,
-                Some(Rejected::Refused) => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
-                Some(Rejected::Aborted) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR)),
-            }
-        }
+        let wire = its_wire.clone();
+        let hint = move |count| wire.push(&early_hints::http2(count, opened.stream));
+        respond(env.clone(), serving.clone(), peer, request, hint)
     });
-    if http2 {
-        let io = TokioIo::new(WireStream::new(stream, its_wire.clone()));
-        let mut builder = http2::Builder::new(Spawner(env));
-        builder.timer(TokioTimer::new()).auto_date_header(false);
-        if host.takes_connect() {
-            builder.enable_connect_protocol();
-        }
-        if streams.is_some() {
-            // The host says how many there may be.
-            builder.max_concurrent_streams(None);
-        }
-        let served = builder.serve_connection(io, service);
-        follow(served, &host, streams, &its_wire).await;
-    } else {
-        let io = TokioIo::new(AheadStream::new(stream, its_ahead));
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .auto_date_header(false)
-            .serve_connection(io, service)
-            .with_upgrades();
-        // An error here means that a fault or the peer broke the connection. The other end sees it.
-        drop(served.await);
+    let served = builder.serve_connection(io, service);
+    follow(served, &host, streams, &wire).await;
+}
+
+/// Answers one request, after its early hints, which `hint` sends. The error ends its stream, or its
+/// connection.
+async fn respond<E: Env, H: Handler>(
+    env: E,
+    host: H,
+    peer: Peer,
+    mut request: Request<Incoming>,
+    hint: impl FnOnce(u32),
+) -> Result<Response<Buffered>, h2::Error> {
+    let asked = websocket::asked(&mut request);
+    match host.reject(&peer, &request) {
+        None => {}
+        Some(Rejected::AfterGoaway) => return future::pending().await,
+        Some(Rejected::Refused) => return Err(h2::Reason::REFUSED_STREAM.into()),
+        Some(Rejected::Aborted) => return Err(h2::Reason::INTERNAL_ERROR.into()),
     }
+    hint(peer.early_hints);
+    let answer = host.answer(&peer, request).await;
+    if let Some(asked) = asked.filter(|_| websocket::is_agreement(&answer)) {
+        env.spawn(async move {
+            if let Ok(upgraded) = asked.await {
+                host.talk(upgraded).await;
+            }
+        });
+    }
+    Ok(answer)
 }
 
 /// Serves an HTTP/2 connection to its end, and says on it whenever the host allows another number of streams.
