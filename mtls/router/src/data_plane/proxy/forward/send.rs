@@ -10,7 +10,7 @@ use cellway_env::Env;
 use http::{Request, Response};
 use tokio::time::{Instant, timeout};
 
-use super::hedge::Raced;
+use super::hedge::{Heard, Raced};
 use super::rewrite::{for_http1, for_http2};
 use super::timing::Then;
 use super::{Attempt, Forwarding};
@@ -21,6 +21,7 @@ use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::outlasting::Outlasting;
 use crate::data_plane::pool::{ConnectError, Lease, Sender};
 use crate::data_plane::proxy::health_report;
+use crate::data_plane::proxy::spare::Spare;
 use crate::data_plane::well_formed::{list_size, pseudo_size};
 use crate::observe::event::{Phase, Sink};
 
@@ -115,38 +116,46 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     return self.second_serves(lease, besides.opened, second);
                 }
             };
-            match sent {
-                Ok(Ok(response)) => {
-                    *slot = spare.and_then(|spare| self.declined(&response, &mut lease, spare));
-                    match slot {
-                        Some(_) => Attempt::Again,
-                        None => {
-                            if let Sender::H1(http1) = &mut lease.sender {
-                                drop(http1.take_head());
-                            }
-                            self.accept(response, besides.tunnel, lease)
-                        }
-                    }
+            self.ended(sent, slot, (lease, spare, besides))
+        }
+    }
+
+    /// Handles the end of an attempt. Puts the request back if it may be sent again.
+    fn ended(
+        &mut self,
+        sent: Heard,
+        slot: &mut Option<Request<RequestBody>>,
+        (mut lease, spare, besides): (Lease, Option<Spare>, Besides),
+    ) -> Attempt {
+        match sent {
+            Ok(Ok(response)) => {
+                *slot = spare.and_then(|spare| self.declined(&response, &mut lease, spare));
+                if slot.is_some() {
+                    return Attempt::Again;
                 }
-                Ok(Err(error)) if slot.is_some() => {
-                    lease.retire();
-                    Attempt::Unsent(ConnectError::new(health_report::reason(&error), error))
+                if let Sender::H1(http1) = &mut lease.sender {
+                    drop(http1.take_head());
                 }
-                Ok(Err(error)) => {
-                    let spare = spare.filter(|_| !besides.heard);
-                    let (attempt, again) = self.broken(&mut lease, &error, spare);
-                    *slot = again;
-                    attempt
-                }
-                Err(reason) if !besides.opened => {
-                    lease.unanswered();
-                    self.never_sent(reason)
-                }
-                Err(reason) => {
-                    let (attempt, again) = self.overdue(reason, &mut lease, spare);
-                    *slot = again;
-                    attempt
-                }
+                self.accept(response, besides.tunnel, lease)
+            }
+            Ok(Err(error)) if slot.is_some() => {
+                lease.retire();
+                Attempt::Unsent(ConnectError::new(health_report::reason(&error), error))
+            }
+            Ok(Err(error)) => {
+                let spare = spare.filter(|_| !besides.heard);
+                let (attempt, again) = self.broken(&mut lease, &error, spare);
+                *slot = again;
+                attempt
+            }
+            Err(reason) if !besides.opened => {
+                lease.unanswered();
+                self.never_sent(reason)
+            }
+            Err(reason) => {
+                let (attempt, again) = self.overdue(reason, &mut lease, spare);
+                *slot = again;
+                attempt
             }
         }
     }
