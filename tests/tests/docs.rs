@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cellway_core::registry::Registry;
 use cellway_router::config::Config;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -75,13 +76,13 @@ fn has_anchor(page: &Path, wanted: &str) -> bool {
     })
 }
 
-/// The TOML in a page's code blocks, without the indentation of lists.
-fn snippets(text: &str) -> Vec<String> {
+/// A page's code blocks in this language, without the indentation of lists.
+fn snippets(text: &str, language: &str) -> Vec<String> {
     let mut snippets: Vec<String> = Vec::new();
     let mut open = false;
     for line in text.lines() {
         match line.trim() {
-            "```toml" => {
+            line if line.strip_prefix("```") == Some(language) => {
                 open = true;
                 snippets.push(String::new());
             }
@@ -98,6 +99,23 @@ fn snippets(text: &str) -> Vec<String> {
     snippets
 }
 
+/// Catches: a registry that a reader copies and that the router refuses.
+#[test]
+fn registries_in_pages_are_valid() {
+    let mut whole = 0;
+    for (path, text) in pages() {
+        let snippets = snippets(&text, "json").into_iter();
+        for snippet in snippets.filter(|it| it.contains("\"cells\"") && it.contains("\"tenants\""))
+        {
+            if let Err(error) = Registry::from_json(&snippet) {
+                panic!("{}: {error}\n{snippet}", path.display());
+            }
+            whole += 1;
+        }
+    }
+    assert!(whole > 1, "{whole}");
+}
+
 /// Catches: a setting in a page that was renamed or removed, and a configuration that a reader copies
 /// and that `cellway check` refuses.
 #[test]
@@ -108,7 +126,7 @@ fn settings_in_pages_are_known_and_whole_configurations_are_valid() {
         if path.ends_with("docs/scenarios.md") || path.ends_with("README.md") {
             continue;
         }
-        for snippet in snippets(&text) {
+        for snippet in snippets(&text, "toml") {
             // Other files: a package's manifest, the index of a folder of keys.
             if snippet.starts_with("[dependencies]") || snippet.contains("[[key]]") {
                 continue;

@@ -47,6 +47,8 @@ pub(crate) struct Record {
     attempts: AtomicU8,
     /// The position of the last endpoint in its cell's list.
     endpoint: AtomicU8,
+    /// The same of the endpoint that was tried first, if the request was hedged.
+    hedged_from: AtomicU8,
     http2: AtomicU8,
     /// When the present phase began, in microseconds since the request began.
     since: AtomicU32,
@@ -89,6 +91,7 @@ impl Record {
             tunneled: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
             endpoint: AtomicU8::new(NONE),
+            hedged_from: AtomicU8::new(NONE),
             http2: AtomicU8::new(0),
             since: AtomicU32::new(0),
             phases: Default::default(),
@@ -129,6 +132,7 @@ impl Record {
     /// Notes that the request is about to be sent to a second endpoint, while the first one works on it.
     pub(crate) fn hedges(&self) {
         self.attempts.fetch_add(1, Relaxed);
+        self.hedged_from.store(self.endpoint.load(Relaxed), Relaxed);
     }
 
     /// Notes that the endpoint at this position has served it, although another one got it too.
@@ -158,11 +162,11 @@ impl Record {
     }
 
     /// What the access log says. `url` gives the URL of the endpoint at a position.
-    pub(crate) fn exchange<'a>(
-        &'a self,
-        url: impl FnOnce(usize) -> Option<&'a str>,
-    ) -> Exchange<'a> {
-        let endpoint = self.endpoint.load(Relaxed);
+    pub(crate) fn exchange<'a>(&'a self, url: impl Fn(usize) -> Option<&'a str>) -> Exchange<'a> {
+        let shown = |at: &AtomicU8| {
+            let at = at.load(Relaxed);
+            (at != NONE).then(|| url(at.into())).flatten()
+        };
         let identity = self.identity.as_deref();
         Exchange {
             is_read: self.is_read,
@@ -173,7 +177,8 @@ impl Record {
             tenant: identity.and_then(|identity| identity.tenant.as_ref()),
             subject: identity.and_then(|identity| identity.subject.as_ref()),
             attempts: self.attempts.load(Relaxed),
-            endpoint: (endpoint != NONE).then(|| url(endpoint.into())).flatten(),
+            endpoint: shown(&self.endpoint),
+            hedged_from: shown(&self.hedged_from),
             endpoint_version: match self.http2.load(Relaxed) {
                 0 => None,
                 1 => Some(Version::HTTP_11),

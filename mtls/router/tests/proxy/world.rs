@@ -57,13 +57,14 @@ fn logged(exchange: &Exchange<'_>) -> String {
         false => ("-", "-"),
     };
     format!(
-        "logged {method} {path} {:?} of {} {}, {} attempts, {} {:?}, {} bytes{}",
+        "logged {method} {path} {:?} of {} {}, {} attempts, {} {:?}{}, {} bytes{}",
         exchange.version,
         text(exchange.tenant),
         text(exchange.subject),
         exchange.attempts,
         exchange.endpoint.unwrap_or("-"),
         exchange.endpoint_version,
+        (exchange.hedged_from).map_or(String::new(), |from| format!(" hedged from {from}")),
         exchange.request_bytes,
         if exchange.tls.is_some() {
             ", first"

@@ -31,7 +31,8 @@ pub(super) fn commands<E: Env>(folder: &Folder<E>, ports: Ports) -> String {
 # nothing to show: 401, with the reason
 {curl} -i {url}/orders
 
-# what the router says of itself
+# what the router says of itself; open the first one in a browser
+curl -sS http://127.0.0.1:{admin}/
 curl -sS http://127.0.0.1:{admin}/readyz
 curl -sS http://127.0.0.1:{admin}/metrics
 

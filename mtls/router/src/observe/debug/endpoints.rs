@@ -191,11 +191,15 @@ impl EndpointsPage {
             let endpoints = cell.endpoints.iter().zip(health.by_ref());
             let endpoints = endpoints.map(|(endpoint, health)| {
                 let is_usable = snapshot.health.is_usable(endpoint.id);
-                let share = match is_usable {
-                    true => snapshot.health.share_percent(endpoint.id, now.mono),
-                    false => 0,
+                let used = uses(endpoint);
+                let share = match used.breaker {
+                    BreakerState::Open { .. } | BreakerState::HalfOpen => 0,
+                    BreakerState::Closed | BreakerState::Suspect { .. } if !is_usable => 0,
+                    BreakerState::Closed | BreakerState::Suspect { .. } => {
+                        snapshot.health.share_percent(endpoint.id, now.mono)
+                    }
                 };
-                endpoint_shown(endpoint, (is_usable, share), health, uses(endpoint))
+                endpoint_shown(endpoint, (is_usable, share), health, used)
             });
             cell_shown(cell, now, load(cell), endpoints.collect())
         });

@@ -24,8 +24,10 @@ pub struct Exchange<'a> {
     pub subject: Option<&'a Text>,
     /// How many endpoints were tried, each time counted. 0: none.
     pub attempts: u8,
-    /// The URL of the last endpoint.
+    /// The URL of the last endpoint, or of the one that served the request if two worked on it.
     pub endpoint: Option<&'a str>,
+    /// The URL of the endpoint that took too long, so that another one got the request too.
+    pub hedged_from: Option<&'a str>,
     /// The version of HTTP that this endpoint speaks, if it was reached.
     pub endpoint_version: Option<Version>,
     /// Bytes of the request's body that arrived.

@@ -203,7 +203,9 @@ fn warnings(snapshot: &Snapshot, tenants: TenantStatus, left: Option<u64>) -> Ve
     let disabled = auths.filter(|auth| auth.mode == Mode::Disabled);
     let aging = (tenants == TenantStatus::Aging).then(|| {
         let left = left.unwrap_or_default();
-        format!("the registry's source doesn't answer; in {left} s all requests are refused")
+        format!(
+            "the registry's source gives no registry to use; in {left} s all requests are refused"
+        )
     });
     let refused = snapshot.cell_keys.refused().take(WARNINGS_MAX);
     disabled
@@ -220,7 +222,7 @@ fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
         TenantStatus::None => lacks.push("no registry is loaded".to_owned()),
         TenantStatus::Expired => lacks.push(
             "tenants' status is older than registry.identity_max_age_secs: requests are refused \
-             until the registry's source answers"
+             until the registry's source gives one to use"
                 .to_owned(),
         ),
         TenantStatus::Current | TenantStatus::Aging => {}

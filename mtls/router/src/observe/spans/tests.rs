@@ -15,6 +15,7 @@ fn served<'a>(method: &'a Method, path: &'a str, traceparent: &'a HeaderValue) -
         subject: None,
         attempts: 1,
         endpoint: None,
+        hedged_from: None,
         endpoint_version: None,
         request_bytes: 0,
         tls: None,

@@ -327,7 +327,7 @@ fn notes(endpoint: &EndpointShown) -> Vec<String> {
             notes.push(format!("{} in a row", counted(failures, "failure")));
         }
         BreakerState::Open { left_ms } => {
-            notes.push(format!("no requests for {}", span(left_ms.div_ceil(1000))));
+            notes.push(format!("breaker open for {}", span(left_ms.div_ceil(1000))));
         }
     }
     if endpoint.ejections > 0 {

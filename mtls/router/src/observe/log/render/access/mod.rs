@@ -55,6 +55,7 @@ pub fn access(at: Unix, event: &Event<'_>, subjects: &Subjects) -> Option<String
         .opt("cell", *cell, Line::show)
         .opt("failover", failover.map(|it| it.as_str()), Line::str)
         .opt("endpoint", exchange.endpoint, Line::str)
+        .opt("hedged_from", exchange.hedged_from, Line::str)
         .opt(
             "endpoint_protocol",
             exchange.endpoint_version.map(protocol),

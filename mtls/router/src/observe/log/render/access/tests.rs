@@ -34,6 +34,7 @@ fn line_of(path: &str, is_read: bool) -> String {
         subject: Some(&subject),
         attempts: 2,
         endpoint: Some("https://10.0.0.2:8443"),
+        hedged_from: Some("https://10.0.0.1:8443"),
         endpoint_version: Some(Version::HTTP_11),
         request_bytes: 17,
         tls: Some(micros(900)),
