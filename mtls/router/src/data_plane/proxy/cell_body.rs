@@ -94,6 +94,16 @@ impl CellBody {
         (self.progress.as_ref()).is_some_and(|progress| progress.was_too_long())
     }
 
+    /// Whether the client broke its request off, so that the router has ended the exchange.
+    pub(super) fn is_broken_off(&self) -> bool {
+        (self.progress.as_ref()).is_some_and(|progress| progress.turn() == Turn::Broken)
+    }
+
+    /// Whether the client can't get the answer any more.
+    pub(super) fn is_for_nobody(&self) -> bool {
+        (self.progress.as_ref()).is_some_and(|progress| progress.was_abandoned())
+    }
+
     /// Whether the client sends the rest of its request too slowly.
     pub(super) fn is_outrun(&self) -> bool {
         let deadline = self.progress.as_ref().and_then(|it| it.client_deadline());

@@ -110,9 +110,11 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if let Some(report) = &self.report {
             report.turns.client_waits();
         }
+        let mut complete = true;
         if let Source::Cell(mut body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(report) = &self.report
         {
+            complete = !body.is_for_nobody();
             let env = &report.connection.worker.env;
             // If the answer ends before the request, the rest of the request is still arriving.
             match body.unread().cloned() {
@@ -127,7 +129,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
             }
         }
         if let Some(mut report) = self.report.take() {
-            report.complete = true;
+            report.complete = complete;
         }
     }
 
@@ -299,6 +301,10 @@ impl<E: Env, S: Sink> Answering<E, S> {
             },
             Poll::Ready(Some(Err(_))) if body.is_too_long() => {
                 Poll::Ready(Some(Err(self.close(Reason::BodyTooLarge))))
+            }
+            // The router has reset the stream, which says nothing about the cell.
+            Poll::Ready(Some(Err(_))) if body.is_broken_off() => {
+                Poll::Ready(Some(Err(self.close(Reason::BadRequest))))
             }
             Poll::Ready(Some(Err(error))) => {
                 let scope = Scope::of(&error, &body.lease);
