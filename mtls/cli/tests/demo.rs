@@ -86,6 +86,7 @@ fn its_commands_work_as_pasted() {
         "\"cell\": \"standard-us\"",
         "\"x-cellway-tenant\": \"initech\"",
         "missing_token",
+        "<!doctype html>",
         "\"status\"",
         "cellway_authz_decisions_total",
         "is valid",

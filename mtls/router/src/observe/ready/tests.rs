@@ -154,7 +154,8 @@ fn fails_when_tenants_status_is_too_old_and_says_so_before() {
     let aging = status(50);
     assert_eq!(aging.tenant_status, TenantStatus::Aging);
     assert!(aging.is_ready(), "it still serves");
-    let warning = "the registry's source doesn't answer; in 50 s all requests are refused";
+    let warning =
+        "the registry's source gives no registry to use; in 50 s all requests are refused";
     assert_eq!(aging.warnings, [warning]);
     let expired = status(100);
     assert_eq!((expired.status, expired.is_ready()), ("failed", false));
