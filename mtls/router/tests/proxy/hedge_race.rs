@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::cells::{self, played, until_closed};
+use crate::cells::{self, played, receive, until_closed};
 use crate::frames::{CANCEL, Frames, Outcome};
 use crate::raw::Raw;
 use crate::suspension::soon;
@@ -230,6 +230,39 @@ async fn the_first_attempt_goes_on_alone() {
         let (answer, ()) = tokio::join!(get(&world), told);
         assert_eq!(answer.as_deref(), Ok("served"));
     }
+}
+
+/// Catches: a hedge that fails and takes the resend after the death of a kept connection with it.
+#[tokio::test]
+async fn the_failure_of_a_hedge_is_not_the_death_of_the_first_attempt() {
+    let came = Arc::new(AtomicUsize::new(0));
+    let stage = Stage(Arc::new([Semaphore::new(0), Semaphore::new(0)]));
+    let mut urls = Vec::new();
+    for _ in 0..2 {
+        let (came, stage) = (came.clone(), stage.clone());
+        let port = played(move |mut stream| {
+            let (came, stage) = (came.clone(), stage.clone());
+            async move {
+                while receive(&mut stream).await > 0 {
+                    match came.fetch_add(1, Ordering::Relaxed) {
+                        // The first attempt, on a kept connection.
+                        2 => return stage.after(1).await,
+                        3 => return stage.done(1),
+                        _ => says(&mut stream, OK).await,
+                    }
+                }
+            }
+        });
+        urls.push(json!({"url": format!("http://127.0.0.1:{}", port.await)}));
+    }
+    let world = world(urls.into(), &[]).await;
+    let client = world.client(Protocol::Http2);
+    for _ in 0..3 {
+        let answer = client.send(Request::get("/")).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(came.load(Ordering::Relaxed), 5);
+    world.events.line("hedge failed").await;
 }
 
 /// Catches: a request that never ends, or is sent to a third endpoint.

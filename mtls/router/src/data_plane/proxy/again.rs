@@ -13,6 +13,22 @@ use crate::observe::event::Unserved;
 /// The most times that one request is sent again.
 pub const RESENDS_MAX: u8 = 3;
 
+/// Whether the endpoint of a hedge that failed may have processed the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum HedgeFailed {
+    Unprocessed,
+    MaybeProcessed,
+}
+
+impl From<Unserved> for HedgeFailed {
+    fn from(why: Unserved) -> Self {
+        match why.is_unprocessed() {
+            true => Self::Unprocessed,
+            false => Self::MaybeProcessed,
+        }
+    }
+}
+
 /// How often and after which failures one request may still be sent again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resends {
@@ -23,6 +39,8 @@ pub(super) struct Resends {
     after_death: bool,
     /// Set if a cell may have processed it: how that attempt ended.
     may_be_processed: Option<Unserved>,
+    /// Whether the endpoint of a hedge that failed may have processed it.
+    beside: bool,
     /// Whether the settings allow to send idempotent requests again that the cell may have processed.
     processed: bool,
 }
@@ -36,6 +54,7 @@ impl Resends {
             used: 0,
             after_death: false,
             may_be_processed: None,
+            beside: false,
             processed,
         }
     }
@@ -48,13 +67,20 @@ impl Resends {
     /// Whether a cell may have processed the request although it is sent again. If so, no other cell
     /// may get it.
     pub(super) fn may_be_processed(self) -> bool {
-        self.may_be_processed.is_some()
+        self.beside || self.may_be_processed.is_some()
     }
 
     /// The reason and the detail of the answer if no endpoint takes the request again, although a cell
     /// may have processed it.
     pub(super) fn last(self) -> Option<(Reason, &'static str)> {
-        match self.may_be_processed? {
+        let Some(why) = self.may_be_processed else {
+            return self.beside.then_some((
+                Reason::CellReset,
+                "the cell may have got the request in an attempt that failed, and no endpoint was left to \
+                 send it to again",
+            ));
+        };
+        match why {
             Unserved::TimedOut => Some((
                 Reason::CellTimeoutHeader,
                 "the cell took too long, and no endpoint was left to send the request to again",
@@ -128,6 +154,12 @@ impl Resends {
         if !why.is_unprocessed() {
             self.may_be_processed = Some(why);
         }
+    }
+
+    /// Counts a hedge that failed. After which failures the first attempt is made again stays as it was.
+    pub(super) fn used_beside(&mut self, failed: HedgeFailed) {
+        self.used = self.used.saturating_add(1);
+        self.beside |= failed == HedgeFailed::MaybeProcessed;
     }
 }
 

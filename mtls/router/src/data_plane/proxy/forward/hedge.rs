@@ -27,7 +27,7 @@ use super::{Attempt, Forwarding};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::pool::{EndpointPool, Lease, RequestPermit, Sender};
-use crate::data_plane::proxy::again;
+use crate::data_plane::proxy::again::{self, HedgeFailed};
 use crate::data_plane::proxy::health_report::{self, Scope};
 use crate::data_plane::proxy::report::Report;
 use crate::data_plane::proxy::spare::Copied;
@@ -42,7 +42,7 @@ pub(super) enum Raced {
     /// There was no second one, or it was cancelled.
     First(Heard),
     /// The same, and the second one failed in this way.
-    Alone(Heard, Unserved),
+    Alone(Heard, HedgeFailed),
     /// The second one is answered.
     Second(Box<Second>),
 }
@@ -244,7 +244,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         begun: Begun,
         request: Option<Request<RequestBody>>,
         until: Instant,
-    ) -> Result<Box<Second>, Unserved> {
+    ) -> Result<Box<Second>, HedgeFailed> {
         let Begun { at, pool, permit } = begun;
         let _retrying = pool.budget.begins();
         let mut ending = Ending {
@@ -256,7 +256,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             record.hedges();
         }
         let asked = timeout_at(until, self.ask_second(&pool, &permit, request)).await;
-        let (response, lease, began) = match asked.unwrap_or(Err(Unserved::TimedOut)) {
+        let (response, lease, began) = match asked.unwrap_or(Err(HedgeFailed::MaybeProcessed)) {
             Ok(answered) => answered,
             Err(why) => {
                 ending.end = HedgeEnd::Failed;
@@ -280,7 +280,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         pool: &Arc<EndpointPool>,
         permit: &RequestPermit,
         mut slot: Option<Request<RequestBody>>,
-    ) -> Result<(Response<Incoming>, Lease, Instant), Unserved> {
+    ) -> Result<(Response<Incoming>, Lease, Instant), HedgeFailed> {
         let mut lease = match self.suitable(pool, permit, false).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -288,7 +288,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     let scope = Scope::of_attempt(error.is_known);
                     health_report::failed(self.report, pool, (error.reason, scope), &error.error);
                 }
-                return Err(Unserved::Refused);
+                return Err(HedgeFailed::Unprocessed);
             }
         };
         self.tells_of_new(&lease);
@@ -296,21 +296,24 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             self.greeted(http2).await;
         }
         if self.prepare(&lease, slot.as_mut()).is_err() {
-            return Err(Unserved::Refused);
+            return Err(HedgeFailed::Unprocessed);
         }
         let began = Instant::now();
         match self.ask_quietly(&mut lease.sender, &mut slot).await {
-            Ok(response) if self.fails_second(&response, &lease) => Err(Unserved::Status),
+            Ok(response) if self.fails_second(&response, &lease) => {
+                Err(HedgeFailed::MaybeProcessed)
+            }
             Ok(response) => Ok((response, lease, began)),
             Err(_) if slot.is_some() => {
                 lease.retire();
-                Err(Unserved::Refused)
+                Err(HedgeFailed::Unprocessed)
             }
             Err(error) => {
                 if let Some(what) = broke(&error, &lease) {
                     health_report::failed(self.report, pool, what, &error.to_string());
                 }
-                Err(again::unserved(&error, &lease).unwrap_or(Unserved::Died))
+                let why = again::unserved(&error, &lease);
+                Err(why.map_or(HedgeFailed::MaybeProcessed, HedgeFailed::from))
             }
         }
     }
