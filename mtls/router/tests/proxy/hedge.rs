@@ -189,6 +189,7 @@ async fn only_safe_requests_without_a_body_have_two_attempts() {
         (Method::POST, ""),
         (Method::PUT, ""),
         (Method::DELETE, ""),
+        (Method::TRACE, ""),
         (Method::PATCH, "a change"),
         (Method::GET, "a body"),
     ] {

@@ -232,6 +232,71 @@ async fn the_first_attempt_goes_on_alone() {
     }
 }
 
+/// Answers that can't be passed on.
+const UNFIT: [&str; 3] = [
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nconnection: content-type\r\ncontent-length: 0\r\n\r\n",
+];
+
+/// Reports of failures of endpoints.
+fn failures(world: &World) -> Vec<String> {
+    let mut lines = world.events.lines();
+    lines.retain(|line| line.starts_with("cell failed"));
+    lines
+}
+
+/// Catches: a request that fails because of the answer to its hedge, although the first attempt is
+/// answered, and such an answer that isn't held against its endpoint, or twice.
+#[tokio::test]
+async fn an_answer_to_a_hedge_that_cannot_be_passed_on_counts_as_a_failure() {
+    for unfit in UNFIT {
+        let told = Arc::new(Semaphore::new(0));
+        let goes_on = told.clone();
+        let world = before(&[], move |attempt, mut stream, _, _| {
+            let goes_on = goes_on.clone();
+            async move {
+                if attempt == 0 {
+                    goes_on.acquire().await.unwrap().forget();
+                }
+                says(&mut stream, [OK, unfit][attempt]).await;
+                until_closed(&mut stream).await;
+            }
+        })
+        .await;
+        let failed = async {
+            world.events.line("hedge failed").await;
+            told.add_permits(1);
+        };
+        let (answer, ()) = tokio::join!(get(&world), failed);
+        assert_eq!(answer.as_deref(), Ok("served"), "{unfit}");
+        assert_eq!(failures(&world), ["cell failed cell_protocol_error"]);
+    }
+}
+
+/// Catches: the same for the first attempt while the hedge is under way.
+#[tokio::test]
+async fn a_first_answer_that_cannot_be_passed_on_counts_as_a_failure() {
+    for unfit in UNFIT {
+        let world = before(&[], move |attempt, mut stream, _, stage| async move {
+            if attempt == 0 {
+                stage.after(1).await;
+                says(&mut stream, unfit).await;
+                stage.done(0);
+            } else {
+                stage.done(1);
+                stage.after(0).await;
+                says(&mut stream, OK).await;
+            }
+            until_closed(&mut stream).await;
+        })
+        .await;
+        assert_eq!(get(&world).await.as_deref(), Ok("served"), "{unfit}");
+        world.events.line("hedge won").await;
+        assert_eq!(failures(&world), ["cell failed cell_protocol_error"]);
+    }
+}
+
 /// Catches: a hedge that fails and takes the resend after the death of a kept connection with it.
 #[tokio::test]
 async fn the_failure_of_a_hedge_is_not_the_death_of_the_first_attempt() {

@@ -18,13 +18,13 @@ use cellway_core::registry::Cell;
 use cellway_core::{Allow, Ranked, Reason, headers};
 use cellway_env::Env;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connect::is_of_cell;
 use super::timing::Then;
-use super::{Attempt, Forwarding};
-use crate::data_plane::body::RequestBody;
+use super::{Attempt, Fit, Forwarding};
+use crate::data_plane::body::{Framing, RequestBody};
 use crate::data_plane::incoming::{HttpError, Incoming};
 use crate::data_plane::pool::{EndpointPool, Lease, RequestPermit, Sender};
 use crate::data_plane::proxy::again::{self, HedgeFailed};
@@ -35,7 +35,24 @@ use crate::observe::event::{Event, HedgeEnd, Sink, Unserved};
 use crate::settings::TrafficSettings;
 
 /// How an attempt ended: with the header of an answer, with an error, or because it took too long.
-pub(super) type Heard = Result<Result<Response<Incoming>, HttpError>, Reason>;
+pub(super) type Heard = Result<Result<Answer, HttpError>, Reason>;
+
+/// The header of an answer.
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    /// Whether it can be passed on, if that is known already because it had to be known which of two
+    /// attempts counts.
+    pub(super) fit: Option<Fit>,
+}
+
+impl From<Response<Incoming>> for Answer {
+    fn from(response: Response<Incoming>) -> Self {
+        Self {
+            response,
+            fit: None,
+        }
+    }
+}
 
 /// How the first attempt, or both, ended.
 pub(super) enum Raced {
@@ -47,9 +64,13 @@ pub(super) enum Raced {
     Second(Box<Second>),
 }
 
+/// An answer that can be passed on, and where it ends.
+type Passable = (Response<Incoming>, Framing);
+
 /// A second attempt that was answered.
 pub(super) struct Second {
     response: Response<Incoming>,
+    framing: Framing,
     lease: Lease,
     permit: RequestPermit,
     /// The endpoint's position in the cell's list.
@@ -70,24 +91,29 @@ pub(super) struct Hedging {
     tried: u64,
     /// The head of the request as the first attempt sends it.
     head: Option<Copied>,
+    /// Whether the first attempt is made over HTTP/2.
+    http2: bool,
 }
 
 impl Hedging {
     /// Of a request that may be served twice without any effect: it is safe (RFC 9110, section 9.2.1) and
-    /// nothing but its header is sent. `None` for all requests if the settings don't ask for it.
+    /// nothing but its header is sent. `TRACE` is safe too, but asks what happens on one way. `None` for all requests if the settings don't ask for it.
     pub(super) fn of(
         traffic: &TrafficSettings,
         request: &Parts,
         is_header_only: bool,
     ) -> Option<Box<Self>> {
         let after = traffic.hedge_after?;
-        let may = is_header_only && request.method.is_safe() && !headers::is_grpc(&request.headers);
+        let method = &request.method;
+        let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let may = is_header_only && is_safe && !headers::is_grpc(&request.headers);
         may.then(|| {
             Box::new(Self {
                 after,
                 cell: None,
                 tried: 0,
                 head: None,
+                http2: false,
             })
         })
     }
@@ -137,12 +163,17 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: Option<&EndpointPool>, end
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     /// What is needed for a second attempt, if this one, which is about to be sent, is the first.
-    pub(super) fn hedge(&mut self, request: Option<&Request<RequestBody>>) -> Option<Box<Hedging>> {
+    pub(super) fn hedge(
+        &mut self,
+        lease: &Lease,
+        request: Option<&Request<RequestBody>>,
+    ) -> Option<Box<Hedging>> {
         let mut hedging = self.hedging.take()?;
         if !self.resends.any_left() {
             return None;
         }
         hedging.head = Some(Copied::of(request?));
+        hedging.http2 = matches!(lease.sender, Sender::H2(_));
         Some(hedging)
     }
 
@@ -154,7 +185,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         answer: Pin<&mut (impl Future<Output = Result<Response<Incoming>, HttpError>> + Send)>,
     ) -> impl Future<Output = Raced> + Send {
         async move {
-            let first = self.in_time(then, answer);
+            let first = async { (self.in_time(then, answer).await).map(|it| it.map(Answer::from)) };
             match hedging {
                 None => Raced::First(first.await),
                 // Boxed, because few requests get here.
@@ -186,9 +217,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let mut second = pin!(self.second(begun, request, until));
         let failed = tokio::select! {
             biased;
-            heard = first.as_mut() => match &heard {
-                Ok(Ok(response)) if !self.is_declined(response) => return Raced::First(heard),
-                Ok(_) | Err(_) => heard,
+            mut heard = first.as_mut() => match self.counts(&mut heard, hedging.http2) {
+                true => return Raced::First(heard),
+                false => heard,
             },
             answered = second.as_mut() => return match answered {
                 Ok(second) => Raced::Second(second),
@@ -201,6 +232,17 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Raced::Second(second)
             }
             Err(why) => Raced::Alone(failed, why),
+        }
+    }
+
+    /// Whether the first attempt was answered, and the answer is none to wait for the second one instead.
+    fn counts(&self, heard: &mut Heard, http2: bool) -> bool {
+        match heard {
+            Ok(Ok(answer)) if !self.is_declined(&answer.response) => {
+                let fit = self.fit(&mut answer.response, http2);
+                answer.fit.insert(fit).is_ok()
+            }
+            Ok(_) | Err(_) => false,
         }
     }
 
@@ -256,16 +298,18 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             record.hedges();
         }
         let asked = timeout_at(until, self.ask_second(&pool, &permit, request)).await;
-        let (response, lease, began) = match asked.unwrap_or(Err(HedgeFailed::MaybeProcessed)) {
-            Ok(answered) => answered,
-            Err(why) => {
-                ending.end = HedgeEnd::Failed;
-                return Err(why);
-            }
-        };
+        let ((response, framing), lease, began) =
+            match asked.unwrap_or(Err(HedgeFailed::MaybeProcessed)) {
+                Ok(answered) => answered,
+                Err(why) => {
+                    ending.end = HedgeEnd::Failed;
+                    return Err(why);
+                }
+            };
         ending.end = HedgeEnd::Won;
         Ok(Box::new(Second {
             response,
+            framing,
             lease,
             permit,
             at,
@@ -280,7 +324,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         pool: &Arc<EndpointPool>,
         permit: &RequestPermit,
         mut slot: Option<Request<RequestBody>>,
-    ) -> Result<(Response<Incoming>, Lease, Instant), HedgeFailed> {
+    ) -> Result<(Passable, Lease, Instant), HedgeFailed> {
         let mut lease = match self.suitable(pool, permit, false).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -300,10 +344,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
         let began = Instant::now();
         match self.ask_quietly(&mut lease.sender, &mut slot).await {
-            Ok(response) if self.fails_second(&response, &lease) => {
-                Err(HedgeFailed::MaybeProcessed)
-            }
-            Ok(response) => Ok((response, lease, began)),
+            Ok(response) => match self.passable(response, &lease) {
+                Some(answer) => Ok((answer, lease, began)),
+                None => Err(HedgeFailed::MaybeProcessed),
+            },
             Err(_) if slot.is_some() => {
                 lease.retire();
                 Err(HedgeFailed::Unprocessed)
@@ -338,18 +382,26 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Whether this answer to a second attempt counts as a failure, so that the first one goes on. Reports
-    /// that.
-    fn fails_second(&self, response: &Response<Incoming>, lease: &Lease) -> bool {
+    /// The answer to a second attempt, unless it counts as a failure or can't be passed on, so that the
+    /// first one goes on. Reports that.
+    fn passable(&self, mut response: Response<Incoming>, lease: &Lease) -> Option<Passable> {
         let failing = &self.config.settings.upstream.failing_answers;
-        let outcome = health_report::outcome(failing, response);
+        let outcome = health_report::outcome(failing, &response);
         let listed = (self.traffic.retry_statuses).contains(&response.status().as_u16());
-        let fails = listed || outcome.and_then(Outcome::cause).is_some();
-        if fails {
+        if listed || outcome.and_then(Outcome::cause).is_some() {
             lease.answered();
             health_report::answered(self.report, &lease.pool, outcome);
+            return None;
         }
-        fails
+        match self.fit(&mut response, matches!(lease.sender, Sender::H2(_))) {
+            Ok(framing) => Some((response, framing)),
+            Err(why) => {
+                lease.answered();
+                let what = (Reason::CellProtocolError, Scope::Exchange);
+                health_report::failed(self.report, &lease.pool, what, why);
+                None
+            }
+        }
     }
 
     /// The answer to the second attempt is that of the request. Cancels the first one: its connection is
@@ -362,6 +414,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     ) -> Attempt {
         let Second {
             response,
+            framing,
             lease: serves,
             permit,
             at,
@@ -380,15 +433,19 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             record.is_served_by(at);
             record.speaks(matches!(serves.sender, Sender::H2(_)));
         }
-        self.accept(response, None, serves)
+        let fit = Some(Ok(framing));
+        self.accept(Answer { response, fit }, None, serves)
     }
 
     /// Reports what the failure of the first attempt says about its endpoint.
     fn first_failed(&mut self, lease: &mut Lease, is_sent: bool, heard: Heard) {
         match heard {
-            Ok(Ok(response)) => {
+            Ok(Ok(answer)) => {
                 lease.answered();
-                self.heard(&response, lease);
+                match answer.fit {
+                    Some(Err(why)) => self.failed(&lease.pool, Reason::CellProtocolError, why),
+                    Some(Ok(_)) | None => self.heard(&answer.response, lease),
+                }
             }
             Ok(Err(_)) if !is_sent => lease.retire(),
             Ok(Err(error)) => {

@@ -27,7 +27,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use self::connect::is_of_cell;
-use self::hedge::Hedging;
+use self::hedge::{Answer, Hedging};
 use self::rewrite::for_any_cell;
 use self::timing::{deadline, is_rpc_stream, set_pace, until};
 use super::again::Resends;
@@ -127,6 +127,9 @@ impl Outgoing {
         self.body.boxed()
     }
 }
+
+/// Where an answer ends, or why it can't be passed on.
+type Fit = Result<Framing, &'static str>;
 
 /// What a cell has done for the request.
 enum Served {
@@ -405,10 +408,11 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
 
     fn accept(
         &mut self,
-        mut response: Response<Incoming>,
+        answer: Answer,
         tunnel: Option<Box<StreamBytes>>,
         lease: Lease,
     ) -> Attempt {
+        let Answer { mut response, fit } = answer;
         lease.answered();
         self.permit.is_answered();
         let percent = self.config.settings.upstream.retry_percent;
@@ -427,7 +431,8 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                 );
             }
         }
-        match self.fit(&mut response, &lease) {
+        let http2 = matches!(lease.sender, Sender::H2(_));
+        match fit.unwrap_or_else(|| self.fit(&mut response, http2)) {
             Ok(framing) => {
                 self.heard(&response, &lease);
                 Attempt::Served(Served::Answer(response, framing, lease))
@@ -440,19 +445,15 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         }
     }
 
-    /// Removes from the answer's header what must not be passed on. The error says what is wrong
+    /// Removes from the answer's header what must not be passed on. Call it once for each answer. The error says what is wrong
     /// with the answer.
-    fn fit(
-        &self,
-        response: &mut Response<Incoming>,
-        lease: &Lease,
-    ) -> Result<Framing, &'static str> {
+    fn fit(&self, response: &mut Response<Incoming>, http2: bool) -> Fit {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err("101 without an upgrade");
         }
         let exchange = Exchange {
             head: self.head,
-            http2: matches!(lease.sender, Sender::H2(_)),
+            http2,
             limits: self.config.settings.upstream.answers,
         };
         let framing = Framing::of(response, exchange)?;

@@ -84,7 +84,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // Borrowed from the slot, because a borrowed local would make the future larger.
             let spare = (slot.as_mut())
                 .and_then(|request| self.resends.spare(&lease, request, || self.places()));
-            let hedging = self.hedge(slot.as_ref());
+            let hedging = self.hedge(&lease, slot.as_ref());
             let mut besides = Besides::default();
             let then = Then {
                 spare: spare.as_ref(),
@@ -128,15 +128,17 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         (mut lease, spare, besides): (Lease, Option<Spare>, Besides),
     ) -> Attempt {
         match sent {
-            Ok(Ok(response)) => {
-                *slot = spare.and_then(|spare| self.declined(&response, &mut lease, spare));
+            Ok(Ok(answer)) => {
+                // Of one that is declined, it isn't asked whether it can be passed on.
+                let spare = spare.filter(|_| answer.fit.is_none());
+                *slot = spare.and_then(|spare| self.declined(&answer.response, &mut lease, spare));
                 if slot.is_some() {
                     return Attempt::Again;
                 }
                 if let Sender::H1(http1) = &mut lease.sender {
                     drop(http1.take_head());
                 }
-                self.accept(response, besides.tunnel, lease)
+                self.accept(answer, besides.tunnel, lease)
             }
             Ok(Err(error)) if slot.is_some() => {
                 lease.retire();
