@@ -64,7 +64,7 @@ fn attempt<T: DeserializeOwned>(
 }
 
 /// The setting as a header names it, without positions in lists.
-fn header(steps: &[Step]) -> String {
+pub(super) fn header(steps: &[Step]) -> String {
     let keys = steps.iter().filter_map(|step| match step {
         Step::Key(key) => Some(key.as_str()),
         Step::Index(_) => None,

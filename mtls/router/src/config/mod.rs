@@ -8,15 +8,19 @@
 mod adaptive;
 mod admin;
 mod brackets;
+mod elsewhere;
 mod envelope;
 mod error;
 mod explain;
 mod foreign;
 mod health;
+mod hints;
 mod listeners;
 mod misfit;
+mod numbers;
 mod paths;
 mod places;
+mod probe;
 mod proxy_protocol;
 mod report;
 mod resolve;
@@ -135,7 +139,11 @@ impl Config {
                 // A table with mistakes of form was filled with made-up values, which must not be
                 // reported.
                 let table = table_of(&mistake.setting);
-                if !found.iter().any(|error| table_of(&error.setting) == table) {
+                if let Some(number) = tree.replaced_in(&mistake.setting, &mistake.problem) {
+                    // Its own mistake is reported, and doesn't know the range yet.
+                    let own = errors.iter_mut().filter(|error| error.setting == number);
+                    own.for_each(|own| own.fix.clone_from(&mistake.fix));
+                } else if !found.iter().any(|error| table_of(&error.setting) == table) {
                     let place = match mistake.place {
                         Place::Variable(name) => Place::Variable(name),
                         Place::Line(_) | Place::File => tree.place(&mistake.setting),

@@ -12,7 +12,10 @@ use toml::{Table, Value};
 
 use super::brackets;
 use super::error::{ConfigError, Place};
+use super::hints::{self, one_of};
 use super::misfit::{Misfit, read};
+use super::numbers;
+use super::probe::{self, known};
 use super::tree::{Step, Tree, name_of};
 use super::units;
 
@@ -48,7 +51,12 @@ pub(crate) fn shape<T: DeserializeOwned>(
         }
         if missing.is_some() {
             if !removed.contains(&setting) {
-                errors.push(mistake(tree, &setting, message));
+                let words = probe::words::<T>(tree, &steps);
+                let mut missing = mistake(tree, &setting, message);
+                if !words.is_empty() {
+                    missing.fix = format!("add it: {}", one_of(&words));
+                }
+                errors.push(missing);
             }
             stand_ins.insert(setting, 0);
             tree.put(&steps, stand_in(0)?);
@@ -64,13 +72,20 @@ pub(crate) fn shape<T: DeserializeOwned>(
         // It doesn't accept a string either, so report the first error.
         let first = as_string.remove(&setting);
         let message = first.as_deref().unwrap_or(message);
-        errors.push(mistake(tree, &setting, message));
+        let better = hints::better::<T>(tree, &steps, message);
+        let belongs_elsewhere = better.is_some() && unknown.is_some();
+        errors.push(better.unwrap_or_else(|| mistake(tree, &setting, message)));
         if errors.len() >= ERRORS_MAX {
             return None;
+        }
+        if let Some(number) = numbers::stand_in(message) {
+            tree.replace_number(&steps, number);
+            continue;
         }
         // The value of a mistyped name is meant for the right name, so that one isn't reported as
         // missing.
         if unknown.is_some()
+            && !belongs_elsewhere
             && let Some(close) = meant(message)
             && tree.rename(&steps, close)
         {
@@ -136,11 +151,15 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
             _ => fix,
         };
     }
+    let number = numbers::fix(message);
     ConfigError {
         place: tree.place(setting),
         setting: setting.to_owned(),
         problem,
-        fix,
+        // What says the unit too is better for a fraction.
+        fix: number
+            .filter(|number| number != numbers::WHOLE || fix == NUMBER)
+            .unwrap_or(fix),
     }
 }
 
@@ -165,11 +184,6 @@ fn meant(message: &str) -> Option<&str> {
     closest(name, &known(message))
 }
 
-/// The names that a message lists as known.
-fn known(message: &str) -> Vec<&str> {
-    message.split('`').skip(3).step_by(2).collect()
-}
-
 /// What a count or a time must be.
 const WHOLE: &str = "a whole number, 0 or more";
 /// What to do about a value that isn't a whole number.
@@ -180,7 +194,7 @@ const NUMBER_OR_OFF: &str = "expected a number of seconds, \"off\"";
 /// The kind of value that serde expected, in plain words.
 fn kind(expected: &str) -> &str {
     match expected {
-        "u16" | "u32" | "u64" | "usize" => WHOLE,
+        "u8" | "u16" | "u32" | "u64" | "usize" => WHOLE,
         other => wanted(other),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Tree {
     /// The exact text of environment variables that were parsed as TOML but may turn out to be
     /// strings.
     raw: BTreeMap<String, String>,
+    /// Numbers outside of their type, and what replaced each.
+    replaced: BTreeMap<String, i64>,
 }
 
 /// One step from a table or list to one of its entries.
@@ -156,6 +158,35 @@ impl Tree {
         if let Some(table) = self.table_at(parents) {
             table.insert(last.clone(), value);
         }
+    }
+
+    /// Sets the value of a setting or of an entry of a list, and makes the tables and lists above it.
+    /// Does nothing if another value is in the place of one of them.
+    pub(crate) fn replace(&mut self, steps: &[Step], value: Value) {
+        let mut root = Value::Table(std::mem::take(&mut self.root));
+        // A value in the way stays as it is.
+        let _ = set_in(&mut root, steps, &mut String::new(), value);
+        if let Value::Table(root) = root {
+            self.root = root;
+        }
+    }
+
+    /// Replaces a number that doesn't fit in the type of its setting by one that does.
+    pub(crate) fn replace_number(&mut self, steps: &[Step], number: i64) {
+        self.replace(steps, Value::Integer(number));
+        self.replaced.insert(name_of(steps), number);
+    }
+
+    /// The setting, or the entry of this list, whose number was replaced by one that `problem` is
+    /// about.
+    pub(crate) fn replaced_in(&self, setting: &str, problem: &str) -> Option<&str> {
+        let mut replaced = self.replaced.iter();
+        let found = replaced.find(|(name, number)| {
+            let entry = name.strip_prefix(setting);
+            entry.is_some_and(|entry| entry.is_empty() || entry.starts_with('['))
+                && problem.contains(&number.to_string())
+        });
+        found.map(|(name, _)| name.as_str())
     }
 
     /// Removes a setting; `false` if there was none.

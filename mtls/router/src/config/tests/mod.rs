@@ -1,4 +1,5 @@
 mod forms;
+mod hints;
 mod mistakes;
 mod proxies;
 mod rates;
