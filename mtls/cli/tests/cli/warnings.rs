@@ -203,3 +203,58 @@ fn check_names_a_health_check_of_a_cell_that_the_registry_lacks() {
     let warning = "upstream.health_check[0].cells: names cell \"no-such-cell\"";
     assert!(lines.contains(warning), "{lines}");
 }
+
+/// The only warning about a configuration with this text at its end.
+fn one_warning(text: &str) -> String {
+    let warnings = warnings(&Folder::new(), &format!("{CONFIG}{text}"));
+    assert_eq!(warnings.len(), 1, "{text} {warnings:?}");
+    warnings[0].clone()
+}
+
+/// Catches: an access log that its operator waits for, because only its output is set.
+#[test]
+fn check_names_an_output_of_an_access_log_that_is_off() {
+    for text in ["", "requests = \"off\"\n"] {
+        let warning = one_warning(&format!("\n[log.access]\n{text}to = \"stdout\"\n"));
+        let expected = "log.access.to: has no effect, because log.access.requests is \"off\"";
+        assert!(warning.contains(expected), "{warning}");
+    }
+    let on = format!("{CONFIG}\n[log.access]\nrequests = \"full\"\nto = \"stdout\"\n");
+    assert_eq!(warnings(&Folder::new(), &on), Vec::<String>::new());
+}
+
+/// Catches: a check that an HTTP/1.1 endpoint can only fail, which then looks like a broken cell.
+#[test]
+fn check_names_grpc_checks_of_cells_that_speak_only_http1() {
+    let check = |kind: &str| format!("\n[[upstream.health_check]]\nkind = \"{kind}\"\n");
+    let warning = one_warning(&check("grpc"));
+    let expected = "upstream.health_check[0].kind: is \"grpc\", which needs HTTP/2, and cells have http \
+                    endpoints";
+    assert!(warning.contains(expected), "{warning}");
+    let folder = Folder::new();
+    let http = format!("{CONFIG}{}", check("http"));
+    assert_eq!(warnings(&folder, &http), Vec::<String>::new());
+    let registry = folder.read("registry.json").replace("http://", "h2c://");
+    folder.write("registry.json", registry);
+    let grpc = format!("{CONFIG}{}", check("grpc"));
+    assert_eq!(warnings(&folder, &grpc), Vec::<String>::new());
+}
+
+/// Catches: a check that never comes to its turn, behind one for all cells.
+#[test]
+fn check_names_a_health_check_that_is_never_used() {
+    let check = "\n[[upstream.health_check]]\nkind = \"tcp\"\n";
+    let warning = one_warning(&format!("{check}{check}"));
+    let expected =
+        "upstream.health_check[1]: is never used: upstream.health_check[0] has no `cells`";
+    assert!(warning.contains(expected), "{warning}");
+}
+
+/// Catches: the time of a breaker that never opens.
+#[test]
+fn check_names_the_time_of_a_breaker_that_is_off() {
+    let warning = one_warning("\n[upstream.breaker]\nfailures = 0\nopen_ms = 1000\n");
+    let expected =
+        "upstream.breaker.open_ms: has no effect, because upstream.breaker.failures is 0";
+    assert!(warning.contains(expected), "{warning}");
+}

@@ -42,6 +42,7 @@ pub(super) fn health<F: FnMut(ConfigError)>(
 ) -> HealthSettings {
     let default = UpstreamSettings::default().health;
     let slow_start = "upstream.slow_start_secs";
+    hidden_checks(&table.health_check, report);
     HealthSettings {
         outlier: outlier(&table.outlier, report),
         when_all_ejected: when_all_ejected(table, report),
@@ -100,6 +101,23 @@ fn check<F: FnMut(ConfigError)>(
         kind: check_kind(name, table, report),
         interval,
         timeout,
+    }
+}
+
+/// Warns about checks that are never used: a cell has the first check that names it, and one without
+/// `cells` is for all.
+fn hidden_checks<F: FnMut(ConfigError)>(tables: &[HealthCheckTable], report: &mut Reporter<F>) {
+    let Some(all) = tables.iter().position(|table| table.cells.is_none()) else {
+        return;
+    };
+    for at in all + 1..tables.len() {
+        let setting = format!("upstream.health_check[{at}]");
+        let problem = format!(
+            "is never used: upstream.health_check[{all}] has no `cells`, so it is for all cells that no \
+             check before it names"
+        );
+        let fix = "give the earlier one `cells`, or put it last";
+        report.warnings.warning(setting, problem, fix);
     }
 }
 
@@ -290,6 +308,12 @@ pub(super) fn breaker<F: FnMut(ConfigError)>(
 ) -> BreakerSettings {
     let default = BreakerSettings::default();
     let name = |key: &str| format!("upstream.breaker.{key}");
+    if table.failures == Some(0) && table.open_ms.is_some() {
+        let problem =
+            "has no effect, because upstream.breaker.failures is 0: the breaker never opens";
+        let fix = "raise upstream.breaker.failures, or remove it";
+        report.warnings.warning(name("open_ms"), problem, fix);
+    }
     BreakerSettings {
         failures: within(
             &name("failures"),

@@ -132,6 +132,11 @@ fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) -> Acc
         let problem = "requires log.access.requests = \"sampled\"";
         report.mistake("log.access.one_in", problem, fix);
     }
+    if access.to.is_some() && access.requests == AccessWord::Off {
+        let problem = "has no effect, because log.access.requests is \"off\": no request is logged";
+        let fix = "set log.access.requests to \"errors\", \"sampled\" or \"full\", or remove it";
+        report.warnings.warning("log.access.to", problem, fix);
+    }
     match access.requests {
         AccessWord::Off => AccessLog::Off,
         AccessWord::Errors => AccessLog::Errors,

@@ -179,7 +179,8 @@ fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), 
         (
             "listener",
             bound(before) != bound(after),
-            "names and addresses of listeners can only change at a restart; restart the router",
+            "names and addresses of listeners can only change at a restart; restart the router, or upgrade \
+             it with SIGUSR2, which loses no connection (docs/drain.md)",
         ),
         (
             "registry",

@@ -1,10 +1,13 @@
 //! Warnings about settings, files and a registry that are each valid but don't fit together: the
 //! router would run but refuse some requests.
 
+use std::sync::Arc;
+
 use cellway_core::cba::CellKeys;
 use cellway_core::cert::{PeerCertificate, Purpose, serves};
 use cellway_core::headers::Forwarded;
-use cellway_core::registry::{Registry, Scheme};
+use cellway_core::health::CheckKind;
+use cellway_core::registry::{Cell, Registry, Scheme};
 use cellway_core::{Now, Unix, mismatches};
 use cellway_env::Env;
 
@@ -53,6 +56,7 @@ pub(crate) async fn fit<E: Env>(
     if let Some(registry) = registry {
         plain_upstream(settings, registry, findings);
         unknown_cells(settings, registry, findings);
+        checks_without_http2(settings, registry, findings);
         cell_keys(settings, registry, findings);
         envelopes(active, registry, config, now, findings);
     }
@@ -114,7 +118,7 @@ fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut
     if settings.upstream.bundle.is_some() {
         return;
     }
-    let is_https = |cell: &&std::sync::Arc<cellway_core::registry::Cell>| {
+    let is_https = |cell: &&Arc<Cell>| {
         let mut endpoints = cell.endpoints.iter();
         endpoints.any(|endpoint| endpoint.url.scheme() == Scheme::Https)
     };
@@ -122,19 +126,9 @@ fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut
     if cells.is_empty() {
         return;
     }
-    let named: Vec<_> = cells
-        .iter()
-        .take(CELLS_NAMED_MAX)
-        .map(|cell| cell.id.as_str())
-        .collect();
-    let more = match cells.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     let problem = format!(
-        "is not set, and cells have https endpoints ({}{more}): requests for them would be answered \
-         502",
-        named.join(", ")
+        "is not set, and cells have https endpoints ({}): requests for them would be answered 502",
+        names(&cells)
     );
     let fix = "set it to the PEM file with the CAs that sign the cells' certificates";
     findings.warning("upstream.bundle", problem, fix);
@@ -152,6 +146,47 @@ fn unknown_cells(settings: &RouterSettings, registry: &Registry, findings: &mut 
             format!("names cell \"{cell}\", which the registry doesn't have"),
             "correct the name, or add the cell to the registry",
         );
+    }
+}
+
+/// Warns about gRPC checks of endpoints that speak only HTTP/1.1: each of these checks fails.
+fn checks_without_http2(settings: &RouterSettings, registry: &Registry, findings: &mut Findings) {
+    let checks = &settings.upstream.health.checks;
+    for (i, check) in checks.iter().enumerate() {
+        if !matches!(check.kind, CheckKind::Grpc { .. }) {
+            continue;
+        }
+        let is_checked = |cell: &&Arc<Cell>| {
+            let first = checks
+                .iter()
+                .position(|check| check.cells.is_empty() || check.cells.contains(&cell.id));
+            let mut endpoints = cell.endpoints.iter();
+            first == Some(i) && endpoints.any(|it| it.url.scheme() == Scheme::Http)
+        };
+        let cells: Vec<_> = registry.cells().iter().filter(is_checked).collect();
+        if cells.is_empty() {
+            continue;
+        }
+        let problem = format!(
+            "is \"grpc\", which needs HTTP/2, and cells have http endpoints, which speak HTTP/1.1 ({}): \
+             their checks would fail",
+            names(&cells)
+        );
+        let fix = "write their endpoints as h2c:// or https://, or check them with kind = \"http\"";
+        findings.warning(format!("upstream.health_check[{i}].kind"), problem, fix);
+    }
+}
+
+/// The names of some cells, and how many more there are.
+fn names(cells: &[&Arc<Cell>]) -> String {
+    let named = cells
+        .iter()
+        .take(CELLS_NAMED_MAX)
+        .map(|cell| cell.id.as_str());
+    let named = named.collect::<Vec<_>>().join(", ");
+    match cells.len().saturating_sub(CELLS_NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

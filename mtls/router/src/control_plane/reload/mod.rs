@@ -218,7 +218,8 @@ where
         match changed.is_empty() {
             true => Ok(()),
             false => Err(format!(
-                "{}: can't change while the router runs; restart the router",
+                "{}: can't change while the router runs; restart the router, or upgrade it with SIGUSR2, \
+                 which loses no connection (docs/drain.md)",
                 changed.join(", ")
             )),
         }
