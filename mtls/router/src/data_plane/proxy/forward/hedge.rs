@@ -3,8 +3,8 @@
 //!
 //! The first answer that is no failure counts. The other attempt is cancelled, which says nothing about its
 //! endpoint. If one attempt fails, the other goes on alone. If both fail, the request is where it would be if
-//! only the first one had been made. No request takes longer because of this: the second attempt ends when
-//! the first one would have, with the whole of `header_timeout_ms`.
+//! only the first one had been made. The second attempt ends when the first one would have, with the whole of
+//! `header_timeout_ms`, also if the first one has less (`try_timeout_ms`).
 //!
 //! Interim answers of the second attempt aren't passed on, so a client gets none twice.
 
