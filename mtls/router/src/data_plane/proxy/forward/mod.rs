@@ -445,8 +445,8 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         }
     }
 
-    /// Removes from the answer's header what must not be passed on. Call it once for each answer. The error says what is wrong
-    /// with the answer.
+    /// Removes from the answer's header what must not be passed on. Call it once for each answer. The error
+    /// says what is wrong with the answer.
     fn fit(&self, response: &mut Response<Incoming>, http2: bool) -> Fit {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err("101 without an upgrade");
