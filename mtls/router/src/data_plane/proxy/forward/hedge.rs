@@ -97,8 +97,8 @@ pub(super) struct Hedging {
 
 impl Hedging {
     /// Of a request that may be served twice without any effect: it is safe (RFC 9110, section 9.2.1) and
-    /// nothing but its header is sent. `TRACE` is safe too, but it asks what one endpoint gets. `None` for all
-    /// requests if the settings don't ask for it.
+    /// nothing but its header is sent. `TRACE` is safe too, but it asks what one endpoint gets. `None` for
+    /// all requests if the settings don't ask for it.
     pub(super) fn of(
         traffic: &TrafficSettings,
         request: &Parts,
