@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
+use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
 use crate::engine::EPOCH;
 use crate::fact::{
-    Answer, Arrived, BodyEnded, Claims, Configured, Decided, Fact, Life, Note, Published,
-    PublishedCell, Responded, Sent, Token,
+    Answer, Arrived, BodyEnded, CircuitChange, Claims, Configured, Decided, Fact, Life, Note,
+    Published, PublishedCell, Responded, Sent, Token,
 };
 use crate::scenario::CellState;
 
@@ -218,6 +218,16 @@ pub(super) fn responded(request_id: &str) -> Fact {
     })
 }
 
+/// This request has changed the breaker of `a-1`.
+pub(super) fn circuit(request_id: &str, change: CircuitChange) -> Fact {
+    Fact::Circuit {
+        life: life(0),
+        host: "a-1".to_owned(),
+        request_id: request_id.to_owned(),
+        change,
+    }
+}
+
 pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
     arrived_with(cell, tag, request_id, |_| ())
 }
@@ -280,5 +290,16 @@ pub(super) fn answered(tag: &str, answer: Answer) -> Fact {
     Fact::Answered {
         tag: tag.to_owned(),
         answer,
+    }
+}
+
+/// Cells `a` and `b` with one endpoint each, which has no faults.
+pub(super) fn one_each() -> Endpoints {
+    let hosts = [("a", "a-1"), ("b", "b-1")];
+    Endpoints {
+        hosts: hosts
+            .map(|(cell, host)| (cell.to_owned(), [host.to_owned()].into()))
+            .into(),
+        troubles: Vec::new(),
     }
 }

@@ -79,18 +79,28 @@ fn check_names_tables_that_nothing_uses() {
     assert_eq!(warnings(&folder, &asked).len(), 1);
 }
 
+/// Checks what is said of settings of a `[[traffic]]` and of `[upstream]`: one warning with this text, or
+/// nothing.
+fn say_of_traffic<'a>(cases: impl IntoIterator<Item = (&'a str, &'a str, Option<&'a str>)>) {
+    let folder = Folder::new();
+    for (traffic, upstream, expected) in cases {
+        let table = format!("[[traffic]]\nname = \"default\"\n{traffic}\n");
+        let warnings = warnings(&folder, &format!("{CONFIG}{table}[upstream]\n{upstream}\n"));
+        assert_eq!(
+            warnings.len(),
+            usize::from(expected.is_some()),
+            "{traffic} {warnings:?}"
+        );
+        if let Some(expected) = expected {
+            assert!(warnings[0].contains(expected), "{warnings:?}");
+        }
+    }
+}
+
 /// Catches: a retry that can never happen.
 #[test]
 fn check_names_settings_of_retries_without_effect() {
-    let folder = Folder::new();
-    let with = |traffic: &str, upstream: &str| {
-        let traffic = format!("[[traffic]]\nname = \"default\"\n{traffic}\n");
-        warnings(
-            &folder,
-            &format!("{CONFIG}{traffic}[upstream]\n{upstream}\n"),
-        )
-    };
-    for (traffic, upstream, expected) in [
+    say_of_traffic([
         ("try_timeout_ms = 400", "", None),
         ("try_timeout_ms = 30000", "", None),
         ("try_timeout_ms = 400\nretry_statuses = []", "", None),
@@ -129,6 +139,13 @@ fn check_names_settings_of_retries_without_effect() {
             "retry_percent = 0",
             Some("retry_statuses: has no effect, because upstream.retry_percent is 0"),
         ),
+    ]);
+}
+
+/// Catches: a hedge that can never happen.
+#[test]
+fn check_names_settings_of_hedges_without_effect() {
+    say_of_traffic([
         ("hedge_after_ms = 200", "", None),
         ("hedge_after_ms = 200\ntry_timeout_ms = 201", "", None),
         ("hedge_after_ms = 0", "retry_percent = 0", None),
@@ -152,17 +169,7 @@ fn check_names_settings_of_retries_without_effect() {
             "total_timeout_ms = 200",
             Some("hedge_after_ms: has no effect: it is 200, and total_timeout_ms (200) ends"),
         ),
-    ] {
-        let warnings = with(traffic, upstream);
-        assert_eq!(
-            warnings.len(),
-            usize::from(expected.is_some()),
-            "{traffic} {warnings:?}"
-        );
-        if let Some(expected) = expected {
-            assert!(warnings[0].contains(expected), "{warnings:?}");
-        }
-    }
+    ]);
 }
 
 /// Catches: the certificate of a server where that of its CA belongs, with which nobody is trusted.

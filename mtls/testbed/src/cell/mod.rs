@@ -391,7 +391,28 @@ impl Handler for EchoCell {
             Some(bytes) => Bytes::from(vec![b'x'; bytes]),
             None => Bytes::from(echo(peer, &received, &ended, verdict.as_ref())),
         };
-        let mut response = match fault {
+        let mut response = self.by_fault(fault, &received, body).await;
+        response.headers_mut().extend(answer_headers);
+        let whole = response.status() == StatusCode::OK && fault != CellFault::StallMidBody;
+        match received.path.as_str() {
+            "/trailers" => response.map(|body| body.with_trailers(trailers)),
+            _ if head.version == Version::HTTP_2 && whole && !answer_trailers.is_empty() => {
+                response.map(|body| body.with_trailers(answer_trailers))
+            }
+            _ => response,
+        }
+    }
+}
+
+impl EchoCell {
+    /// The answer with this body, as the cell gives it with this fault.
+    async fn by_fault(
+        &self,
+        fault: CellFault,
+        received: &Received,
+        body: Bytes,
+    ) -> Response<Buffered> {
+        match fault {
             CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {
                 let secs = stream_secs(&received.path).unwrap_or_default();
                 Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
@@ -429,15 +450,6 @@ impl Handler for EchoCell {
             },
             CellFault::StallMidBody => Response::new(Buffered::stalled(&body)),
             CellFault::HalfOpen => future::pending().await,
-        };
-        response.headers_mut().extend(answer_headers);
-        let whole = response.status() == StatusCode::OK && fault != CellFault::StallMidBody;
-        match received.path.as_str() {
-            "/trailers" => response.map(|body| body.with_trailers(trailers)),
-            _ if head.version == Version::HTTP_2 && whole && !answer_trailers.is_empty() => {
-                response.map(|body| body.with_trailers(answer_trailers))
-            }
-            _ => response,
         }
     }
 }

@@ -2,15 +2,6 @@ use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
-fn circuit(request_id: &str, change: CircuitChange) -> Fact {
-    Fact::Circuit {
-        life: life(0),
-        host: "a-1".to_owned(),
-        request_id: request_id.to_owned(),
-        change,
-    }
-}
-
 fn arrives(tag: &str, request_id: &str) -> Fact {
     arrived("a", tag, request_id)
 }

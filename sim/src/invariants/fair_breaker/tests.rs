@@ -6,14 +6,8 @@ use super::*;
 
 /// Breakers open for ten seconds.
 fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
-    let hosts = [("a", "a-1"), ("b", "b-1")];
     let bounds = Bounds {
-        endpoints: Endpoints {
-            hosts: hosts
-                .map(|(cell, host)| (cell.to_owned(), [host.to_owned()].into()))
-                .into(),
-            troubles: Vec::new(),
-        },
+        endpoints: one_each(),
         delivery_max: SECOND,
         ..with_settings(RouterSettings {
             breaker_failures: 2,
@@ -37,15 +31,6 @@ fn router(reason: &str) -> Answer {
 
 fn late(tenant: &str, tag: &str) -> Vec<Fact> {
     of(tenant, tag, router("cell_timeout_header"))
-}
-
-fn circuit(request_id: &str, change: CircuitChange) -> Fact {
-    Fact::Circuit {
-        life: life(0),
-        host: "a-1".to_owned(),
-        request_id: request_id.to_owned(),
-        change,
-    }
 }
 
 fn opened() -> Vec<Fact> {

@@ -4,14 +4,8 @@ use super::*;
 
 /// Two failures in a row open a breaker, and three eject an endpoint.
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let hosts = [("a", "a-1"), ("b", "b-1")];
     let bounds = Bounds {
-        endpoints: Endpoints {
-            hosts: hosts
-                .map(|(cell, host)| (cell.to_owned(), [host.to_owned()].into()))
-                .into(),
-            troubles: Vec::new(),
-        },
+        endpoints: one_each(),
         delivery_max: SECOND,
         ..with_settings(RouterSettings {
             breaker_failures: 2,

@@ -111,7 +111,7 @@ fn names_the_words_of_a_setting_with_a_value_of_another_type() {
     );
 }
 
-/// Catches: a list of all the settings of a table for a setting that only stands in the wrong table.
+/// Catches: a message that lists all settings of a table, although the setting just belongs in another table.
 #[test]
 fn names_the_table_that_a_setting_belongs_in() {
     let upstream = |setting: &str| and(&format!("[upstream]\n{setting}\n"));

@@ -312,8 +312,8 @@ fn poll_read(
             (Poll::Ready(None), true)
         }
         Poll::Ready(Some(Err(error))) => {
-            if error.is_of_nobody() {
-                progress.client_is_gone();
+            if error.other_end_is_gone() {
+                progress.loses_client();
             }
             broken(RequestBodyError::Client(error))
         }

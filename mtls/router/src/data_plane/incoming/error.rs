@@ -49,7 +49,7 @@ impl HttpError {
 
     /// Whether nobody is there any more to get what the router sends: the other end has reset the stream, or
     /// its connection broke. The end of the bytes alone doesn't say so, because the other end may still read.
-    pub(crate) fn is_of_nobody(&self) -> bool {
+    pub(crate) fn other_end_is_gone(&self) -> bool {
         let is_reset = |error: &h2::Error| error.is_remote() && error.is_reset();
         self.http2().is_some_and(is_reset)
             || self.io().is_some_and(|error| {

@@ -100,8 +100,8 @@ impl CellBody {
     }
 
     /// Whether the client can't get the answer any more.
-    pub(super) fn is_for_nobody(&self) -> bool {
-        (self.progress.as_ref()).is_some_and(|progress| progress.was_abandoned())
+    pub(super) fn has_lost_client(&self) -> bool {
+        (self.progress.as_ref()).is_some_and(|progress| progress.has_lost_client())
     }
 
     /// Whether the client sends the rest of its request too slowly.

@@ -129,7 +129,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
         };
         let settled = unread::settle(&report.connection, announced, unsent, progress.as_deref());
         let closes = settled.decided().await;
-        if progress.is_some_and(|progress| progress.was_abandoned()) {
+        if progress.is_some_and(|progress| progress.has_lost_client()) {
             return answer::for_nobody(report);
         }
         let wants = wants.closing(closes || outdated);

@@ -114,7 +114,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if let Source::Cell(mut body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(report) = &self.report
         {
-            complete = !body.is_for_nobody();
+            complete = !body.has_lost_client();
             let env = &report.connection.worker.env;
             // If the answer ends before the request, the rest of the request is still arriving.
             match body.unread().cloned() {

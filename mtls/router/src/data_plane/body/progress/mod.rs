@@ -233,12 +233,12 @@ impl Progress {
     }
 
     /// Notes that the client can't get an answer any more: it has reset its stream, or the connection broke.
-    pub(crate) fn client_is_gone(&self) {
+    pub(crate) fn loses_client(&self) {
         self.gone.store(true, Relaxed);
     }
 
     /// Whether the client can't get an answer any more.
-    pub(crate) fn was_abandoned(&self) -> bool {
+    pub(crate) fn has_lost_client(&self) -> bool {
         self.gone.load(Relaxed)
     }
 
