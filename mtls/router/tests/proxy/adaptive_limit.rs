@@ -27,7 +27,7 @@ const CLIENTS: usize = 150;
 
 /// The requests that the cell has at once, and the most since this was last taken.
 #[derive(Default)]
-struct Load {
+pub(crate) struct Load {
     now: AtomicUsize,
     peak: AtomicUsize,
 }
@@ -45,7 +45,10 @@ impl Load {
 }
 
 /// A cell that answers a request as `work` says, and counts those that it has at once.
-async fn cell<W>(env: &Memory, work: impl Fn() -> W + Clone + Send + 'static) -> (Arc<Load>, u16)
+pub(crate) async fn cell<W>(
+    env: &Memory,
+    work: impl Fn() -> W + Clone + Send + 'static,
+) -> (Arc<Load>, u16)
 where
     W: Future<Output = &'static [u8]> + Send,
 {

@@ -38,6 +38,7 @@ mod health_checks;
 mod health_service;
 mod hedge;
 mod hedge_race;
+mod hedge_time;
 mod http2_cells;
 mod identity;
 mod idle_http1;

@@ -41,6 +41,8 @@ pub(super) struct Resends {
     may_be_processed: Option<Unserved>,
     /// Whether the endpoint of a hedge that failed may have processed it.
     beside: bool,
+    /// The position of that endpoint in the cell's list, until the request is sent again.
+    beside_at: Option<u8>,
     /// Whether the settings allow to send idempotent requests again that the cell may have processed.
     processed: bool,
 }
@@ -55,6 +57,7 @@ impl Resends {
             after_death: false,
             may_be_processed: None,
             beside: false,
+            beside_at: None,
             processed,
         }
     }
@@ -100,7 +103,15 @@ impl Resends {
     }
 
     pub(super) fn any_left(self) -> bool {
-        self.allowed && self.used < RESENDS_MAX
+        self.left() > 0
+    }
+
+    /// How many times the request may still be sent again.
+    pub(super) fn left(self) -> u8 {
+        match self.allowed {
+            true => RESENDS_MAX.saturating_sub(self.used),
+            false => 0,
+        }
     }
 
     /// What is needed to send the request again, if that is allowed after this lease has sent it. The bytes
@@ -156,10 +167,17 @@ impl Resends {
         }
     }
 
-    /// Counts a hedge that failed. After which failures the first attempt is made again stays as it was.
-    pub(super) fn used_beside(&mut self, failed: HedgeFailed) {
+    /// Counts a hedge that failed, at the endpoint with this position. After which failures the first
+    /// attempt is made again stays as it was.
+    pub(super) fn used_beside(&mut self, at: usize, failed: HedgeFailed) {
         self.used = self.used.saturating_add(1);
+        self.beside_at = u8::try_from(at).ok();
         self.beside |= failed == HedgeFailed::MaybeProcessed;
+    }
+
+    /// The position of the endpoint at which a hedge has just failed.
+    pub(super) fn take_beside(&mut self) -> Option<usize> {
+        self.beside_at.take().map(usize::from)
     }
 }
 
@@ -176,6 +194,15 @@ pub(super) fn closed_in_order(error: &HttpError, lease: &Lease) -> bool {
 /// Why the cell can't have served the request, or why it at least sent no answer to it. `None`
 /// otherwise.
 pub(super) fn unserved(error: &HttpError, lease: &Lease) -> Option<Unserved> {
+    let silent = match &lease.sender {
+        Sender::H1(http1) => !http1.has_heard(),
+        Sender::H2(_) => true,
+    };
+    unserved_by(error, silent)
+}
+
+/// The same, if it is known whether the connection was silent.
+pub(super) fn unserved_by(error: &HttpError, silent: bool) -> Option<Unserved> {
     match error.http2() {
         // RFC 9113, section 8.7. h2 reports the peer's GOAWAY only on streams after its last stream
         // id. The others continue, and get an IO error if the connection ends.
@@ -189,10 +216,6 @@ pub(super) fn unserved(error: &HttpError, lease: &Lease) -> Option<Unserved> {
         }
         Some(_) => None,
         None => {
-            let silent = match &lease.sender {
-                Sender::H1(http1) => !http1.has_heard(),
-                Sender::H2(_) => true,
-            };
             // If the router ended the exchange because of what the cell sent, the cell has sent
             // something.
             let died = !error.is_user() && health_report::reason(error) == Reason::CellReset;

@@ -274,6 +274,8 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
         async move {
             let mut candidates = Candidates::new(self.asker());
             let mut failure = None;
+            // Its position would be one of another cell's list.
+            self.resends.take_beside();
             if let Some(hedging) = &mut self.hedging {
                 hedging.is_at(allow);
             }
@@ -289,6 +291,9 @@ impl<'a, E: Env, S: Sink> Forwarding<'a, E, S> {
                     Attempt::Again => {
                         self.probe = None;
                         candidates.gave_back(at);
+                        if let Some(hedged) = self.resends.take_beside() {
+                            candidates.gave_back(hedged);
+                        }
                     }
                     Attempt::Unsent(error) => {
                         self.probe = None;

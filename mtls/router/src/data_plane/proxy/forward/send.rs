@@ -107,8 +107,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             self.report.ends(Phase::Cell);
             let sent = match raced {
                 Raced::First(heard) => heard,
-                Raced::Alone(heard, failed) => {
-                    self.resends.used_beside(failed);
+                Raced::Alone(heard, at, failed) => {
+                    self.resends.used_beside(at, failed);
                     heard
                 }
                 Raced::Second(second) => {

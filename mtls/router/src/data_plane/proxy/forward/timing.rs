@@ -32,7 +32,7 @@ pub(super) struct Then<'a> {
 
 impl Then<'_> {
     /// Whether another attempt may follow, as far as is known now.
-    fn may_follow(&self) -> bool {
+    pub(super) fn may_follow(&self) -> bool {
         self.spare.is_some_and(Spare::is_complete) && self.budget.has_one()
     }
 }
