@@ -21,10 +21,9 @@ use cellway_core::{Allow, Ranked, Reason, headers};
 use cellway_env::Env;
 use http::request::Parts;
 use http::{Method, Request, Response};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use self::second::{Patience, Second, broke, tell};
+use self::second::{OwnTime, Patience, Second, broke, tell};
 use super::timing::Then;
 use super::{Attempt, Fit, Forwarding};
 use crate::data_plane::body::RequestBody;
@@ -170,11 +169,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             }
         };
         let at = begun.at;
-        let (each, patience) = watch::channel(None);
-        let patience = Patience {
-            until,
-            each: patience,
-        };
+        let own = OwnTime::default();
+        let patience = Patience { until, own: &own };
         let mut second = pin!(self.second(begun, request, patience));
         let failed = tokio::select! {
             biased;
@@ -187,8 +183,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Err(why) => Raced::Alone(first.await, at, why),
             },
         };
-        if self.others_follow(&failed, then) {
-            each.send_replace(self.try_timeout());
+        if let Some(time) = self.try_timeout()
+            && self.others_follow(&failed, then)
+        {
+            own.set(time);
         }
         match second.await {
             Ok(mut second) => {
@@ -206,16 +204,19 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     /// Whether the request may be sent to a third endpoint if the second attempt fails like the first one
-    /// did. A connection that died isn't asked whether it had served requests before, because the attempt
-    /// holds it still: then the second attempt has all the time that there is.
+    /// did. If the connection of the first one died, only the connection knows, and the attempt holds it
+    /// still. Then the second attempt has all the time that there is.
     fn others_follow(&self, failed: &Heard, then: &Then<'_>) -> bool {
         let why = match failed {
             Ok(Ok(answer)) => answer.fit.is_none().then_some(Unserved::Status),
-            Ok(Err(error)) => again::unserved_by(error, false),
+            Ok(Err(error)) => again::said(error),
             Err(Reason::CellTimeoutHeader) => Some(Unserved::TimedOut),
             Err(_) => None,
         };
-        let may = why.is_some_and(|why| why != Unserved::Died);
+        let may = why.is_some_and(|why| match why {
+            Unserved::Refused | Unserved::GoneAway | Unserved::TimedOut | Unserved::Status => true,
+            Unserved::Died | Unserved::Reset => self.traffic.retry_resets,
+        });
         may && self.resends.left() > 1 && then.may_follow()
     }
 

@@ -2,14 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cellway_core::Reason;
 use cellway_core::health::Outcome;
 use cellway_env::Env;
 use http::{Request, Response};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Forwarding;
@@ -48,40 +48,50 @@ pub(super) struct Begun {
 }
 
 /// How long a second attempt may take.
-pub(super) struct Patience {
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
     /// When it is over at the latest.
     pub(super) until: Instant,
-    /// How long the endpoint may take for the header, from when the request was sent. Set when the first
-    /// attempt has failed and others may follow.
-    pub(super) each: watch::Receiver<Option<Duration>>,
+    /// How long the endpoint may take for the header.
+    pub(super) own: &'a OwnTime,
 }
 
-impl Patience {
+/// How long an endpoint may take for the header, from when the request was sent. Set when the first attempt
+/// has failed and others may follow.
+#[derive(Default)]
+pub(super) struct OwnTime {
+    time: OnceLock<Duration>,
+    is_set: Notify,
+}
+
+impl OwnTime {
+    pub(super) fn set(&self, time: Duration) {
+        let _ = self.time.set(time);
+        self.is_set.notify_one();
+    }
+}
+
+impl Patience<'_> {
     /// Waits for the result, or until the time is over for a request that was sent then, if it was.
-    async fn with<T>(&mut self, sent: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    async fn with<T>(self, sent: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         loop {
-            let ends = self.ends(sent);
+            let own = self.own.time.get();
+            let ends = sent.zip(own).map(|(sent, own)| sent + *own);
+            let ends = ends.map_or(self.until, |ends| ends.min(self.until));
             tokio::select! {
                 biased;
                 done = work.as_mut() => return Some(done),
                 () = sleep_until(ends) => return None,
-                Ok(()) = self.each.changed() => {}
+                () = self.own.is_set.notified(), if own.is_none() => {}
             }
         }
     }
 
-    fn ends(&mut self, sent: Option<Instant>) -> Instant {
-        let each = *self.each.borrow_and_update();
-        let own = sent.zip(each).map(|(sent, each)| sent + each);
-        own.map_or(self.until, |own| own.min(self.until))
-    }
-
-    /// Whether the endpoint has had the time of an attempt of its own, if the request was sent to it then.
-    fn is_used_up(&self, sent: Instant) -> bool {
-        self.each
-            .borrow()
-            .is_some_and(|each| sent.elapsed() >= each)
+    /// Whether the endpoint has had all of its own time, if the request was sent to it then.
+    fn is_used_up(self, sent: Instant) -> bool {
+        let own = self.own.time.get();
+        own.is_some_and(|own| sent.elapsed() >= *own)
     }
 }
 
@@ -147,7 +157,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         &self,
         begun: Begun,
         request: Option<Request<RequestBody>>,
-        patience: Patience,
+        patience: Patience<'_>,
     ) -> Result<Box<Second>, HedgeFailed> {
         let Begun { at, pool, permit } = begun;
         let _retrying = pool.budget.begins();
@@ -185,7 +195,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         pool: &Arc<EndpointPool>,
         permit: &RequestPermit,
         mut slot: Option<Request<RequestBody>>,
-        mut patience: Patience,
+        patience: Patience<'_>,
     ) -> Result<(Passable, Lease, Instant), HedgeFailed> {
         let ready = self.ready_second(pool, permit, slot.as_mut());
         let Some(Some(mut lease)) = patience.with(None, ready).await else {
