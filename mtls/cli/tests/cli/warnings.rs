@@ -8,7 +8,8 @@ use crate::{CONFIG, Folder, run};
 #[test]
 fn check_names_what_has_no_effect_on_a_listener_that_proxies_nothing() {
     let folder = Folder::new();
-    let set = "forwarded = \"append\"\nbody_rate_min = 1000\nbody_grace_ms = 1000\n";
+    let set = "forwarded = \"append\"\nbody_rate_min = 1000\nbody_grace_ms = 1000\n\
+        explain_headers = true\n";
     let cors = "any_of = [\"jwt\"]\ncors = { origins = [\"https://app.example\"] }";
     let proxies =
         CONFIG
@@ -27,7 +28,13 @@ fn check_names_what_has_no_effect_on_a_listener_that_proxies_nothing() {
     folder.write("cellway.toml", &asked);
     let (code, out, error) = run(&["check", "-c", &folder.config()]);
     assert_eq!(code, 1, "{out}{error}");
-    for setting in ["forwarded", "body_rate_min", "body_grace_ms", "policy"] {
+    for setting in [
+        "forwarded",
+        "body_rate_min",
+        "body_grace_ms",
+        "explain_headers",
+        "policy",
+    ] {
         let warning = format!("warning: listener[0].{setting}: ");
         let lines = format!("{out}{error}");
         let line = lines.lines().find(|line| line.contains(&warning));
@@ -133,6 +140,11 @@ fn check_names_settings_of_retries_without_effect() {
             "try_timeout_ms = 400",
             "retry_percent = 0",
             Some("try_timeout_ms: has no effect, because upstream.retry_percent is 0"),
+        ),
+        (
+            "retry_resets = true",
+            "retry_percent = 0",
+            Some("retry_resets: has no effect, because upstream.retry_percent is 0"),
         ),
         (
             "retry_statuses = [503]",

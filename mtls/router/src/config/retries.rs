@@ -25,6 +25,7 @@ fn without_budget<F: FnMut(ConfigError)>(i: usize, table: &TrafficTable, report:
     let set = [
         ("try_timeout_ms", table.try_timeout_ms.is_some()),
         ("retry_statuses", statuses.is_some_and(|it| !it.is_empty())),
+        ("retry_resets", table.retry_resets),
         ("hedge_after_ms", table.hedge_after_ms > Some(0)),
     ];
     for (name, _) in set.into_iter().filter(|(_, is_set)| *is_set) {

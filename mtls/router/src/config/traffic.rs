@@ -105,6 +105,7 @@ fn settings<F: FnMut(ConfigError)>(
         upgrades_end_with_token: table.upgrades_end_with_token,
         try_timeout: ms("try_timeout_ms", table.try_timeout_ms),
         retry_statuses,
+        retry_resets: table.retry_resets,
         hedge_after: ms("hedge_after_ms", table.hedge_after_ms.filter(|ms| *ms > 0)),
         body_bytes_max: table.body_bytes_max,
         rates: rates(i, &table.rate_limit, report),

@@ -92,12 +92,12 @@ impl ListenerSettings {
         listed.any(|network| network.contains(peer))
     }
 
-    /// Whether the listener announces extended CONNECT to clients over HTTP/2: they may open
-    /// WebSockets on some path.
+    /// Whether the listener announces extended CONNECT to clients over HTTP/2: they may switch to some
+    /// protocol on some path.
     pub(crate) fn announces_connect(&self) -> bool {
         let routed = self.routes.iter().map(|route| &route.traffic);
         let mut all = routed.chain([&self.traffic]);
-        self.serves == Serves::Proxy && all.any(|traffic| traffic.takes_websockets())
+        self.serves == Serves::Proxy && all.any(|traffic| traffic.takes_upgrades())
     }
 
     /// Whether `policy` has CORS rules for any path of the listener.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::upgrade::{Upgrades, WEBSOCKET};
+use cellway_core::upgrade::Upgrades;
 use serde::Deserialize;
 
 use super::{CellTimeouts, RateRule};
@@ -27,6 +27,9 @@ pub struct TrafficSettings {
     pub try_timeout: Option<Duration>,
     /// The statuses of answers after which an idempotent request is sent to another endpoint.
     pub retry_statuses: Vec<u16>,
+    /// Whether an idempotent request is sent to another endpoint after the cell has closed the connection or
+    /// reset the stream before the first byte of an answer.
+    pub retry_resets: bool,
     /// How long the first attempt of a safe request without a body may take before a second one goes to
     /// another endpoint. `None`: there is no second one before the first is over.
     pub hedge_after: Option<Duration>,
@@ -78,13 +81,13 @@ impl TrafficSettings {
     pub const DEFAULT: &'static str = "default";
 
     /// Whether clients over HTTP/2 may be told that an extended CONNECT works (RFC 8441).
-    pub(crate) fn takes_websockets(&self) -> bool {
-        self.upgrades.allows(WEBSOCKET.as_bytes())
+    pub(crate) fn takes_upgrades(&self) -> bool {
+        !self.upgrades.is_empty()
     }
 
     /// Whether idempotent requests may be sent again although a cell may have processed them.
     pub fn retries_processed(&self) -> bool {
-        self.try_timeout.is_some() || !self.retry_statuses.is_empty()
+        self.try_timeout.is_some() || !self.retry_statuses.is_empty() || self.retry_resets
     }
 
     /// The time limits of a request. `upstream` has those that this table doesn't replace.
@@ -112,6 +115,7 @@ impl Default for TrafficSettings {
             total_timeout: TotalTimeout::Upstream,
             try_timeout: None,
             retry_statuses: Vec::new(),
+            retry_resets: false,
             hedge_after: None,
             body_bytes_max: None,
             rates: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cellway_router::RETRIES_RESERVE;
-use cellway_router::settings::RouterSettings;
+use cellway_router::settings::{RouterSettings, TrafficSettings};
 use cellway_testbed::{Protocol, Request};
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cells::{self, played};
-use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, head_of};
+use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, head_of, interim_of};
 use crate::world::{World, plain, plain_endpoint, reason, registry, start};
 
 type Cell = Frames<TcpStream>;
@@ -96,6 +96,14 @@ async fn echo(cell: &mut Cell, id: u32) {
 
 async fn refuses(mut cell: Cell, id: u32, _: usize) -> Cell {
     cell.reset(id, REFUSED_STREAM).await;
+    cell
+}
+
+/// Breaks off after the first part of an answer.
+async fn hints_and_breaks(mut cell: Cell, id: u32, _: usize) -> Cell {
+    let hints = interim_of("103", &[("link", "</a.css>")]);
+    cell.fields(id, &hints, false).await;
+    cell.reset(id, INTERNAL_ERROR).await;
     cell
 }
 
@@ -194,6 +202,24 @@ async fn what_the_cell_may_have_processed_is_not_sent_again() {
         assert_eq!(answer.0, status, "{method} {body}");
         assert_eq!(seen.count(), count, "{method} {body}");
     }
+}
+
+/// Catches: a request that is sent again although a part of its answer came, which may have gone on to the
+/// client.
+#[tokio::test]
+async fn after_the_first_part_of_an_answer_nothing_is_sent_again() {
+    let reset = (StatusCode::BAD_GATEWAY, "cell_reset".to_owned());
+    let seen = Seen::default();
+    let port = http2(&seen, hints_and_breaks).await;
+    let world = world(plain_endpoint("h2c", port), |settings| {
+        settings.listeners[0].traffic = Arc::new(TrafficSettings {
+            retry_resets: true,
+            ..TrafficSettings::default()
+        });
+    })
+    .await;
+    assert_eq!(answered(&world, request(Method::GET)).await, reset);
+    assert_eq!(seen.count(), 1);
 }
 
 /// At the second request, sends a header that is larger than the router accepts.

@@ -17,10 +17,19 @@ const LONG: Duration = Duration::from_secs(600);
 
 /// A router before two endpoints, of which the first has this fault.
 async fn world(fault: CellFault, traffic: TrafficSettings) -> (World, [EchoCell; 2]) {
-    world_with(fault, traffic, |_| ()).await
+    world_with("http", fault, traffic, |_| ()).await
+}
+
+async fn world_over(
+    scheme: &str,
+    fault: CellFault,
+    traffic: TrafficSettings,
+) -> (World, [EchoCell; 2]) {
+    world_with(scheme, fault, traffic, |_| ()).await
 }
 
 async fn world_with(
+    scheme: &str,
     fault: CellFault,
     traffic: TrafficSettings,
     change: impl FnOnce(&mut RouterSettings),
@@ -33,8 +42,12 @@ async fn world_with(
         let (cell, host) = (EchoCell::new("a", |_| ()), env.clone());
         cell.set_fault(fault);
         let serving = cell.clone();
-        tokio::spawn(async move { serving.serve(host, listener, ServerTls::plain()).await });
-        urls.push(json!({"url": format!("http://127.0.0.1:{port}")}));
+        let tls = match scheme {
+            "h2c" => ServerTls::plain_h2(),
+            _ => ServerTls::plain(),
+        };
+        tokio::spawn(async move { serving.serve(host, listener, tls).await });
+        urls.push(json!({"url": format!("{scheme}://127.0.0.1:{port}")}));
         cells.push(cell);
     }
     let mut settings = plain(registry(urls.into()));
@@ -88,6 +101,55 @@ async fn a_listed_status_sends_idempotent_requests_to_another_endpoint() {
     let got = statuses(&world, Method::GET, 10).await;
     assert!(got.contains(&503), "{got:?}");
     assert_eq!(bad.arrivals() + good.arrivals(), 10);
+}
+
+fn on_resets() -> TrafficSettings {
+    TrafficSettings {
+        retry_resets: true,
+        ..TrafficSettings::default()
+    }
+}
+
+/// Catches: a connection that breaks or a stream that is reset before an answer, and that is retried without
+/// the setting, for a request that isn't idempotent, or without being a failure of its endpoint.
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_breaks_off_is_repeated_at_another_endpoint() {
+    for scheme in ["http", "h2c"] {
+        let (world, [bad, good]) = world_over(scheme, CellFault::BreakOff, on_resets()).await;
+        assert_eq!(statuses(&world, Method::GET, 10).await, [200; 10]);
+        assert_eq!(good.arrivals(), 10);
+        assert!(bad.arrivals() >= 4, "{}", bad.arrivals());
+        world.events.line("retry reset").await;
+        let lines = world.events.lines();
+        let failed = lines.iter().filter(|it| *it == "cell failed cell_reset");
+        assert_eq!(failed.count() as u64, bad.arrivals(), "{scheme}");
+        let before = bad.arrivals() + good.arrivals();
+        let got = statuses(&world, Method::POST, 10).await;
+        assert!(got.contains(&502), "{got:?}");
+        assert_eq!(bad.arrivals() + good.arrivals(), before + 10);
+
+        for other in [TrafficSettings::default(), on_503(), on_try_timeout()] {
+            let (world, [bad, good]) = world_over(scheme, CellFault::BreakOff, other).await;
+            let got = statuses(&world, Method::GET, 10).await;
+            assert!(got.contains(&502), "{got:?}");
+            assert_eq!(bad.arrivals() + good.arrivals(), 10);
+        }
+    }
+}
+
+/// Catches: an answer that broke off after its first byte, and is asked for again.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_begun_is_not_repeated() {
+    for scheme in ["http", "h2c"] {
+        let (world, [bad, good]) = world_over(scheme, CellFault::ResetMidBody, on_resets()).await;
+        let client = world.client(LONG);
+        for _ in 0..10 {
+            let _broken = client.send(Request::get("/")).await;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        assert_eq!(bad.arrivals() + good.arrivals(), 10, "{scheme}");
+        assert!(bad.arrivals() > 0);
+    }
 }
 
 /// Catches: a cell that says when to come back and is asked before.
@@ -154,7 +216,7 @@ async fn one_endpoint_gets_a_slow_request_again() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_no_other_can_follow_has_the_whole_time() {
     let slow = CellFault::Slow(Duration::from_secs(5));
-    let (world, cells) = world_with(slow, on_try_timeout(), |settings| {
+    let (world, cells) = world_with("http", slow, on_try_timeout(), |settings| {
         settings.upstream.retry_percent = 0;
     })
     .await;
@@ -170,10 +232,11 @@ async fn an_attempt_that_no_other_can_follow_has_the_whole_time() {
 /// processed; and a retry that is taken from the budget and never sent.
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_leaves_no_endpoint_is_the_answer() {
-    let (world, [_, other]) = world_with(CellFault::HalfOpen, on_try_timeout(), |settings| {
-        settings.upstream.breaker.failures = 1;
-    })
-    .await;
+    let (world, [_, other]) =
+        world_with("http", CellFault::HalfOpen, on_try_timeout(), |settings| {
+            settings.upstream.breaker.failures = 1;
+        })
+        .await;
     other.set_fault(CellFault::HalfOpen);
     let answer = world.client(LONG).send(Request::get("/")).await.unwrap();
     assert_eq!(reason(&answer), "cell_timeout_header");

@@ -161,10 +161,10 @@ impl Invariant for Retried {
 
 /// A request that a cell accepted is not sent again, with three exceptions. If it is idempotent and its
 /// connection, which was not opened for it, died, it is sent again once. If it is idempotent and its
-/// router's settings allow to send such requests again (`try_timeout_ms`, `retry_statuses`), it is sent
-/// again to the same cell, but not after an answer that says when to come back. If it is safe and has no
-/// body, and its router hedges (`hedge_after_ms`), it is sent once to another endpoint of the same cell. All
-/// that stays within the cell's budget.
+/// router's settings allow to send such requests again (`try_timeout_ms`, `retry_statuses`,
+/// `retry_resets`), it is sent again to the same cell, but not after an answer that says when to come back.
+/// If it is safe and has no body, and its router hedges (`hedge_after_ms`), it is sent once to another
+/// endpoint of the same cell. All that stays within the cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
     settings: SettingsInForce,

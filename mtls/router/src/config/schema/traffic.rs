@@ -33,6 +33,10 @@ pub struct TrafficTable {
     /// The statuses of answers after which an idempotent request is sent to another endpoint.
     #[serde(default)]
     pub retry_statuses: Option<Vec<u16>>,
+    /// Whether an idempotent request is sent to another endpoint after an exchange that broke off before the
+    /// first byte of an answer.
+    #[serde(default)]
+    pub retry_resets: bool,
     /// How long the first attempt of a safe request without a body may take for the answer's header,
     /// before a second one goes to another endpoint, in milliseconds. 0 or absent: never.
     #[serde(default)]

@@ -104,6 +104,13 @@ fn for_proxying_only(settings: &RouterSettings, findings: &mut Findings) {
                 "remove it, and set the same in the Envoy",
             );
         }
+        if listener.explain_headers {
+            findings.warning(
+                format!("listener[{i}].explain_headers"),
+                "has no effect where serves = \"ext_authz\": the Envoy answers the requests itself",
+                "remove it, and let the Envoy add x-cellway-cell to its access log or its answers",
+            );
+        }
         if listener.has_cors(&settings.policy) {
             let problem = "has a policy with cors, which has no effect where serves = \"ext_authz\": \
                            preflights carry no credentials, so they are refused";

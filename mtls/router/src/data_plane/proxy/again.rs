@@ -45,12 +45,14 @@ pub(super) struct Resends {
     beside_at: Option<u8>,
     /// Whether the settings allow to send idempotent requests again that the cell may have processed.
     processed: bool,
+    /// The same of those whose exchange broke off.
+    resets: bool,
 }
 
 impl Resends {
     /// `percent` is the share of a cell's requests that may be sent again. `processed`: this one also
-    /// if the cell may have processed it.
-    pub(super) fn new(percent: u8, processed: bool) -> Self {
+    /// if the cell may have processed it; `resets`: also if the exchange broke off.
+    pub(super) fn new(percent: u8, processed: bool, resets: bool) -> Self {
         Self {
             allowed: percent > 0,
             used: 0,
@@ -59,6 +61,7 @@ impl Resends {
             beside: false,
             beside_at: None,
             processed,
+            resets,
         }
     }
 
@@ -88,10 +91,10 @@ impl Resends {
                 Reason::CellTimeoutHeader,
                 "the cell took too long, and no endpoint was left to send the request to again",
             )),
-            Unserved::Died => Some((
+            Unserved::Died | Unserved::Reset => Some((
                 Reason::CellReset,
-                "the cell closed the connection before it answered, and no endpoint was left to send the \
-                 request to again",
+                "the cell closed the connection or reset the stream before it answered, and no endpoint was \
+                 left to send the request to again",
             )),
             Unserved::Status => Some((
                 Reason::CellDeclined,
@@ -140,22 +143,19 @@ impl Resends {
             && spare.is_complete()
             && match why {
                 Unserved::Refused | Unserved::GoneAway => true,
-                Unserved::Died => (spare.method(&lease.sender))
-                    .is_some_and(|method| self.survives_death(lease, &method)),
+                Unserved::Died => {
+                    let method = spare.method(&lease.sender);
+                    self.resets || method.is_some_and(|it| self.survives_death(lease, &it))
+                }
+                Unserved::Reset => self.resets,
                 Unserved::TimedOut | Unserved::Status => self.processed,
             }
     }
 
-    /// Whether the request may be sent again if the connection dies: once, if it is idempotent (RFC
-    /// 9110, section 9.2.2) and the connection was a kept one, which the cell may just have closed
-    /// for its age. If a new connection dies, the cell itself has a problem.
+    /// Whether the request may be sent again if the connection dies, without a setting: once, if it is
+    /// idempotent (RFC 9110, section 9.2.2) and the connection was kept.
     fn survives_death(self, lease: &Lease, method: &Method) -> bool {
-        let kept = match &lease.sender {
-            Sender::H1(_) => lease.opened().is_none(),
-            // Others may have waited for it with this request.
-            Sender::H2(_) => lease.has_served(),
-        };
-        kept && method.is_idempotent() && !self.after_death
+        was_kept(lease) && method.is_idempotent() && !self.after_death
     }
 
     /// Counts one retry.
@@ -194,33 +194,42 @@ pub(super) fn closed_in_order(error: &HttpError, lease: &Lease) -> bool {
 /// Why the cell can't have served the request, or why it at least sent no answer to it. `None`
 /// otherwise.
 pub(super) fn unserved(error: &HttpError, lease: &Lease) -> Option<Unserved> {
+    if error.http2().is_some() {
+        return said(error);
+    }
     let silent = match &lease.sender {
         Sender::H1(http1) => !http1.has_heard(),
         Sender::H2(_) => true,
     };
-    unserved_by(error, silent)
+    // If the router ended the exchange because of what the cell sent, the cell has sent something.
+    let died = !error.is_user() && health_report::reason(error) == Reason::CellReset;
+    (died && silent).then_some(match was_kept(lease) {
+        true => Unserved::Died,
+        false => Unserved::Reset,
+    })
 }
 
-/// The same, if it is known whether the connection was silent.
-pub(super) fn unserved_by(error: &HttpError, silent: bool) -> Option<Unserved> {
-    match error.http2() {
+/// The part of this that the cell has said about the request's HTTP/2 stream.
+pub(super) fn said(error: &HttpError) -> Option<Unserved> {
+    match error.http2()? {
         // RFC 9113, section 8.7. h2 reports the peer's GOAWAY only on streams after its last stream
         // id. The others continue, and get an IO error if the connection ends.
-        Some(error) if error.is_remote() && error.is_go_away() => Some(Unserved::GoneAway),
-        Some(error)
-            if error.is_remote()
-                && error.is_reset()
-                && error.reason() == Some(h2::Reason::REFUSED_STREAM) =>
-        {
-            Some(Unserved::Refused)
-        }
-        Some(_) => None,
-        None => {
-            // If the router ended the exchange because of what the cell sent, the cell has sent
-            // something.
-            let died = !error.is_user() && health_report::reason(error) == Reason::CellReset;
-            (died && silent).then_some(Unserved::Died)
-        }
+        error if error.is_remote() && error.is_go_away() => Some(Unserved::GoneAway),
+        error if error.is_remote() && error.is_reset() => match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) => Some(Unserved::Refused),
+            Some(_) | None => Some(Unserved::Reset),
+        },
+        _ => None,
+    }
+}
+
+/// Whether the connection wasn't opened for this request, so that the cell may just have closed it for its
+/// age. If a new one dies, the cell itself has a problem.
+fn was_kept(lease: &Lease) -> bool {
+    match &lease.sender {
+        Sender::H1(_) => lease.opened().is_none(),
+        // Others may have waited for it with this request.
+        Sender::H2(_) => lease.has_served(),
     }
 }
 
@@ -228,7 +237,7 @@ pub(super) fn unserved_by(error: &HttpError, silent: bool) -> Option<Unserved> {
 pub(super) fn reason(error: &HttpError, why: Option<Unserved>) -> Reason {
     match why {
         Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,
-        Some(Unserved::Died | Unserved::TimedOut | Unserved::Status) | None => {
+        Some(Unserved::Died | Unserved::Reset | Unserved::TimedOut | Unserved::Status) | None => {
             health_report::reason(error)
         }
     }

@@ -60,6 +60,9 @@ pub enum Unserved {
     /// The connection had served earlier requests and broke before the first byte of an answer, and
     /// the request is idempotent (RFC 9110, section 9.2.2).
     Died,
+    /// The cell closed a new connection or reset the stream before the first byte of an answer, the request
+    /// is idempotent, and the settings allow it (`retry_resets`).
+    Reset,
     /// It took longer than `try_timeout_ms`, and the request is idempotent.
     TimedOut,
     /// The answer has one of the `retry_statuses`, and the request is idempotent.
@@ -72,6 +75,7 @@ impl Unserved {
         Self::Refused,
         Self::GoneAway,
         Self::Died,
+        Self::Reset,
         Self::TimedOut,
         Self::Status,
     ];
@@ -80,7 +84,7 @@ impl Unserved {
     pub const fn is_unprocessed(self) -> bool {
         match self {
             Self::Refused | Self::GoneAway => true,
-            Self::Died | Self::TimedOut | Self::Status => false,
+            Self::Died | Self::Reset | Self::TimedOut | Self::Status => false,
         }
     }
 
@@ -90,6 +94,7 @@ impl Unserved {
             Self::Refused => "refused",
             Self::GoneAway => "gone_away",
             Self::Died => "died",
+            Self::Reset => "reset",
             Self::TimedOut => "timed_out",
             Self::Status => "status",
         }

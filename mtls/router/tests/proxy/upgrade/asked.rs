@@ -9,7 +9,7 @@ use cellway_core::upgrade::Upgrades;
 use cellway_router::settings::{ListenerRoute, RouterSettings, TrafficSettings};
 use cellway_testbed::{Protocol, Refused, Request, ServerTls};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -184,6 +184,72 @@ async fn a_listed_protocol_is_asked_for_and_its_bytes_pass() {
     client.io.shutdown().await.unwrap();
     assert_eq!(soon(client.io.read(&mut bytes)).await.unwrap(), 0);
     world.events.line("responded 101 cell - whole").await;
+}
+
+/// An HTTP/2 cell that agrees to switch to `foo/1` and sends the bytes back.
+async fn switching_cell() -> u16 {
+    played(|stream| async move {
+        let mut builder = h2::server::Builder::new();
+        builder.enable_connect_protocol();
+        let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        while let Some(asked) = connection.accept().await {
+            let (mut request, mut respond) = asked.unwrap();
+            let protocol = request.extensions().get::<h2::ext::Protocol>();
+            assert_eq!(protocol.map(|it| it.as_str()), Some("foo/1"));
+            let mut answer = respond.send_response(Response::new(()), false).unwrap();
+            tokio::spawn(async move {
+                while let Some(Ok(bytes)) = request.body_mut().data().await {
+                    let _ = request
+                        .body_mut()
+                        .flow_control()
+                        .release_capacity(bytes.len());
+                    let _ = answer.send_data(bytes, false);
+                }
+                let _ = answer.send_data(Bytes::new(), true);
+            });
+        }
+    })
+    .await
+}
+
+/// Catches: a listed protocol that clients over HTTP/2 can't switch to, because only WebSocket is announced
+/// to them or asked of the cell.
+#[tokio::test]
+async fn a_listed_protocol_is_asked_for_over_http2_too() {
+    let agreed =
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: foo/1\r\n\r\nhello";
+    for (scheme, port) in [
+        ("http", scripted(agreed).await),
+        ("h2c", switching_cell().await),
+    ] {
+        let mut settings = plain(registry(plain_endpoint(scheme, port)));
+        with_upgrades(&mut settings, &["foo/1"]);
+        let world = start(settings).await;
+        let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut client = soon(client.ready()).await.unwrap();
+        let announced = async {
+            while !client.is_extended_connect_protocol_enabled() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(announced).await;
+        let mut request = http::Request::connect("http://a/").body(()).unwrap();
+        (request.extensions_mut()).insert(h2::ext::Protocol::from_static("foo/1"));
+        let (answer, mut sender) = client.send_request(request, false).unwrap();
+        let mut answer = soon(answer).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{scheme}");
+        sender
+            .send_data(Bytes::from_static(b"hello"), true)
+            .unwrap();
+        let mut got = Vec::new();
+        while let Some(bytes) = soon(answer.body_mut().data()).await {
+            got.extend_from_slice(&bytes.unwrap());
+        }
+        assert_eq!(got, b"hello", "{scheme}");
+        world.events.line("responded 200 cell - whole").await;
+    }
 }
 
 #[tokio::test]

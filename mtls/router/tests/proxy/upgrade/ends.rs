@@ -165,47 +165,59 @@ async fn a_tunnel_ends_with_its_certificate() {
 }
 
 /// Opens a WebSocket with a token that expires then.
-async fn open_until(world: &World, provider: &IdentityProvider, until: Unix) -> WebSocket {
+async fn open_until(
+    world: &World,
+    protocol: Protocol,
+    provider: &IdentityProvider,
+    until: Unix,
+) -> WebSocket {
     let claims = provider.claims(&TokioEnv::new(), "acme");
     let token = provider.sign(&claims.with("exp", until.as_secs())).unwrap();
-    let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
+    let mut connection = world.client(protocol).connect().await.unwrap();
     let opened = connection.websocket(Request::get("/").bearer(&token)).await;
     let (_, mut socket) = opened.unwrap();
     echoes(&mut socket, b"hello").await;
     socket
 }
 
+/// Checks how a tunnel ends whose token expires.
+async fn outlives_token(provider: &IdentityProvider, protocol: Protocol, ends: bool) {
+    let world = with("http", |settings| {
+        set_policy(settings, token_policy(provider));
+        settings.listeners[0].traffic = Arc::new(TrafficSettings {
+            upgrades_end_with_token: ends,
+            // What ends the other one.
+            idle_timeout: Some(Duration::from_secs(4)),
+            ..TrafficSettings::default()
+        });
+    })
+    .await;
+    let until = TokioEnv::new().unix_now().after(Duration::from_secs(3));
+    let mut socket = open_until(&world, protocol, provider, until).await;
+    if ends {
+        told(&mut socket, 1008).await;
+        world.events.line("stream closed expired_token").await;
+        return;
+    }
+    told(&mut socket, 1001).await;
+    let status = match protocol {
+        Protocol::Http1 => 101,
+        Protocol::Http2 => 200,
+    };
+    let line = format!("responded {status} cell cell_timeout_idle whole");
+    world.events.line(&line).await;
+    world.events.line("tunnel websocket idle").await;
+}
+
 #[tokio::test]
 async fn a_tunnel_ends_with_its_token_if_a_setting_says_so() {
     let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
-    for ends in [true, false] {
-        let world = with("http", |settings| {
-            set_policy(settings, token_policy(&provider));
-            settings.listeners[0].traffic = Arc::new(TrafficSettings {
-                upgrades_end_with_token: ends,
-                // What ends the other one.
-                idle_timeout: Some(Duration::from_secs(4)),
-                ..TrafficSettings::default()
-            });
-        })
-        .await;
-        let until = TokioEnv::new().unix_now().after(Duration::from_secs(3));
-        let mut socket = open_until(&world, &provider, until).await;
-        match ends {
-            true => {
-                told(&mut socket, 1008).await;
-                world.events.line("stream closed expired_token").await;
-            }
-            false => {
-                told(&mut socket, 1001).await;
-                world
-                    .events
-                    .line("responded 101 cell cell_timeout_idle whole")
-                    .await;
-                world.events.line("tunnel websocket idle").await;
-            }
-        }
-    }
+    tokio::join!(
+        outlives_token(&provider, Protocol::Http1, true),
+        outlives_token(&provider, Protocol::Http1, false),
+        outlives_token(&provider, Protocol::Http2, true),
+        outlives_token(&provider, Protocol::Http2, false),
+    );
 }
 
 #[tokio::test]

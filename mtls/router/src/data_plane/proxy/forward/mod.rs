@@ -195,7 +195,9 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
                 if let Some(progress) = progress.as_ref().filter(|_| !is_rpc_stream) {
                     set_pace(progress, config.listener(listener));
                 }
-                let retries = idempotent && traffic.retries_processed();
+                let processed = idempotent && traffic.retries_processed();
+                let resets = idempotent && traffic.retry_resets;
+                let percent = config.settings.upstream.retry_percent;
                 let forwarding = Forwarding {
                     report,
                     permit,
@@ -205,7 +207,7 @@ pub(in crate::data_plane::proxy) fn forward<'a, E: Env, S: Sink>(
                     traffic,
                     spread,
                     failover: None,
-                    resends: Resends::new(config.settings.upstream.retry_percent, retries),
+                    resends: Resends::new(percent, processed, resets),
                     config,
                     head,
                     hears_interims,

@@ -27,6 +27,7 @@ name = 'default'
 total_timeout_ms = 0
 try_timeout_ms = 400
 retry_statuses = [503]
+retry_resets = true
 hedge_after_ms = 200
 body_bytes_max = 1000
 rate_limit = [{ per = 'placement', requests = 7, window_secs = 2, burst = 3, always = true }]
@@ -100,6 +101,7 @@ fn what_is_in_force_is_shown() {
         "total_timeout_ms": null,
         "try_timeout_ms": 400,
         "retry_statuses": [503],
+        "retry_resets": true,
         "hedge_after_ms": 200,
         "body_bytes_max": 1000,
         "rate_limit": [
