@@ -54,11 +54,13 @@ pub(crate) struct Work {
     pub(crate) protocol: Protocol,
     /// Whether each request has a connection of its own, with a full handshake.
     pub(crate) reconnects: bool,
+    /// Whether clients exchange keys with X25519MLKEM768, and not with X25519.
+    pub(crate) post_quantum: bool,
 }
 
 impl Work {
     /// All of it.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::new("W1", "plain h1 to plain h1", Listener::Plain),
         Self::new("W3", "mTLS h1 to mTLS h2", Listener::Mutual),
         Self::new(
@@ -87,6 +89,11 @@ impl Work {
                 Listener::Handshake,
             )
         },
+        Self {
+            reconnects: true,
+            post_quantum: true,
+            ..Self::new("W7-pq", "the same with X25519MLKEM768", Listener::Handshake)
+        },
     ];
 
     const fn new(name: &'static str, describe: &'static str, listener: Listener) -> Self {
@@ -96,6 +103,7 @@ impl Work {
             listener,
             protocol: Protocol::Http1,
             reconnects: false,
+            post_quantum: false,
         }
     }
 }

@@ -22,6 +22,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -150,6 +151,12 @@ impl World {
         let client = &self.clients[number % self.clients.len()];
         let config = || {
             let roots = Ca::roots(&[ca])?;
+            let mut tls = tls.clone();
+            let group = match work.post_quantum {
+                true => kx_group::X25519MLKEM768,
+                false => kx_group::X25519,
+            };
+            Arc::make_mut(&mut tls.crypto).kx_groups = vec![group];
             tls.client(roots, Some(client), work.protocol)
         };
         (work.listener.has_tls()).then(|| config().expect("a client's configuration"))

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_testbed::{CellFault, ClientError, Protocol, Request, ServerTls, bundle_pem};
+use cellway_testbed::{Ca, CellFault, ClientError, Protocol, Request, ServerTls, bundle_pem};
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa};
-use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::kx_group;
+use rustls::{NamedGroup, ServerConfig};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::world::{
-    body, ca, cell, dns, issue, issue_until, now, pair, plain, provider, reason, registry, secure,
-    start, uri,
+    body, ca, cell, dns, issue, issue_until, now, pair, plain, plain_endpoint, provider, reason,
+    registry, secure, start, uri,
 };
 
 const ACME: &str = "spiffe://corp.example/tenant/acme";
@@ -209,6 +212,35 @@ async fn a_request_in_flight_outlives_a_reload() {
     world.handle.reload().await.unwrap();
     world.events.line("reloaded").await;
     assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::OK);
+}
+
+/// Catches: a router that exchanges keys without a protection against quantum computers although the client
+/// offers it, or that refuses clients that offer none.
+#[tokio::test]
+async fn the_hybrid_key_exchange_comes_first() {
+    let authority = ca(1);
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let url = plain_endpoint("http", port);
+    let world = start(secure(registry(url), &authority, &authority)).await;
+    let caller = issue(&authority, uri(ACME));
+    let all = provider().crypto.kx_groups.clone();
+    for (offered, agreed) in [
+        (all, NamedGroup::X25519MLKEM768),
+        (vec![kx_group::X25519], NamedGroup::X25519),
+    ] {
+        let mut tls = provider();
+        Arc::make_mut(&mut tls.crypto).kx_groups = offered;
+        let roots = Ca::roots(&[&authority]).unwrap();
+        let config = tls.client(roots, Some(&caller), Protocol::Http1).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let stream = TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .unwrap();
+        let group = stream.get_ref().1.negotiated_key_exchange_group();
+        assert_eq!(group.map(|group| group.name()), Some(agreed));
+    }
 }
 
 /// A self-signed certificate that is its own bundle: once as `openssl req -x509` makes it, and once
