@@ -7,9 +7,12 @@ use cellway_testbed::{Answer, Protocol};
 use cellway_tests::world::until;
 use tokio::net::TcpListener;
 
-use crate::{LISTENERS, Scene, install, with};
+use crate::{LISTENERS, Scene, arrived, install, with};
 
 const PAGE: &str = include_str!("../../../docs/failures.md");
+
+/// The row in which a tenant has sent more requests than its rate limit allows.
+const LIMITED: &str = "limits the tenant's rate";
 
 /// The cells of a row of the second table, without their backticks.
 type Row = Vec<String>;
@@ -54,6 +57,7 @@ async fn scene(binary: &Path, how: &str) -> (Scene, &'static str) {
             (Scene::of(binary, &listeners, true, true).await, "acme")
         }
         "denies the request" => (Scene::new(binary).await, "wayne"),
+        LIMITED => (Scene::new(binary).await, "luthor"),
         _ => panic!("no such failure: {how}"),
     }
 }
@@ -85,6 +89,10 @@ async fn clients_of_an_envoy_see_what_the_table_says() {
         };
         let tls = |alpn| (form == "gRPC").then(|| scene.pki.client(None, alpn));
         let client = envoy.client(Protocol::Http1, tls(b"http/1.1"));
+        if how == LIMITED {
+            // The one that it may send in an hour.
+            arrived(&client, scene.bearer(tenant)).await;
+        }
         let answer = scene.refused(&client, scene.bearer(tenant)).await;
         let kind = [("content-type", "application/grpc"), ("te", "trailers")];
         let call = with(scene.bearer(tenant), &kind);

@@ -90,6 +90,8 @@ impl Scene {
         }));
         let tenants = registry["tenants"].as_array_mut().unwrap();
         tenants.push(json!({"id": "stark", "cell": "q"}));
+        let once = json!({"requests": 1, "window_secs": 3600, "burst": 1});
+        tenants.push(json!({"id": "luthor", "cell": "a", "limits": {"rate": once}}));
         world.plane.set_document(registry.to_string());
         let pki = Pki::new();
         world.folder.write("clients.pem", pki.pem());

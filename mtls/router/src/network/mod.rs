@@ -29,6 +29,13 @@ impl Network {
     }
 }
 
+/// As configurations write it.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
 /// The text is not an address or range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NetworkError;

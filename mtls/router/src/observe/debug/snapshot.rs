@@ -37,7 +37,8 @@ pub(crate) struct SnapshotPage {
     /// Newer settings and documents, which were refused. Absent if there are none.
     #[serde(skip_serializing_if = "Refused::is_empty")]
     pub(crate) refused: Refused,
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<ListenerShown>,
+    pub(crate) issuers: Vec<Value>,
     pub(crate) policies: Vec<PolicyShown>,
     /// Those that listeners and routes name.
     pub(crate) traffics: Vec<Value>,
@@ -60,6 +61,15 @@ pub(crate) struct Listener {
     pub(crate) traffic: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<Route>,
+}
+
+/// A listener, with its limits and times.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListenerShown {
+    #[serde(flatten)]
+    pub(crate) facts: Listener,
+    #[serde(flatten)]
+    pub(crate) settings: Value,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,7 +203,18 @@ impl SnapshotPage {
             config_epoch,
             snapshot_epoch: snapshot.epoch,
             refused,
-            listeners: listeners(settings, snapshot),
+            listeners: (settings.listeners.iter())
+                .map(|listener| ListenerShown {
+                    facts: shown(listener, snapshot),
+                    settings: settings::listener(listener),
+                })
+                .collect(),
+            issuers: snapshot
+                .policy
+                .issuers
+                .iter()
+                .map(settings::issuer)
+                .collect(),
             policies: snapshot.policy.auths().iter().map(policy).collect(),
             traffics: traffics(settings),
             rate_limits: json!({ "shared_by": settings.rate_limits.shared_by }),

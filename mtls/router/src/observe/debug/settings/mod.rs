@@ -1,6 +1,8 @@
 //! Settings as the configuration file calls them, with the defaults of those that it leaves out.
 //! `null` stands for those that are off.
 
+mod clients;
+
 use std::time::Duration;
 
 use cellway_core::adaptive_limit::AdaptiveSettings;
@@ -10,6 +12,7 @@ use cellway_core::health::{
 use cellway_core::rate_limit::RateLimit;
 use serde_json::{Map, Value, json};
 
+pub(super) use self::clients::{issuer, listener};
 use crate::settings::{
     AnswerLimits, BreakerSettings, CellLimits, CellShares, CellTimeouts, Priority, RateRule,
     TrafficSettings, UpstreamSettings,

@@ -56,6 +56,16 @@ kind = 'grpc'
 service = 'orders.v1.Orders'
 ";
 
+const ISSUER: &str = "
+[[issuer]]
+name = 'main'
+issuer = 'https://idp.example'
+audience = 'orders'
+algorithms = ['ES256']
+jwks_uri = 'https://idp.example/keys'
+keys = { fresh_secs = 300 }
+";
+
 fn loaded() -> RouterSettings {
     Config::load("cellway.toml", CONFIG, []).unwrap().router
 }
@@ -87,6 +97,45 @@ fn every_setting_is_shown_by_its_name() {
     let expected: BTreeSet<_> = known.filter(|name| !files.contains(name)).collect();
     assert!(expected.len() > 40, "{expected:?}");
     assert_eq!(shown, expected);
+}
+
+/// Catches: a limit of a listener or a setting of an issuer that somebody adds and that the page doesn't
+/// show.
+#[test]
+fn every_setting_of_listeners_and_issuers_is_shown_by_its_name() {
+    // The page has these of each listener anyway, and what depends on them; or they are files or claims.
+    const ELSEWHERE: [&str; 11] = [
+        "listener.name",
+        "listener.bind",
+        "listener.policy",
+        "listener.traffic",
+        "listener.route",
+        "listener.serves",
+        "listener.callers",
+        "listener.allow_plain",
+        "listener.tls",
+        "issuer.claims",
+        "issuer.tenants",
+    ];
+    let settings = Config::load("cellway.toml", &format!("{CONFIG}{ISSUER}"), []);
+    let settings = settings.unwrap().router;
+    let mut shown = BTreeSet::new();
+    names(&listener(&settings.listeners[0]), "listener", &mut shown);
+    names(&issuer(&settings.policy.issuers[0]), "issuer", &mut shown);
+    assert!(shown.remove("listener.client_certificate"));
+    let known = every_setting().into_iter();
+    let known = known.filter(|name| name.starts_with("listener.") || name.starts_with("issuer."));
+    let is_elsewhere = |name: &String| {
+        let mut all = ELSEWHERE.iter();
+        all.any(|it| name == it || name.starts_with(&format!("{it}.")))
+    };
+    let expected: BTreeSet<_> = known.filter(|name| !is_elsewhere(name)).collect();
+    assert!(expected.len() > 30, "{expected:?}");
+    assert_eq!(shown, expected);
+    let shown = issuer(&settings.policy.issuers[0]);
+    assert_eq!(shown["keys"]["fresh_secs"], 300);
+    assert_eq!(shown["algorithms"], json!(["ES256"]));
+    assert_eq!(shown["jwks_uri"], "https://idp.example/keys");
 }
 
 /// Catches: a default instead of what is in force, and a time limit that the `[[traffic]]` replaces.
