@@ -1,13 +1,14 @@
 //! Under load, nothing is lost: no request fails and no connection is refused while a router reloads,
 //! is upgraded, and drains.
 //!
-//! The clients speak HTTP/1.1 and HTTP/2, on kept and on new connections, with streams that last longer
+//! The clients speak HTTP/1.1 and HTTP/2, with and without TLS, on kept and on new connections, with streams that last longer
 //! than the change, with gRPC's trailers in both directions and gRPC's streams, and over WebSockets. They
 //! are as strict as RFC 9110 and RFC 9113 let them be: a request is sent again only if the router said
 //! that it did not process it, or it was never sent. A WebSocket ends only with a Close frame of code
 //! 1001, and every message that came to the cell is answered before. A load balancer asks `/readyz` again
 //! and again, and sees the router fail only in the drain at the end.
 
+mod tls;
 mod websocket;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use cellway_testbed::{Answer, Client, Connection, EchoCell, Protocol, Request, S
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
+use self::tls::Authority;
 use crate::serving::Serving;
 use crate::upgrade::Next;
 use crate::{CONFIG, Folder, token};
@@ -61,12 +63,19 @@ fn carry_out(plan: &Plan) {
     let folder = Folder::new();
     folder.write("registry.json", registry(at));
     folder.write("cellway.toml", config(plan.reloads));
+    let authority = Authority::new(&folder);
     let mut serving = Serving::with(&folder.config(), &[]);
     let admin = serving.address("admin");
-    let address: SocketAddr = serving.address("local").parse().unwrap();
+    let [local, tls] = ["local", "tls"].map(|name| serving.address(name).parse().unwrap());
     serving.ready(&admin);
 
-    let load = Load::start(&runtime, address, admin.parse().unwrap());
+    // One client of each kind without TLS, the others with it.
+    let target = |kind: Kind, number| match (kind, number) {
+        (Kind::Ready, _) => tls::plain(admin.parse().unwrap(), kind.protocol()),
+        (_, 0) => tls::plain(local, kind.protocol()),
+        (_, _) => authority.target(tls, kind.protocol()),
+    };
+    let load = Load::start(&runtime, target);
     load.until_each_was_served(100);
     // Each process is killed when its guard is dropped, so all are kept.
     let mut processes: Vec<Next> = Vec::new();
@@ -126,7 +135,7 @@ const SETTING: &str = "issuer[0].leeway_nbf_secs";
 fn config(round: usize) -> String {
     let runtime = "[runtime]\ndrain_delay_secs = 1\ndrain_idle_secs = 2\n";
     let leeway = format!("leeway_nbf_secs = {round}\njwks_file");
-    CONFIG.replace("jwks_file", &leeway) + runtime
+    CONFIG.replace("jwks_file", &leeway) + tls::LISTENER + runtime
 }
 
 pub(crate) async fn cell() -> (EchoCell, SocketAddr) {
@@ -291,18 +300,14 @@ struct Load {
 }
 
 impl Load {
-    fn start(runtime: &tokio::runtime::Runtime, public: SocketAddr, admin: SocketAddr) -> Self {
+    /// `target` says where the clients of a kind connect to, which are numbered.
+    fn start(runtime: &tokio::runtime::Runtime, target: impl Fn(Kind, usize) -> Target) -> Self {
         let shared = Arc::<Shared>::default();
-        let all = KINDS.iter().flat_map(|kind| [*kind; CLIENTS]);
-        let clients = all.map(|kind| {
+        let numbered = |kind: &Kind| std::array::from_fn::<_, CLIENTS, _>(|n| (*kind, n));
+        let all = KINDS.iter().flat_map(numbered);
+        let clients = all.map(|(kind, number)| {
             let shared = Arc::clone(&shared);
-            let address = if kind == Kind::Ready { admin } else { public };
-            let target = Target {
-                host: address.ip().to_string(),
-                port: address.port(),
-                tls: None,
-                protocol: kind.protocol(),
-            };
+            let target = target(kind, number);
             let client = Client::new(TokioEnv::new(), target, Duration::from_secs(20));
             runtime.spawn(async move {
                 match kind {
