@@ -153,6 +153,11 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     let mut framing = answered.framing;
     let over = first.is_none() && incoming.is_end_stream();
     trailers.prepare(&mut parts.headers, &mut framing, over);
+    let grpc = !report.connection.activity.is_http1() && headers::is_grpc(&parts.headers);
+    if grpc && !over {
+        // If it breaks off, it ends with a status, and then it has another length.
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     let body = CellBody {
         first,
         incoming,
@@ -165,7 +170,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         total: answered.total,
         timer: None,
         gives_up: announced.is_given_up(),
-        grpc: !report.connection.activity.is_http1() && headers::is_grpc(&parts.headers),
+        grpc,
     };
     Response::from_parts(parts, ResponseBody::cell(report, body))
 }

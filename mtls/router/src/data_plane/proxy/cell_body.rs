@@ -54,6 +54,10 @@ impl CellBody {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
+        if self.grpc {
+            // hyper would announce it.
+            return SizeHint::default();
+        }
         let hint = self.incoming.size_hint();
         let first = self.first.iter().flatten().find_map(Frame::data_ref);
         match (hint.exact(), first) {
