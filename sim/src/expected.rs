@@ -155,7 +155,7 @@ fn cells<'a>(
         return Ok(());
     }
     let by_cells = answered.iter().filter(|(_, answer)| match answer {
-        Answer::Ok | Answer::Cell(_) => true,
+        Answer::Ok | Answer::Cell(_) | Answer::CellGrpc(_) => true,
         Answer::Router(_) | Answer::Refused | Answer::Closed(_) | Answer::None => false,
     });
     let by_cells: Vec<&'a Request> = by_cells.map(|(request, _)| *request).collect();

@@ -243,6 +243,8 @@ impl State {
             | Fact::Presented { .. }
             | Fact::Traced { .. }
             | Fact::Checked { .. }
+            | Fact::CallAnswered { .. }
+            | Fact::CallEnded { .. }
             | Fact::StateDamaged(_)
             | Fact::Started(_)
             | Fact::Crashed(_)
@@ -357,12 +359,15 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Sent(sent) => Some(Subject::Tag(&sent.tag)),
         Fact::Presented { tag, .. }
         | Fact::Traced { tag, .. }
+        | Fact::CallAnswered { tag, .. }
         | Fact::Answered { tag, .. }
         | Fact::Streamed { tag }
         | Fact::StoppedReading { tag }
         | Fact::AnswerForged { tag, .. }
         | Fact::AnswerMixed { tag, .. } => Some(Subject::Tag(tag)),
-        Fact::Checked { tag, .. } | Fact::Unserved { tag, .. } => tag.as_deref().map(Subject::Tag),
+        Fact::Checked { tag, .. } | Fact::CallEnded { tag, .. } | Fact::Unserved { tag, .. } => {
+            tag.as_deref().map(Subject::Tag)
+        }
         Fact::BodyEnded(ended) => ended.tag.as_deref().map(Subject::Tag),
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
@@ -426,6 +431,8 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::Presented { .. }
         | Fact::Traced { .. }
         | Fact::Checked { .. }
+        | Fact::CallAnswered { .. }
+        | Fact::CallEnded { .. }
         | Fact::Answered { .. }
         | Fact::Streamed { .. }
         | Fact::StoppedReading { .. }

@@ -308,6 +308,11 @@ fn priorities() {
 }
 
 #[test]
+fn grpc() {
+    matches_snapshot("grpc");
+}
+
+#[test]
 fn envoy_failover() {
     matches_snapshot("envoy_failover");
 }

@@ -20,6 +20,10 @@ pub enum CellFault {
     Status(StatusCode),
     /// It answers 503 and asks its client to come back after this long, in whole seconds.
     Unavailable(Duration),
+    /// It ends gRPC calls with this status and no message, if it [takes calls](crate::EchoCell::take_calls).
+    GrpcStatus(u8),
+    /// It ends gRPC calls with this status after a message, if it takes calls.
+    LateGrpcStatus(u8),
     /// It cuts its answers in the middle of the body. Every second one had announced its length.
     ResetMidBody,
     /// It stops sending in the middle of its answers' bodies.

@@ -62,7 +62,7 @@ mod websocket;
 mod wire;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
-pub use cell::{EchoCell, Ended, EnvelopeVerifier, Received, Report, Verifying};
+pub use cell::{CallEnding, EchoCell, Ended, EnvelopeVerifier, Received, Report, Verifying};
 pub use cell_fault::{CellFault, Unserved};
 pub use client::{Answer, Client, ClientError, Connection, Refused, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};

@@ -291,6 +291,32 @@ async fn a_cell_shows_its_faults() {
     }
 }
 
+/// The status is in the trailers after a message, and otherwise in the header.
+#[tokio::test]
+async fn a_cell_answers_calls() {
+    let cell = EchoCell::new("eu-1", |_| ());
+    cell.take_calls();
+    let port = run_cell(&cell, ServerTls::plain_h2()).await;
+    for (fault, in_header, in_trailers) in [
+        (CellFault::None, None, Some("0")),
+        (CellFault::LateGrpcStatus(7), None, Some("7")),
+        (CellFault::GrpcStatus(14), Some("14"), None),
+    ] {
+        cell.set_fault(fault);
+        let kind = HeaderValue::from_static("application/grpc");
+        let call = Request::get("/a.B/C").header(header::CONTENT_TYPE, kind);
+        let answer = client(port, None, Protocol::Http2)
+            .send(call)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        let status = |headers: &http::HeaderMap| headers.get("grpc-status").cloned();
+        let said = [in_header, in_trailers].map(|it| it.map(HeaderValue::from_static));
+        assert_eq!([status(&answer.headers), status(&answer.trailers)], said);
+        assert_eq!(answer.body.is_empty(), in_trailers.is_none(), "{fault:?}");
+    }
+}
+
 fn impatient(port: u16, protocol: Protocol) -> Client<TokioEnv> {
     let target = Target {
         host: "localhost".to_owned(),
@@ -418,7 +444,7 @@ async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize
     let cell = EchoCell::new("a", move |report| {
         let letter = match report {
             Report::Arrived(_) => 'a',
-            Report::Ended(..) => return,
+            Report::Ended(..) | Report::CallEnded(..) => return,
             Report::Unserved(_, Unserved::StreamRefused) => 'd',
             Report::Unserved(_, Unserved::TooManyStreams(_)) => 'm',
             Report::Unserved(_, Unserved::AfterGoaway) => 'l',

@@ -26,6 +26,8 @@ pub struct Rule {
     pub methods: Vec<String>,
     /// The path pattern, as in the configuration.
     pub path: String,
+    /// Whether it covers gRPC calls only.
+    pub grpc: bool,
     /// The callers that it allows.
     pub who: Who,
 }

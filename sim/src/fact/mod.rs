@@ -175,6 +175,15 @@ pub enum Fact {
         /// The router's id.
         request_id: String,
     },
+    /// A client: what it got in answer to its gRPC call. Comes before `Answered`.
+    CallAnswered {
+        /// The request's tag.
+        tag: String,
+        /// The status of HTTP.
+        http: u16,
+        /// The gRPC status, if there was one.
+        status: Option<u8>,
+    },
     /// A client: the result of its request.
     Answered {
         /// The request's tag.
@@ -207,6 +216,17 @@ pub enum Fact {
     StreamsAllowed(String),
     /// A cell: a request arrived.
     Arrived(Arrived),
+    /// A cell: it ends a gRPC call with this status.
+    CallEnded {
+        /// Its endpoint's host.
+        host: String,
+        /// The request's tag, if it had one.
+        tag: Option<String>,
+        /// The gRPC status.
+        status: u8,
+        /// Whether it comes after a message.
+        has_message: bool,
+    },
     /// A cell: it gave a request no answer.
     Unserved {
         /// Which cell.

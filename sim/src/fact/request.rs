@@ -60,6 +60,10 @@ pub struct Sent {
     pub once: bool,
     /// It asks for a WebSocket.
     pub websocket: bool,
+    /// It is a gRPC call.
+    pub grpc: bool,
+    /// How long the call may take, as its header says.
+    pub deadline: Option<Duration>,
     /// The bytes of its body. `None` if the body never ends.
     pub body: Option<u64>,
     /// Its body is followed by a trailer.
@@ -128,6 +132,8 @@ pub enum Answer {
     Router(String),
     /// An error from a cell, with its status.
     Cell(u16),
+    /// An error of a gRPC call from a cell, with its gRPC status.
+    CellGrpc(u8),
     /// No connection.
     Refused,
     /// A WebSocket was opened, and closed by the other side with this code.
@@ -142,6 +148,7 @@ impl fmt::Display for Answer {
             Self::Ok => f.write_str("ok"),
             Self::Router(reason) => f.write_str(reason),
             Self::Cell(status) => write!(f, "cell_status_{status}"),
+            Self::CellGrpc(status) => write!(f, "cell_grpc_status_{status}"),
             Self::Refused => f.write_str("refused"),
             Self::Closed(code) => write!(f, "closed_{code}"),
             Self::None => f.write_str("no_answer"),

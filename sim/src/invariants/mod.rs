@@ -30,6 +30,7 @@ mod failover;
 mod fair_breaker;
 mod free_places;
 mod fresh;
+mod grpc_status;
 mod headers;
 mod holders;
 mod in_a_row;
@@ -103,6 +104,7 @@ pub use failover::FailoverAllowed;
 pub use fair_breaker::FairBreaker;
 pub use free_places::FreePlaces;
 pub use fresh::FreshConnections;
+pub use grpc_status::GrpcStatus;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
 pub use in_a_row::InARow;
 pub use issuers::IssuerSpeaks;
@@ -122,8 +124,8 @@ pub use reported::ReportedTruly;
 pub use retries::{Retried, RetriesBounded};
 pub use revoked::Revoked;
 pub use routing_keys::RoutingKeys;
-pub(crate) use rules::Caller;
 pub use rules::RulesKept;
+pub(crate) use rules::{Asked, Caller};
 pub use serving::ServingCertificate;
 pub use settings::{Period, RouterSettings, SettingsInForce};
 pub use slow_start::SlowStart;
@@ -217,6 +219,8 @@ pub struct Bounds {
     pub short_requests: BTreeSet<String>,
     /// Whether routers seal envelopes.
     pub envelopes: bool,
+    /// When a fault may keep clients from their routers.
+    pub cut_off: Vec<(Duration, Duration)>,
     /// When faults other than drains may make a request fail.
     pub troubles: Vec<(Duration, Duration)>,
     /// When endpoints answer that their clients should come back later, and nothing else.
@@ -281,6 +285,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(OneAnswer::new(bounds.answer_within)),
         Box::new(ReportedTruly::default()),
         Box::new(TrueExchange::default()),
+        Box::new(GrpcStatus::new(bounds)),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(FairQueue::new(bounds)),
         Box::new(FreePlaces::new(bounds)),

@@ -145,6 +145,8 @@ pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent))
         via: None,
         once: true,
         websocket: false,
+        grpc: false,
+        deadline: None,
         body: Some(8),
         trailers: false,
     };

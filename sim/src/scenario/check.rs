@@ -51,6 +51,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
     not_empty(file, errors);
     let world = &file.world;
     let duration = file.duration.get_ref().0;
+    calls_reach_http2(file, errors);
     let placements = world.placement.iter();
     let clients = file.workload.client.iter();
     Scenario {
@@ -192,6 +193,19 @@ fn envoy(spec: &file::Envoy, file: &File, names: &KnownNames, errors: &mut Error
     Envoy {
         name: spec.name.get_ref().clone(),
         router: refer(&spec.router, &names.routers, field, "router", errors),
+    }
+}
+
+/// Cells answer gRPC calls over HTTP/2 only.
+fn calls_reach_http2(file: &File, errors: &mut Errors<'_>) {
+    if !file.workload.client.iter().any(|client| client.grpc) {
+        return;
+    }
+    for cell in &file.world.cell {
+        if cell.protocol == CellProtocol::Http {
+            let problem = "must be https or h2c in a world with gRPC clients";
+            errors.add(cell.id.span(), "world.cell.protocol", problem);
+        }
     }
 }
 
@@ -339,6 +353,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         errors.add(spec.name.span(), "workload.client.states_length", problem);
     }
     one_kind(spec, errors);
+    calls(spec, errors);
     client_times(spec, errors);
     Client {
         name: spec.name.get_ref().clone(),
@@ -363,6 +378,8 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         spoofs: spec.spoofs,
         stream: time(&spec.stream),
         websocket: spec.websocket,
+        grpc: spec.grpc,
+        deadline: time(&spec.deadline),
         states_length: spec.states_length,
         unfinished: spec.unfinished,
         breaks_off: spec.breaks_off,
@@ -374,6 +391,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
 /// All requests of a client are of the same kind.
 fn one_kind(spec: &file::Client, errors: &mut Errors<'_>) {
     let kinds = [
+        ("grpc", spec.grpc),
         ("stream", spec.stream.is_some()),
         ("stops_reading", spec.stops_reading),
         ("unfinished", spec.unfinished),
@@ -390,13 +408,32 @@ fn one_kind(spec: &file::Client, errors: &mut Errors<'_>) {
     }
 }
 
+/// gRPC needs HTTP/2. The simulator's Envoys forward no trailers.
+fn calls(spec: &file::Client, errors: &mut Errors<'_>) {
+    let mut needs = |field: &str, problem: &str| {
+        let field = format!("workload.client.{field}");
+        errors.add(spec.name.span(), &field, problem);
+    };
+    if spec.grpc && (spec.protocol != ClientProtocol::Http2 || spec.via.is_some()) {
+        needs(
+            "grpc",
+            "needs `protocol = \"http2\"`, and can't be combined with `via`",
+        );
+    }
+    if spec.deadline.is_some() && !spec.grpc {
+        needs("deadline", "needs `grpc`");
+    }
+}
+
 /// The default path of clients' requests.
 const PATH: &str = "/orders?page=2";
+/// The default path of gRPC calls.
+const METHOD: &str = "/orders.v1.Orders/List";
 
 fn path(spec: &file::Client, errors: &mut Errors<'_>) -> String {
     const FIELD: &str = "workload.client.path";
     let Some(path) = &spec.path else {
-        return PATH.to_owned();
+        return if spec.grpc { METHOD } else { PATH }.to_owned();
     };
     let text = path.get_ref();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~?=&%".contains(c);
@@ -433,6 +470,10 @@ fn client_times(spec: &file::Client, errors: &mut Errors<'_>) {
     };
     within(&spec.token_lifetime, "token_lifetime", second..=Span::MAX);
     within(&spec.timeout, "timeout", millisecond..=DURATION_MAX);
+    if let Some(deadline) = &spec.deadline {
+        // Beyond its timeout the client wouldn't see what happens.
+        within(deadline, "deadline", millisecond..=spec.timeout.get_ref().0);
+    }
     if let Some(lifetime) = &spec.certificate_lifetime {
         within(lifetime, "certificate_lifetime", second..=Span::MAX);
     }

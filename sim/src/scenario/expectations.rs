@@ -137,7 +137,10 @@ fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
             errors.add(some.span(), "expect.answers.some", problem);
         }
     }
-    let from_a_cell = |answer: &String| answer == "ok" || answer.starts_with("cell_status_");
+    let from_a_cell = |answer: &String| {
+        let statuses = ["cell_status_", "cell_grpc_status_"];
+        answer == "ok" || statuses.iter().any(|it| answer.starts_with(it))
+    };
     if let Some(cell) = spec.cells.first()
         && !read.only.iter().any(from_a_cell)
     {
@@ -152,12 +155,14 @@ fn outcome(name: &Name, field: &str, errors: &mut Errors<'_>) -> String {
     let is_reason = Reason::ALL.iter().any(|reason| reason.as_str() == text);
     let status = text.strip_prefix("cell_status_");
     let is_status = status.is_some_and(|s| s.len() == 3 && s.parse::<u16>().is_ok());
+    let status = text.strip_prefix("cell_grpc_status_");
+    let is_grpc = status.is_some_and(|s| s.parse::<u8>().is_ok());
     let code = text.strip_prefix("closed_");
     let is_code = code.is_some_and(|code| code.len() == 4 && code.parse::<u16>().is_ok());
     let is_named = ["ok", "no_answer", "refused"].contains(&text.as_str());
-    if !is_reason && !is_status && !is_code && !is_named {
+    if !is_reason && !is_status && !is_grpc && !is_code && !is_named {
         let problem = "must be `ok`, a reason such as `expired_token`, `cell_status_503`, \
-             `refused` (no connection), `closed_1001` (a WebSocket) or `no_answer`";
+             `cell_grpc_status_14`, `refused` (no connection), `closed_1001` (a WebSocket) or `no_answer`";
         errors.add(name.span(), field, problem);
     }
     text.clone()

@@ -224,6 +224,11 @@ pub(super) struct Client {
     /// Whether the stream is a WebSocket, over which the client and the cell talk.
     #[serde(default)]
     pub websocket: bool,
+    /// Whether its requests are gRPC calls.
+    #[serde(default)]
+    pub grpc: bool,
+    /// How long its calls may take. It says so in `grpc-timeout`.
+    pub deadline: Option<Spanned<Span>>,
     /// Whether it asks for the WebSocket with a `Content-Length`, although no body can follow.
     #[serde(default)]
     pub states_length: bool,

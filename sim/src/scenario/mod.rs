@@ -254,6 +254,10 @@ pub struct Client {
     pub stream: Option<Duration>,
     /// Whether the stream is a WebSocket.
     pub websocket: bool,
+    /// Whether its requests are gRPC calls.
+    pub grpc: bool,
+    /// How long its calls may take, as it says in `grpc-timeout`.
+    pub deadline: Option<Duration>,
     /// Whether it asks for the WebSocket with a `Content-Length`, although no body can follow.
     pub states_length: bool,
     /// Whether every request is a `POST` whose body stops halfway.

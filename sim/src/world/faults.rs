@@ -73,6 +73,12 @@ impl World {
             FaultKind::Unavailable(name, after) => {
                 self.fail_cell(name, begins, CellFault::Unavailable(*after))
             }
+            FaultKind::GrpcStatus(to, status) => {
+                self.fail_cell(to, begins, CellFault::GrpcStatus(*status))
+            }
+            FaultKind::LateGrpcStatus(to, status) => {
+                self.fail_cell(to, begins, CellFault::LateGrpcStatus(*status))
+            }
             FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Hang(name) => self.fail_cell(name, begins, CellFault::Hang),
             FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),

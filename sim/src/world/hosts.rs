@@ -41,6 +41,7 @@ pub(super) fn add_cell(
         echo.add_answer_trailer(name, forged);
         let whole = HeaderValue::from_static("whole");
         echo.add_answer_trailer(HeaderName::from_static(ANSWER_TRAILER), whole);
+        echo.take_calls();
         let known = CellHost {
             id: cell.id.clone(),
             protocol: cell.protocol,
@@ -145,6 +146,15 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     trailers: ended.trailers.clone(),
                 };
                 observer.tell(at, &host, &Fact::BodyEnded(ended));
+            }
+            Report::CallEnded(received, ending) => {
+                let ended = Fact::CallEnded {
+                    host: host.clone(),
+                    tag: tag(&received.headers),
+                    status: ending.status,
+                    has_message: ending.has_message,
+                };
+                observer.tell(at, &host, &ended);
             }
             Report::Unserved(received, how) => {
                 let unserved = Fact::Unserved {

@@ -25,6 +25,11 @@ fn fields() {
             "fault.target: `h` speaks HTTP/1.1, which has no streams",
         ),
         (
+            "kind = \"crash\"",
+            "kind = \"grpc_status\"\nstatus = 17",
+            "s.toml:27: fault.status: must be the gRPC status of an error, 1 to 16",
+        ),
+        (
             "for = \"5s\"\n",
             "",
             "s.toml:25: fault.for: a fault of the kind `crash` needs `for`",

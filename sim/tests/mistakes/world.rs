@@ -51,6 +51,26 @@ fn fields_and_names() {
             "s.toml:19: workload.client.breaks_off: can't be combined with `stream`",
         ),
         (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\ngrpc = true\nprotocol = \"http1\"",
+            "s.toml:19: workload.client.grpc: needs `protocol = \"http2\"`",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\ngrpc = true\nstream = \"2s\"",
+            "s.toml:19: workload.client.stream: can't be combined with `grpc`",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\ndeadline = \"1s\"",
+            "s.toml:19: workload.client.deadline: needs `grpc`",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\ngrpc = true\ndeadline = \"11s\"",
+            "s.toml:23: workload.client.deadline: must be 1ms to 10s",
+        ),
+        (
             "[[world.tenant]]",
             "[[world.balancer]]\nname = \"lb\"\nrouter = \"router-1\"\nversion = 3\n[[world.tenant]]",
             "s.toml:17: world.balancer.version: must be 1 or 2",

@@ -1,7 +1,9 @@
 //! A cell that answers with what it received.
 
 mod asked;
+mod call;
 mod echo;
+mod received;
 
 use std::fmt;
 use std::future::{self, Future};
@@ -18,14 +20,14 @@ use cellway_env::Env;
 use cellway_service::{EnvelopeLayer, KeyProvider};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
-use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use self::asked::{TICK_INTERVAL, TICKS_A_SECOND, bytes_asked, hangs, stream_secs};
 use self::echo::{echo, refusal};
+pub use self::received::{CallEnding, Ended, Received, Report};
+use self::received::{authority, pairs, read};
 use super::ServerTls;
 use super::body::Buffered;
 use super::cell_fault::{CellFault, Unserved};
@@ -55,6 +57,8 @@ struct CellState {
     messages: AtomicU64,
     /// Whether its HTTP/2 connections take an extended CONNECT.
     takes_connect: AtomicBool,
+    /// Whether it answers gRPC calls as a gRPC server does.
+    takes_calls: AtomicBool,
     /// How many streams its HTTP/2 connections may have.
     streams: Allowed,
     behavior: Mutex<Behavior>,
@@ -113,56 +117,6 @@ const FLAP: u64 = 10;
 /// The number of requests after which a connection goes away, if they do.
 const REQUESTS_A_CONNECTION: u64 = 20;
 
-/// A request as a cell saw it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Received {
-    /// The cell's id.
-    pub cell: String,
-    /// How many requests this cell got before; 0 for one that it doesn't process.
-    pub ordinal: u64,
-    /// How many connections were made to this cell before its own.
-    pub connection: u64,
-    /// How many requests came on the same connection before it.
-    pub on_connection: u64,
-    /// How many streams its client has acknowledged that the cell allows on the connection. `None` if the
-    /// cell has not [limited](EchoCell::allow_streams) them.
-    pub streams_known: Option<u32>,
-    /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
-    pub peer: Vec<String>,
-    /// `HTTP/1.1` or `HTTP/2`.
-    pub version: &'static str,
-    /// The method.
-    pub method: String,
-    /// The host that the request names: `:authority`, or `Host` in HTTP/1.1.
-    pub authority: Option<String>,
-    /// The path and query.
-    pub path: String,
-    /// All headers in order, names in lower case; bytes that aren't UTF-8 are replaced.
-    pub headers: Vec<(String, String)>,
-}
-
-/// How a request ended, as a cell saw it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Ended {
-    /// Bytes of body.
-    pub body_bytes: u64,
-    /// Whether the body came whole.
-    pub complete: bool,
-    /// Trailers, as [`Received::headers`].
-    pub trailers: Vec<(String, String)>,
-}
-
-/// What a cell reports about a request.
-#[derive(Clone, Copy, Debug)]
-pub enum Report<'a> {
-    /// The head of a request came.
-    Arrived(&'a Received),
-    /// Its body ended.
-    Ended(&'a Received, &'a Ended),
-    /// It gets no answer. A request that the cell doesn't process isn't reported as arrived.
-    Unserved(&'a Received, Unserved),
-}
-
 impl EchoCell {
     /// Creates a cell that reports to `sink` what it receives.
     pub fn new(id: &str, sink: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
@@ -173,6 +127,7 @@ impl EchoCell {
                 connections: AtomicU64::new(0),
                 messages: AtomicU64::new(0),
                 takes_connect: AtomicBool::new(true),
+                takes_calls: AtomicBool::new(false),
                 streams: Allowed::default(),
                 behavior: Mutex::default(),
                 work: Semaphore::new(BUSY_WIDTH),
@@ -237,6 +192,12 @@ impl EchoCell {
     /// From now on its new HTTP/2 connections take no extended CONNECT, so they carry no WebSockets.
     pub fn take_no_connect(&self) {
         self.state.takes_connect.store(false, Ordering::Relaxed);
+    }
+
+    /// From now on it answers gRPC calls as a gRPC server does: with one message, its echo, and the
+    /// status in trailers. Before that, it echoes them like other requests.
+    pub fn take_calls(&self) {
+        self.state.takes_calls.store(true, Ordering::Relaxed);
     }
 
     /// How many requests reached it.
@@ -343,6 +304,8 @@ impl Handler for EchoCell {
             | CellFault::Busy(_)
             | CellFault::Status(_)
             | CellFault::Unavailable(_)
+            | CellFault::GrpcStatus(_)
+            | CellFault::LateGrpcStatus(_)
             | CellFault::ResetMidBody
             | CellFault::StallMidBody
             | CellFault::HalfOpen
@@ -387,12 +350,17 @@ impl Handler for EchoCell {
         if let Some(key) = handshake.filter(|_| !declines) {
             return websocket::agreement(key.as_ref());
         }
+        let is_call = call::is_call(&head) && self.state.takes_calls.load(Ordering::Relaxed);
         let body = match bytes_asked(&received.path) {
             Some(bytes) => Bytes::from(vec![b'x'; bytes]),
             None => Bytes::from(echo(peer, &received, &ended, verdict.as_ref())),
         };
+        let body = if is_call { call::message(&body) } else { body };
         let mut response = self.by_fault(fault, &received, body).await;
         response.headers_mut().extend(answer_headers);
+        if is_call {
+            return self.call_ended(fault, &received, response, answer_trailers);
+        }
         let whole = response.status() == StatusCode::OK && fault != CellFault::StallMidBody;
         match received.path.as_str() {
             "/trailers" => response.map(|body| body.with_trailers(trailers)),
@@ -405,6 +373,21 @@ impl Handler for EchoCell {
 }
 
 impl EchoCell {
+    /// The answer to a gRPC call, made of the answer to any request.
+    fn call_ended(
+        &self,
+        fault: CellFault,
+        received: &Received,
+        response: Response<Buffered>,
+        trailers: HeaderMap,
+    ) -> Response<Buffered> {
+        let ending = call::ending(fault);
+        if let Some(ending) = ending {
+            (self.state.sink)(Report::CallEnded(received, ending));
+        }
+        call::answer(response, ending, trailers)
+    }
+
     /// The answer with this body, as the cell gives it with this fault.
     async fn by_fault(
         &self,
@@ -420,6 +403,8 @@ impl EchoCell {
             CellFault::Hang if hangs(&received.path) => future::pending().await,
             // What of these turns away has not come here.
             CellFault::None
+            | CellFault::GrpcStatus(_)
+            | CellFault::LateGrpcStatus(_)
             | CellFault::Hang
             | CellFault::RefuseStreams
             | CellFault::GoAway
@@ -452,49 +437,4 @@ impl EchoCell {
             CellFault::HalfOpen => future::pending().await,
         }
     }
-}
-
-fn authority(request: &Request<Incoming>) -> Option<String> {
-    let host = request.headers().get(header::HOST);
-    match request.uri().authority() {
-        Some(authority) => Some(authority.to_string()),
-        None => host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
-    }
-}
-
-/// Reads a body to its end and discards it. Returns its trailers too.
-async fn read(mut body: Incoming) -> (Ended, HeaderMap) {
-    let mut trailers = HeaderMap::new();
-    let mut ended = Ended {
-        body_bytes: 0,
-        complete: false,
-        trailers: Vec::new(),
-    };
-    loop {
-        match body.frame().await {
-            None => {
-                ended.complete = true;
-                return (ended, trailers);
-            }
-            Some(Err(_)) => return (ended, trailers),
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    ended.body_bytes += data.len() as u64;
-                } else if let Ok(came) = frame.into_trailers() {
-                    ended.trailers = pairs(&came);
-                    trailers = came;
-                }
-            }
-        }
-    }
-}
-
-fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers
-        .iter()
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value)
-        })
-        .collect()
 }

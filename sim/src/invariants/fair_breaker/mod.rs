@@ -51,7 +51,10 @@ impl Request {
 
     /// Whether this endpoint gave it an answer, and nobody else got it.
     fn is_answered_by(&self, host: &str) -> bool {
-        let by_cell = |(_, answer): &(_, Answer)| matches!(answer, Answer::Ok | Answer::Cell(_));
+        let by_cell = |(_, answer): &(_, Answer)| match answer {
+            Answer::Ok | Answer::Cell(_) | Answer::CellGrpc(_) => true,
+            Answer::Router(_) | Answer::Refused | Answer::Closed(_) | Answer::None => false,
+        };
         self.is_only_at(host) && self.answered.as_ref().is_some_and(by_cell)
     }
 

@@ -15,9 +15,9 @@ const SENT_MAX: usize = 4;
 ///
 /// A request may have failed at an endpoint unless it was served well elsewhere in its only attempt, or is
 /// for another cell, or the endpoint answered it with a status that the settings don't list. Such an answer
-/// is as good as one that serves the request, except 429, which says neither. One that an endpoint hands back
-/// unprocessed fails there each time that it comes. What clients were answered decides, so a change is judged
-/// once they must know.
+/// is as good as one that serves the request, except 429 and gRPC's 8, which say neither. A gRPC status after
+/// a message is as good, too. A request that an endpoint hands back unprocessed fails there each time that it
+/// comes. What clients were answered decides, so a change is judged once they must know.
 #[derive(Debug)]
 pub struct InARow {
     request_id: String,
@@ -47,6 +47,8 @@ struct Request {
     handed_back: Vec<(String, Duration)>,
     failed_over: bool,
     answered: Option<Duration>,
+    /// It is a call whose gRPC status comes after a message.
+    has_message: bool,
     went: Went,
 }
 
@@ -207,12 +209,18 @@ impl InARow {
     }
 }
 
-fn went(settings: &SettingsInForce, router: &str, time: [Duration; 2], answer: &Answer) -> Went {
-    let listed = |status: &u16| {
-        let mut settings = settings.during(router, time);
-        settings.any(|it| it.failing_statuses.contains(status))
+fn went(settings: &SettingsInForce, at: Duration, request: &Request, answer: &Answer) -> Went {
+    let any = |lists: &dyn Fn(&RouterSettings) -> bool| {
+        let mut settings = settings.during(&request.router, [request.sent, at]);
+        settings.any(lists)
     };
+    let listed = |status: &u16| any(&|it| it.failing_statuses.contains(status));
+    let listed_grpc = |status: &u8| any(&|it| it.failing_grpc_statuses.contains(status));
     match answer {
+        Answer::CellGrpc(_) if request.has_message => Went::Well,
+        Answer::CellGrpc(status) if listed_grpc(status) => Went::Badly,
+        Answer::CellGrpc(8) => Went::Neither,
+        Answer::CellGrpc(_) => Went::Well,
         Answer::Ok => Went::Well,
         Answer::Cell(status) if listed(status) => Went::Badly,
         Answer::Cell(429) => Went::Neither,
@@ -241,6 +249,7 @@ impl Invariant for InARow {
                     handed_back: Vec::new(),
                     failed_over: false,
                     answered: None,
+                    has_message: false,
                     went: Went::Badly,
                 };
                 self.requests.insert(sent.tag.clone(), request);
@@ -263,10 +272,18 @@ impl Invariant for InARow {
                     request.handed_back.push((host.clone(), at));
                 }
             }
+            Fact::CallEnded {
+                tag: Some(tag),
+                has_message,
+                ..
+            } => {
+                if let Some(request) = self.requests.get_mut(tag) {
+                    request.has_message = *has_message;
+                }
+            }
             Fact::Answered { tag, answer } => {
                 if let Some(request) = self.requests.get_mut(tag) {
-                    let time = [request.sent, at];
-                    request.went = went(&self.settings, &request.router, time, answer);
+                    request.went = went(&self.settings, at, request, answer);
                     request.answered = Some(at);
                 }
             }

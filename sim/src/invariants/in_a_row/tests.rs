@@ -12,6 +12,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
             connection_failures: 3,
             answer_failures: 3,
             failing_statuses: [503].into(),
+            failing_grpc_statuses: [14].into(),
             ..RouterSettings::default()
         })
     };
@@ -130,4 +131,38 @@ fn an_answer_with_a_status_that_is_not_listed_is_no_failure() {
     assert_eq!(fed(&between(429)), Ok(()));
     let listed = [refused("1", 503), refused("2", 503), opened()].concat();
     assert_eq!(fed(&listed), Ok(()));
+}
+
+/// Catches: a router that counts a gRPC status for a failure that the settings don't list, or that comes
+/// after a message.
+#[test]
+fn notices_a_grpc_status_that_is_no_failure() {
+    let call = |tag: &str, status, has_message| {
+        let [sent, arrived, answered]: [Fact; 3] = at_cell("a", tag, Answer::CellGrpc(status))
+            .try_into()
+            .expect("three facts");
+        let ended = Fact::CallEnded {
+            host: "a-1".to_owned(),
+            tag: Some(tag.to_owned()),
+            status,
+            has_message,
+        };
+        vec![sent, arrived, ended, answered]
+    };
+    let three = |status, has_message| {
+        let calls = ["1", "2", "3"].map(|tag| call(tag, status, has_message));
+        fed(&[calls.concat(), ejected()].concat())
+    };
+    assert_eq!(three(14, false), Ok(()));
+    assert!(three(14, true).is_err());
+    assert!(three(7, false).is_err());
+    assert!(three(8, false).is_err());
+    // 8 says neither, so the row goes on.
+    let row = [
+        call("1", 14, false),
+        call("2", 8, false),
+        call("3", 14, false),
+    ];
+    let row = [row.concat(), call("4", 14, false), ejected()].concat();
+    assert_eq!(fed(&row), Ok(()));
 }

@@ -21,8 +21,9 @@ const ROUNDING: Duration = Duration::from_secs(1);
 /// the router ejects it, if the cell may lose another one.
 ///
 /// A request has failed if its client was answered so: by the router, because the connection broke or
-/// the cell took too long, or by the cell, 503. Of the requests on a connection that breaks only the first
-/// counts, but each that takes too long does. A cell that resets a stream has answered, as with a 503.
+/// the cell took too long, or by the cell, 503 or a gRPC status that the settings list. Of the requests on a
+/// connection that breaks only the first counts, but each that takes too long does. A cell that resets a
+/// stream has answered, as with a 503.
 ///
 /// A breaker may stay closed while all these failures may be of one tenant, and the endpoint may lately have
 /// answered another one. Requests without credentials count for their client.
@@ -53,6 +54,8 @@ struct Open {
     holder: String,
     /// What the cell reported there, if it gave no answer.
     unserved: Option<Unserved>,
+    /// The cell reported there that it ends a gRPC call with this status and no message.
+    failed_call: Option<u8>,
 }
 
 /// The failures in a row of an endpoint.
@@ -130,8 +133,9 @@ impl FailuresNoticed {
             to,
             host: Some((host, connection)),
             unserved,
+            failed_call,
             holder,
-            ..
+            sent,
         }) = self.open.remove(tag)
         else {
             return;
@@ -140,11 +144,19 @@ impl FailuresNoticed {
             let heard = self.heard.entry((to.clone(), host.clone())).or_default();
             heard.insert(holder.clone(), at);
         }
+        let lists = |status| {
+            let mut settings = self.settings.during(&to, [sent, at]);
+            settings.all(|it| it.failing_grpc_statuses.contains(&status))
+        };
+        let said = match answer {
+            Answer::CellGrpc(_) if failed_call.is_some_and(lists) => Said::AnswerFailed,
+            _ => said(answer, unserved),
+        };
         let delivery_max = self.delivery_max;
         let row = self.rows.entry((to, host)).or_default();
         // The router may have seen this failure before that success.
         let unordered = |served: Duration| at < served + delivery_max;
-        match said(answer, unserved) {
+        match said {
             Said::Served => *row = Row::served(at),
             _ if row.served.is_some_and(unordered) => {}
             Said::ConnectionBroke => row.fails(at, Some(connection), holder),
@@ -171,7 +183,7 @@ impl FailuresNoticed {
             return Ok(());
         };
         let host = &arrived.host;
-        open.unserved = None;
+        (open.unserved, open.failed_call) = (None, None);
         let before = open.host.replace((host.clone(), arrived.connection));
         let (router, sent) = (open.to.clone(), open.sent);
         let holder = open.holder.clone();
@@ -283,7 +295,9 @@ fn may_be_answered(answer: &Answer) -> bool {
     match answer {
         Answer::Router(reason) => reason == "cell_reset",
         Answer::Refused => false,
-        Answer::Ok | Answer::Cell(_) | Answer::Closed(_) | Answer::None => true,
+        Answer::Ok | Answer::Cell(_) | Answer::CellGrpc(_) | Answer::Closed(_) | Answer::None => {
+            true
+        }
     }
 }
 
@@ -301,6 +315,7 @@ fn said(answer: &Answer, unserved: Option<Unserved>) -> Said {
         Answer::Cell(503) => Said::AnswerFailed,
         Answer::Ok
         | Answer::Cell(_)
+        | Answer::CellGrpc(_)
         | Answer::Router(_)
         | Answer::Refused
         | Answer::Closed(_)
@@ -327,6 +342,7 @@ impl Invariant for FailuresNoticed {
                     host: None,
                     holder: holder(sent),
                     unserved: None,
+                    failed_call: None,
                 };
                 self.open.insert(sent.tag.clone(), open);
             }
@@ -360,6 +376,16 @@ impl Invariant for FailuresNoticed {
             } => {
                 if let Some(open) = self.open.get_mut(tag) {
                     open.unserved = Some(*how);
+                }
+            }
+            Fact::CallEnded {
+                tag: Some(tag),
+                status,
+                has_message: false,
+                ..
+            } => {
+                if let Some(open) = self.open.get_mut(tag) {
+                    open.failed_call = Some(*status);
                 }
             }
             Fact::Streamed { tag } => self.streams(at, tag),

@@ -19,6 +19,7 @@ fn fed_with(hedges: bool, facts: impl IntoIterator<Item = Fact>) -> Result<(), S
             breaker_failures: 2,
             connection_failures: 3,
             answer_failures: 3,
+            failing_grpc_statuses: [14].into(),
             ejected_percent_max: 50,
             hedges,
             ..RouterSettings::default()
@@ -211,4 +212,26 @@ fn a_connection_that_breaks_may_be_of_each_tenant_that_used_it() {
     let facts = others.chain(came.into_iter().flatten()).chain(broken);
     let row = facts.chain(reset("3")).chain(reset("4"));
     assert_eq!(fed(row), Ok(()));
+}
+
+/// Catches: a router that doesn't count a gRPC status in an answer without a message.
+#[test]
+fn notices_calls_that_fail() {
+    let calls = |status, has_message| {
+        let call = move |tag: &str| {
+            let [sent, arrived, answered] = exchange(tag, Answer::CellGrpc(status));
+            let ended = Fact::CallEnded {
+                host: "a-1".to_owned(),
+                tag: Some(tag.to_owned()),
+                status,
+                has_message,
+            };
+            [sent, arrived, ended, answered]
+        };
+        fed(["1", "2", "3", "4", "5"].into_iter().flat_map(call))
+    };
+    let error = calls(14, false).unwrap_err();
+    assert!(error.contains("has not ejected"), "{error}");
+    assert_eq!(calls(14, true), Ok(()));
+    assert_eq!(calls(7, false), Ok(()));
 }

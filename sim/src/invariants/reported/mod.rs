@@ -28,6 +28,7 @@ impl ReportedTruly {
         let (expected_reason, status) = match answer {
             Answer::Ok => (None, None),
             Answer::Cell(status) => (None, Some(*status)),
+            Answer::CellGrpc(_) => (None, Some(200)),
             Answer::Router(reason) => (Some(reason.as_str()), None),
             Answer::Refused | Answer::Closed(_) | Answer::None => return Ok(()),
         };

@@ -92,9 +92,12 @@ impl Retried {
                     "cell_refused" | "cell_reset" | "cell_unreachable"
                 )
             }
-            Answer::Ok | Answer::Cell(_) | Answer::Refused | Answer::Closed(_) | Answer::None => {
-                false
-            }
+            Answer::Ok
+            | Answer::Cell(_)
+            | Answer::CellGrpc(_)
+            | Answer::Refused
+            | Answer::Closed(_)
+            | Answer::None => false,
         };
         let percent = percent_least(&self.settings, &open.to, [open.sent, at]);
         let hedges = (self.settings).most(&open.to, [Duration::ZERO, at], |it| it.hedges);
@@ -142,7 +145,7 @@ impl Invariant for Retried {
                 }
             }
             Fact::Answered { tag, answer } => {
-                let earned = matches!(answer, Answer::Ok | Answer::Cell(_));
+                let earned = matches!(answer, Answer::Ok | Answer::Cell(_) | Answer::CellGrpc(_));
                 if let Some(open) = self.open.get(tag).filter(|_| earned)
                     && let Some(cell) = &open.cell
                 {

@@ -66,13 +66,31 @@ pub(crate) fn granted(
     }
 }
 
+/// What rules look at in a request.
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    /// It is a gRPC call.
+    pub(crate) grpc: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn of(sent: &'a Sent) -> Self {
+        Self {
+            method: &sent.method,
+            path: &sent.path,
+            grpc: sent.grpc,
+        }
+    }
+}
+
 /// Whether the first rule that matches the request allows this caller. If no rule matches, it
 /// doesn't pass.
-pub(crate) fn permit(rules: &[Rule], method: &str, path: &str, caller: &Caller) -> bool {
+pub(crate) fn permit(rules: &[Rule], asked: &Asked<'_>, caller: &Caller) -> bool {
     let fits = |rule: &&Rule| {
         let methods = &rule.methods;
-        let method = methods.is_empty() || methods.iter().any(|known| known == method);
-        method && covers(&rule.path, path)
+        let method = methods.is_empty() || methods.iter().any(|known| known == asked.method);
+        method && (asked.grpc || !rule.grpc) && covers(&rule.path, asked.path)
     };
     match rules.iter().find(fits).map(|rule| &rule.who) {
         None => false,
@@ -147,7 +165,7 @@ impl RulesKept {
         };
         let none = RoleSettings::default();
         let caller = Caller::of(sent, said.role_settings.get(&sent.tenant).unwrap_or(&none));
-        match sent.good && permit(rules, &sent.method, &sent.path, &caller) {
+        match sent.good && permit(rules, &Asked::of(sent), &caller) {
             true => Err(format!(
                 "{} was refused, but the rules allow {} {} to {}",
                 sent.tag,
@@ -225,7 +243,7 @@ fn check(
         .peekable();
     let allows = |rules: &Option<Vec<Rule>>| match rules {
         None => true,
-        Some(rules) => permit(rules, &sent.method, &sent.path, &caller),
+        Some(rules) => permit(rules, &Asked::of(sent), &caller),
     };
     match lists.peek().is_none() || lists.any(allows) {
         true => Ok(()),

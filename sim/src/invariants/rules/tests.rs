@@ -7,6 +7,7 @@ fn rule(methods: &[&str], path: &str, roles: &[&str]) -> Rule {
     Rule {
         methods: list(methods),
         path: path.to_owned(),
+        grpc: false,
         who: Who::Granted {
             roles: list(roles),
             scopes: Vec::new(),
@@ -82,6 +83,27 @@ fn notices_what_no_rule_allows() {
         rule(&[], "/**", &["editor"]),
     ];
     passing(&rules, Some(&["editor"]), "editor").unwrap_err();
+}
+
+/// Catches: a router that applies a rule for gRPC calls to other requests.
+#[test]
+fn a_rule_for_calls_covers_only_calls() {
+    let rules = [Rule {
+        grpc: true,
+        ..rule(&[], "/orders.v1.Orders/*", &[])
+    }];
+    let caller = Caller {
+        verified: true,
+        roles: BTreeSet::new(),
+        scopes: BTreeSet::new(),
+    };
+    let permits = |path, grpc| {
+        let method = "POST";
+        permit(&rules, &Asked { method, path, grpc }, &caller)
+    };
+    assert!(permits("/orders.v1.Orders/List", true));
+    assert!(!permits("/orders.v1.Orders/List", false));
+    assert!(!permits("/orders.v2.Orders/List", true));
 }
 
 #[test]

@@ -80,6 +80,8 @@ pub struct RouterSettings {
     pub answer_failures: u32,
     /// The statuses of answers that count as failures of an endpoint.
     pub failing_statuses: BTreeSet<u16>,
+    /// The gRPC statuses that do, in answers without a message.
+    pub failing_grpc_statuses: BTreeSet<u8>,
     /// How many percent of a cell's endpoints may be ejected at once.
     pub ejected_percent_max: usize,
     /// How long the first ejection of an endpoint lasts, and the longest.

@@ -255,6 +255,17 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             .map(|delay| delay.into_inner().0)
     }
 
+    pub(super) fn grpc_status(&mut self) -> Option<u8> {
+        let status = self.need("status", &self.spec.status)?;
+        let read = u8::try_from(*status.get_ref()).ok();
+        let read = read.filter(|status| (1..=16).contains(status));
+        if read.is_none() {
+            let problem = "must be the gRPC status of an error, 1 to 16";
+            self.errors.add(status.span(), "fault.status", problem);
+        }
+        read
+    }
+
     pub(super) fn status(&mut self) -> Option<u16> {
         let status = self.need("status", &self.spec.status)?;
         if !(400..600).contains(status.get_ref()) {

@@ -136,6 +136,16 @@ table! {
             lasts Host("answers", target),
             says ("{target} answers 503 and asks to come back after {retry_after:?}")
             docs "a cell answers 503 with `Retry-After`";
+        /// A cell ends gRPC calls with this status and no message.
+        "grpc_status" => GrpcStatus(target: String = http2_cell, status: u8 = grpc_status)
+            lasts Host("answers", target),
+            says ("{target} ends calls with the status {status}")
+            docs "a cell ends gRPC calls with this `grpc-status` and no message; it serves other requests";
+        /// A cell ends gRPC calls with this status after a message.
+        "late_grpc_status" => LateGrpcStatus(target: String = http2_cell, status: u8 = grpc_status)
+            lasts Host("answers", target),
+            says ("{target} ends calls with the status {status} after a message")
+            docs "the same, after a message; so the status is in the trailers, where it says nothing about the endpoint";
         /// A cell accepts requests and never answers.
         "half_open" => HalfOpen(target: String = cell_target)
             lasts Host("answers", target),

@@ -5,6 +5,7 @@
     reason = "each bound depends on the few kinds of faults that it names"
 )]
 
+mod clients;
 mod keys;
 mod settings;
 
@@ -19,7 +20,7 @@ use super::documents::Documents;
 use super::state::AUDIENCE;
 use crate::fact::{self, Published};
 use crate::invariants::{
-    Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
+    Asked, Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
 };
 use crate::scenario::{
     Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Scenario,
@@ -71,15 +72,16 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         published_envelope_keys: keys::published_envelope_keys(scenario, &settings),
         known_keys: keys::known_keys(scenario, &settings),
         reloads_stuck: reloads_stuck(scenario),
-        short_requests: short_requests(scenario),
+        short_requests: clients::short_requests(scenario),
         tenant_rates: tenant_rates(scenario),
         tenant_requests: tenant_requests(scenario),
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
+        cut_off: clients::cut_off(scenario),
         troubles: troubles(scenario),
         asks_to_wait: asks_to_wait(scenario),
-        unfinished: unfinished(scenario),
-        stopping: stopping(scenario),
+        unfinished: clients::unfinished(scenario),
+        stopping: clients::stopping(scenario),
         settings,
     }
 }
@@ -238,29 +240,6 @@ fn asks_to_wait(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
     asks.collect()
 }
 
-/// Clients that don't finish their requests, or don't read whole answers.
-fn unfinished(scenario: &Scenario) -> BTreeSet<String> {
-    let clients = scenario
-        .clients
-        .iter()
-        .filter(|it| !it.ends_requests() || it.stops_reading);
-    clients.map(|client| client.name.clone()).collect()
-}
-
-/// Clients whose bodies stop.
-fn stopping(scenario: &Scenario) -> BTreeSet<String> {
-    let clients = scenario.clients.iter().filter(|it| it.unfinished);
-    clients.map(|client| client.name.clone()).collect()
-}
-
-/// Clients that send whole requests, ask for no streams and read whole answers.
-fn short_requests(scenario: &Scenario) -> BTreeSet<String> {
-    let clients = scenario.clients.iter();
-    let short_requests =
-        clients.filter(|it| it.stream.is_none() && it.ends_requests() && !it.stops_reading);
-    short_requests.map(|client| client.name.clone()).collect()
-}
-
 /// When routers may not know an endpoint because the registry doesn't list it.
 fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrouble> {
     let fetched = settings.longest(|it| it.registry_within);
@@ -322,6 +301,8 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
             | FaultKind::Status(name, _)
             | FaultKind::Unavailable(name, _)
             | FaultKind::Busy(name, _)
+            | FaultKind::GrpcStatus(name, _)
+            | FaultKind::LateGrpcStatus(name, _)
             | FaultKind::EarlyHints(name, _)
             | FaultKind::HalfOpen(name)
             | FaultKind::Hang(name)
@@ -353,6 +334,10 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
         let ejects = match &fault.kind {
             FaultKind::Status(_, status) => counts(status),
             FaultKind::Unavailable(..) => counts(&503),
+            FaultKind::GrpcStatus(_, status) => {
+                (settings.all()).any(|it| it.failing_grpc_statuses.contains(status))
+            }
+            FaultKind::LateGrpcStatus(..) => false,
             _ => true,
         };
         let hosts = named.into_iter().flat_map(|name| scenario.hosts_of(name));
@@ -454,10 +439,19 @@ fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
             let Some(list) = config::rules(&settings) else {
                 return true;
             };
-            let path = client.path.as_str();
-            ["GET", "POST"]
-                .iter()
-                .all(|method| rules::permit(&list, method, path, &caller))
+            // Calls are all POST.
+            let methods = if client.grpc {
+                &["POST"][..]
+            } else {
+                &["GET", "POST"]
+            };
+            let asked = |method| Asked {
+                method,
+                path: &client.path,
+                grpc: client.grpc,
+            };
+            let mut asked = methods.iter().map(|method| asked(method));
+            asked.all(|asked| rules::permit(&list, &asked, &caller))
         })
 }
 

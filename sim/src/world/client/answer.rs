@@ -4,6 +4,7 @@ use cellway_core::Reason;
 use cellway_testbed::Answer as Response;
 use http::header::RETRY_AFTER;
 
+use super::call;
 use crate::fact::Answer;
 use crate::scenario::{self, ClientProtocol};
 use crate::world::hosts::{ANSWER_TRAILER, TAG};
@@ -14,15 +15,26 @@ const LINES_A_SECOND: u64 = 4;
 /// The most interim answers to one request that a router passes on.
 const INTERIM_ANSWERS_MAX: u64 = 32;
 
+/// The reason of a router's error that has none.
+pub(super) const WITHOUT_REASON: &str = "without_a_reason";
+
+/// Whether a router says that it made the answer.
+pub(super) fn is_of_router(response: &Response) -> bool {
+    let owner = response.headers.get("x-cellway-owner");
+    owner.is_some_and(|owner| owner == "router")
+}
+
+/// The reason in a router's error.
+pub(super) fn reason_in_body(response: &Response) -> Option<String> {
+    let body = serde_json::from_slice::<serde_json::Value>(&response.body);
+    Some(body.ok()?["error"]["reason"].as_str()?.to_owned())
+}
+
 /// The kind of an answer, by who made it.
 pub(super) fn classify(response: &Response) -> Answer {
-    let owner = response.headers.get("x-cellway-owner");
-    if owner.is_some_and(|owner| owner == "router") {
-        let body = serde_json::from_slice::<serde_json::Value>(&response.body);
-        let reason = body
-            .ok()
-            .and_then(|body| Some(body["error"]["reason"].as_str()?.to_owned()));
-        return Answer::Router(reason.unwrap_or_else(|| "without_a_reason".to_owned()));
+    if is_of_router(response) {
+        let reason = reason_in_body(response);
+        return Answer::Router(reason.unwrap_or_else(|| WITHOUT_REASON.to_owned()));
     }
     match response.status.is_success() {
         true => Answer::Ok,
@@ -47,7 +59,11 @@ pub(super) fn own_answer(
             false => Err(format!("it ends after {lines} of {expected} lines")),
         };
     }
-    let echo = serde_json::from_slice::<serde_json::Value>(&response.body);
+    let body = match spec.grpc {
+        true => call::message(response)?,
+        false => response.body.clone(),
+    };
+    let echo = serde_json::from_slice::<serde_json::Value>(&body);
     let echo = echo.map_err(|_| "it is not the whole answer of a cell".to_owned())?;
     match echo["headers"][TAG].as_str() {
         Some(other) if other != tag => return Err(format!("it is the answer to {other}")),
@@ -85,18 +101,22 @@ fn early_hints(
     }
 }
 
-/// Checks that a router's error says what belongs to its reason.
+/// Checks that a router's error says what belongs to its reason. For calls, an invariant checks the status.
 ///
 /// # Errors
 /// What is wrong.
-pub(super) fn own_error(reason: &str, response: &Response) -> Result<(), String> {
+pub(super) fn own_error(
+    spec: &scenario::Client,
+    reason: &str,
+    response: &Response,
+) -> Result<(), String> {
     let Some(known) = Reason::ALL.iter().find(|it| it.as_str() == reason) else {
         return Err(format!("{reason} is no reason of a router"));
     };
     // A policy chooses the status of this one.
     let chosen = *known == Reason::JwksUnreachable;
     let status = known.class().status();
-    if !chosen && status != Some(response.status) {
+    if !spec.grpc && !chosen && status != Some(response.status) {
         return Err(format!(
             "{reason} has the status {}, expected {status:?}",
             response.status

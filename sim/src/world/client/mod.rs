@@ -1,6 +1,7 @@
 //! Clients: hosts that send requests at a rate, each with forged headers.
 
 mod answer;
+mod call;
 mod pool;
 mod talk;
 
@@ -81,7 +82,8 @@ pub(super) async fn run(
                 world: world.clone(),
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
-                once: (random.below(2) == 0 || !spec.ends_requests()) && !spec.websocket,
+                once: (random.below(2) == 0 || !spec.ends_requests() || spec.grpc)
+                    && !spec.websocket,
                 odd: number % 2 == 1,
                 wallet: wallet.clone(),
                 keys,
@@ -200,6 +202,8 @@ impl Exchange {
             via: spec.via.clone(),
             once: self.once,
             websocket: spec.websocket,
+            grpc: spec.grpc,
+            deadline: spec.deadline,
             body: (spec.ends_requests()).then_some(request.body.len() as u64),
             // An Envoy forwards none.
             trailers: spec.via.is_none() && !request.trailers.is_empty(),
@@ -212,18 +216,27 @@ impl Exchange {
             Ok(Talked::Answered(response)) => {
                 self.trace(spec, &response);
                 self.look_for_forgeries(spec, &response);
-                let answer = classify(&response);
+                let answer = match spec.grpc {
+                    true => call::classify(&response),
+                    false => classify(&response),
+                };
                 let checked = match &answer {
                     Answer::Ok => own_answer(spec, &self.tag, &response),
-                    Answer::Router(reason) if spec.via.is_none() => own_error(reason, &response),
+                    Answer::Router(reason) if spec.via.is_none() => {
+                        own_error(spec, reason, &response)
+                    }
                     Answer::Router(_)
                     | Answer::Cell(_)
+                    | Answer::CellGrpc(_)
                     | Answer::Refused
                     | Answer::Closed(_)
                     | Answer::None => Ok(()),
                 };
                 if let Err(found) = checked {
                     self.is_mixed(found);
+                }
+                if spec.grpc {
+                    self.call_answered(&response);
                 }
                 answer
             }
@@ -235,6 +248,15 @@ impl Exchange {
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
         }
+    }
+
+    fn call_answered(&self, response: &Response) {
+        let fact = Fact::CallAnswered {
+            tag: self.tag.clone(),
+            http: response.status.as_u16(),
+            status: call::status(response),
+        };
+        self.world.tell(&self.env, &fact);
     }
 
     /// Reports the router's id of the request. An Envoy passes none on.
@@ -316,6 +338,8 @@ impl Exchange {
             request.method = Method::POST;
             request.body = Bytes::from_static(b"half an order");
             request.unfinished = true;
+        } else if spec.grpc {
+            call::prepare(&mut request, spec.deadline);
         } else if self.once {
             request.method = Method::POST;
             request.body = Bytes::from_static(b"an order");

@@ -87,10 +87,16 @@ pub(super) fn rules(settings: &Table) -> Option<Vec<Rule>> {
                 scopes: list("scopes"),
             },
         };
+        let text = |name| table.get(name).and_then(Value::as_str);
+        // `grpc = "package.Service/Method"` instead of a path.
+        let path = match text("grpc") {
+            Some(method) => format!("/{method}"),
+            None => text("path")?.to_owned(),
+        };
         Some(Rule {
             methods: list("methods"),
-            // A rule for gRPC has no path and matches no request of these clients.
-            path: table.get("path")?.as_str()?.to_owned(),
+            path,
+            grpc: text("grpc").is_some(),
             who,
         })
     };

@@ -120,6 +120,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         connection_failures: upstream.health.outlier.connection_failures,
         answer_failures: upstream.health.outlier.answer_failures,
         failing_statuses: upstream.failing_answers.statuses().collect(),
+        failing_grpc_statuses: upstream.failing_answers.grpc_statuses().collect(),
         ejected_percent_max: usize::from(upstream.health.outlier.ejected_percent_max),
         ejection: {
             let outlier = &upstream.health.outlier;
