@@ -108,6 +108,11 @@ fn outliers() {
 }
 
 #[test]
+fn panic() {
+    matches_snapshot("panic");
+}
+
+#[test]
 fn routes() {
     matches_snapshot("routes");
 }

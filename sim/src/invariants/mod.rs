@@ -46,6 +46,7 @@ mod noticed;
 mod on_the_way;
 mod open;
 mod opening;
+mod panic;
 mod placement;
 mod queue;
 mod quiet;
@@ -114,6 +115,7 @@ pub use keys_taken::{KeysTaken, KnownKey};
 pub use limits::LimitsKept;
 pub use noticed::FailuresNoticed;
 pub use opening::ClosedWithoutRegistry;
+pub use panic::AllInPanic;
 pub use placement::AssignedCell;
 pub use queue::FairQueue;
 pub use quiet::QuietServed;
@@ -295,6 +297,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(EjectedRest::new(bounds)),
+        Box::new(AllInPanic::new(bounds)),
         Box::new(EjectedForCause::new(bounds)),
         Box::new(SlowStart::new(bounds)),
         Box::new(FailuresNoticed::new(bounds)),
