@@ -128,6 +128,11 @@ fn hanging_tenant() {
 }
 
 #[test]
+fn cell_limits() {
+    matches_snapshot("cell_limits");
+}
+
+#[test]
 fn queue() {
     matches_snapshot("queue");
 }

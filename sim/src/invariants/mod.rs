@@ -221,6 +221,8 @@ pub struct Bounds {
     pub short_requests: BTreeSet<String>,
     /// Whether routers seal envelopes.
     pub envelopes: bool,
+    /// Cells that allow few streams on a connection at times.
+    pub few_streams: BTreeSet<String>,
     /// When a fault may keep clients from their routers.
     pub cut_off: Vec<(Duration, Duration)>,
     /// When faults other than drains may make a request fail.

@@ -395,14 +395,25 @@ impl EchoCell {
         received: &Received,
         body: Bytes,
     ) -> Response<Buffered> {
+        if let CellFault::Slow(delay) = fault {
+            tokio::time::sleep(delay).await;
+        } else if let CellFault::Busy(work) = fault {
+            let working = self.state.work.acquire().await;
+            tokio::time::sleep(work).await;
+            drop(working);
+        }
         match fault {
-            CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {
+            CellFault::None | CellFault::GoAway | CellFault::Slow(_) | CellFault::Busy(_)
+                if stream_secs(&received.path).is_some() =>
+            {
                 let secs = stream_secs(&received.path).unwrap_or_default();
                 Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
             }
             CellFault::Hang if hangs(&received.path) => future::pending().await,
             // What of these turns away has not come here.
             CellFault::None
+            | CellFault::Slow(_)
+            | CellFault::Busy(_)
             | CellFault::GrpcStatus(_)
             | CellFault::LateGrpcStatus(_)
             | CellFault::Hang
@@ -412,16 +423,6 @@ impl EchoCell {
             | CellFault::Garbage
             | CellFault::EarlyHints(_)
             | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
-            CellFault::Slow(delay) => {
-                tokio::time::sleep(delay).await;
-                Buffered::json(StatusCode::OK, body)
-            }
-            CellFault::Busy(work) => {
-                let working = self.state.work.acquire().await;
-                tokio::time::sleep(work).await;
-                drop(working);
-                Buffered::json(StatusCode::OK, body)
-            }
             CellFault::Status(status) => Buffered::json(status, body),
             CellFault::Unavailable(after) => {
                 let mut response = Buffered::json(StatusCode::SERVICE_UNAVAILABLE, body);

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
-/// No request waits for a cell at which its router has no other request, because then a place is free.
+/// No request waits for a cell at which its router has fewer requests than there are places for any caller,
+/// because then a place is free. That is one place if callers have shares of the limits, or if the cell
+/// allows few streams on a connection.
 ///
 /// A request waits from its decision until it arrives, less the time that it may be on its way. It has its
 /// place until its router reports its end and its client has the answer. Nothing is checked while a fault may
@@ -18,8 +20,10 @@ pub struct FreePlaces {
     /// Whether requests wait for cells only.
     holds: bool,
     transit: Duration,
+    settings: SettingsInForce,
+    few_streams: BTreeSet<String>,
     troubles: Vec<(Duration, Duration)>,
-    /// The requests to each cell of a router, and since when none of them is there.
+    /// The requests to each cell of a router.
     cells: BTreeMap<(Life, String), AtCell>,
     /// By the router's id: where a request waits or is.
     requests: BTreeMap<String, Request>,
@@ -33,7 +37,8 @@ pub struct FreePlaces {
 struct AtCell {
     waiting: BTreeMap<String, Duration>,
     there: BTreeSet<String>,
-    empty_since: Duration,
+    /// When others were over that have been there, as long as a request may be on its way.
+    over: Vec<Duration>,
 }
 
 #[derive(Debug)]
@@ -50,6 +55,8 @@ impl FreePlaces {
             request_id: format!("{}request-id", bounds.header_prefix),
             holds: bounds.tenant_requests.is_empty(),
             transit: bounds.transit_max,
+            settings: bounds.settings.clone(),
+            few_streams: bounds.few_streams.clone(),
             troubles: bounds.troubles.clone(),
             cells: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -98,32 +105,50 @@ impl FreePlaces {
         }
         if let Some(at_cell) = self.cells.get_mut(&request.cell) {
             at_cell.waiting.remove(id);
-            at_cell.there.remove(id);
-            if at_cell.there.is_empty() {
-                at_cell.empty_since = at;
+            if at_cell.there.remove(id) {
+                at_cell.over.push(at);
             }
         }
         self.requests.remove(id);
     }
 
-    fn check(&self, at: Duration) -> Result<(), String> {
+    /// Whoever has got a place since `from` has arrived by now, so all that have places were there at some
+    /// time since.
+    fn check(&mut self, at: Duration) -> Result<(), String> {
+        let Some(from) = at.checked_sub(self.transit) else {
+            return Ok(());
+        };
+        for at_cell in self.cells.values_mut() {
+            at_cell.over.retain(|over| *over >= from);
+        }
+        if self.is_troubled(from, at) {
+            return Ok(());
+        }
         for ((life, cell), at_cell) in &self.cells {
-            if !at_cell.there.is_empty() {
+            let there = at_cell.there.len() + at_cell.over.len();
+            if there >= self.places(&life.router, cell, [from, at]) {
                 continue;
             }
-            let waits_in_vain = |since: &Duration| {
-                let from = at_cell.empty_since.max(*since);
-                at > from + self.transit && !self.is_troubled(from, at)
-            };
             let mut waiting = at_cell.waiting.iter();
-            if let Some((id, since)) = waiting.find(|(_, since)| waits_in_vain(since)) {
+            if let Some((id, since)) = waiting.find(|(_, since)| **since < from) {
                 return Err(format!(
-                    "{} lets {id} wait for {cell} since {since:?}, but has no request there since {:?}",
-                    life.router, at_cell.empty_since
+                    "{} lets {id} wait for {cell} since {since:?}, but has had only {there} requests there \
+                     since {from:?}",
+                    life.router
                 ));
             }
         }
         Ok(())
+    }
+
+    /// How many requests a router may have at a cell at least, whoever sends them.
+    fn places(&self, router: &str, cell: &str, time: [Duration; 2]) -> usize {
+        if self.few_streams.contains(cell) {
+            return 1;
+        }
+        (self.settings)
+            .least(router, time, |it| it.places_for_all)
+            .max(1)
     }
 
     /// Whether a fault may be why a request hasn't arrived in this time.

@@ -1,3 +1,4 @@
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::Answer;
@@ -9,14 +10,21 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
 
 /// The same, with these times of faults.
 fn fed_during(troubles: &[(u32, u32)], facts: &[Fact]) -> Result<(), String> {
+    fed_with(1, troubles, facts)
+}
+
+/// With a router that has so many places at a cell.
+fn fed_with(places: usize, troubles: &[(u32, u32)], facts: &[Fact]) -> Result<(), String> {
     let troubles = troubles.iter();
     let bounds = Bounds {
-        header_prefix: "x-cellway-".to_owned(),
         transit_max: SECOND * 3,
         troubles: troubles
             .map(|(from, until)| (SECOND * *from, SECOND * *until))
             .collect(),
-        ..Bounds::default()
+        ..with_settings(RouterSettings {
+            places_for_all: places,
+            ..RouterSettings::default()
+        })
     };
     feed(&mut FreePlaces::new(&bounds), facts)
 }
@@ -42,6 +50,21 @@ fn notices_a_request_that_waits_although_a_place_is_free() {
     assert!(error.contains("lets w wait for a"), "{error}");
     let refused = [&over()[..], &idle()[..2], &[responded("w")], &idle()].concat();
     assert_eq!(fed(&waiting(&refused)), Ok(()));
+}
+
+/// Catches: a router that lets a cell have fewer requests at once than it may.
+#[test]
+fn notices_that_one_place_of_two_is_free() {
+    let waits = waiting(&idle());
+    assert_eq!(fed_with(1, &[], &waits), Ok(()));
+    assert!(fed_with(2, &[], &waits).is_err());
+    // The second place has just become free.
+    let [sent, allowed, arrived] = passing("u", "u");
+    let begins = [vec![sent, allowed, arrived], waiting(&[])].concat();
+    let ends = [responded("u"), answered("u", Answer::Ok)];
+    let just_over = [&begins[..], &ends, &idle()[..2]].concat();
+    assert_eq!(fed_with(2, &[], &just_over), Ok(()));
+    assert!(fed_with(2, &[], &[&just_over[..], &idle()].concat()).is_err());
 }
 
 #[test]

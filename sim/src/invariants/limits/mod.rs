@@ -1,4 +1,4 @@
-//! Limits on requests in flight, of tenants and of cells.
+//! Limits on requests in flight, of tenants and of cells, and on connections to cells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,7 +7,8 @@ use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
 use crate::fact::{Arrived, Fact};
 
 /// No more requests of a tenant are at cells at once than the registry allows it, and no more are at a
-/// cell than `requests_max` allows. This uses only what cells and clients report.
+/// cell than `requests_max` allows, over no more connections than `connections_max` allows. This uses only
+/// what cells and clients report.
 ///
 /// A request is at its cell from its arrival until shortly before its client has the whole answer: the
 /// end of the answer may be on its way from the router that long. So this may count fewer requests than
@@ -27,20 +28,34 @@ pub struct LimitsKept {
     sent: BTreeSet<String>,
     /// Those that have arrived and aren't answered.
     open: BTreeMap<String, Open>,
-    ended: BTreeMap<Whose, Vec<[Duration; 2]>>,
+    ended: BTreeMap<Whose, Vec<Ended>>,
 }
 
 /// A request at a cell.
 #[derive(Debug)]
 struct Open {
     since: Duration,
-    whose: [Option<Whose>; 2],
+    connection: Connection,
+    whose: [Option<Whose>; 3],
+}
+
+/// An endpoint's host, and the number of a connection there.
+type Connection = (String, u64);
+
+/// A request that was at a cell.
+#[derive(Debug)]
+struct Ended {
+    from: Duration,
+    until: Duration,
+    connection: Connection,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Whose {
     Tenant(String),
     Cell(String),
+    /// The connections to a cell.
+    Connections(String),
 }
 
 impl LimitsKept {
@@ -59,10 +74,12 @@ impl LimitsKept {
         }
     }
 
-    /// How many requests all routers together may have at cells during this time.
+    /// How many requests all routers together may have at cells during this time, or how many connections
+    /// may carry them.
     fn most(&self, whose: &Whose, time: [Duration; 2]) -> Option<usize> {
         let most = match whose {
             Whose::Cell(_) => self.settings.most("", time, |it| it.requests_max),
+            Whose::Connections(_) => self.settings.most("", time, |it| it.connections_max),
             Whose::Tenant(tenant) => {
                 let limit = *self.own.get(tenant)?;
                 let part = |it: &RouterSettings| (limit / it.rates_shared_by.max(1)).max(1);
@@ -80,39 +97,50 @@ impl LimitsKept {
         let limited = tenant.filter(|tenant| self.own.contains_key(*tenant));
         let open = Open {
             since: at,
+            connection: (arrived.host.clone(), arrived.connection),
             whose: [
                 limited.map(|tenant| Whose::Tenant(tenant.to_owned())),
                 Some(Whose::Cell(arrived.cell.clone())),
+                Some(Whose::Connections(arrived.cell.clone())),
             ],
         };
         self.open.insert(tag.clone(), open);
     }
 
-    fn ends(&mut self, whose: &Whose, time: [Duration; 2]) -> Result<(), String> {
-        let Some(most) = self.most(whose, time) else {
+    fn ends(&mut self, whose: &Whose, open: &Open, until: Duration) -> Result<(), String> {
+        let from = open.since;
+        let Some(most) = self.most(whose, [from, until]) else {
             return Ok(());
         };
         // No request that ends later began before this.
         let first = self.open.values().map(|open| open.since).min();
-        let first = first.map_or(time[0], |first| first.min(time[0]));
+        let first = first.map_or(from, |first| first.min(from));
         let ended = self.ended.entry(whose.clone()).or_default();
-        ended.retain(|[_, until]| *until > first);
-        ended.push(time);
+        ended.retain(|it| it.until > first);
+        ended.push(Ended {
+            from,
+            until,
+            connection: open.connection.clone(),
+        });
         if ended.len() <= most {
             return Ok(());
         }
-        let begins = ended.iter().map(|[from, _]| *from);
-        let [from, until] = time;
+        let begins = ended.iter().map(|it| it.from);
         for moment in begins.filter(|begin| (from..until).contains(begin)) {
-            let at_once = ended.iter().filter(|[a, b]| (*a..*b).contains(&moment));
-            let count = at_once.count();
+            let at_once = ended
+                .iter()
+                .filter(|it| (it.from..it.until).contains(&moment));
+            let (count, what) = match whose {
+                Whose::Tenant(name) => (at_once.count(), format!("requests of tenant {name}")),
+                Whose::Cell(name) => (at_once.count(), format!("requests at cell {name}")),
+                Whose::Connections(name) => {
+                    let connections: BTreeSet<_> = at_once.map(|it| &it.connection).collect();
+                    (connections.len(), format!("connections to cell {name}"))
+                }
+            };
             if count > most {
-                let (kind, name) = match whose {
-                    Whose::Tenant(name) => ("of tenant", name),
-                    Whose::Cell(name) => ("at cell", name),
-                };
                 return Err(format!(
-                    "{count} requests {kind} {name} were at cells at {moment:?}; the limit is {most}"
+                    "there were {count} {what} at {moment:?}; the limit is {most}"
                 ));
             }
         }
@@ -147,7 +175,7 @@ impl Invariant for LimitsKept {
                 let until = at.saturating_sub(self.delivery_max);
                 if open.since < until {
                     let mut whose = open.whose.iter().flatten();
-                    return whose.try_for_each(|it| self.ends(it, [open.since, until]));
+                    return whose.try_for_each(|it| self.ends(it, &open, until));
                 }
             }
             _ => {}

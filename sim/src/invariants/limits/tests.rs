@@ -12,6 +12,7 @@ fn fed_late(delivery_max: Duration, shared_by: u32, facts: &[Fact]) -> Result<()
         ..with_settings(RouterSettings {
             rates_shared_by: shared_by,
             requests_max: 3,
+            connections_max: 2,
             ..RouterSettings::default()
         })
     };
@@ -23,7 +24,7 @@ fn fed(shared_by: u32, facts: &[Fact]) -> Result<(), String> {
     fed_late(Duration::ZERO, shared_by, facts)
 }
 
-/// Requests of this tenant that are sent, and arrive.
+/// Requests of this tenant that are sent, and arrive on one connection.
 fn arrivals(tenant: &str, tags: &[&str]) -> Vec<Fact> {
     let sent = tags.iter().map(|tag| sent(tag, tenant));
     let arrived = tags
@@ -64,6 +65,30 @@ fn notices_a_cell_with_more_requests_than_requests_max() {
     let four = [arrivals("globex", &four), answers(&four)].concat();
     let broken = fed(1, &four).unwrap_err();
     assert!(broken.contains("at cell gold"), "{broken}");
+}
+
+/// Catches: a router that opens more connections to a cell than `connections_max`.
+#[test]
+fn notices_a_cell_with_too_many_connections() {
+    let on = |connections: [u64; 3]| {
+        let tags = ["1", "2", "3"];
+        let sent = tags.map(|tag| sent(tag, "globex"));
+        let arrived = tags.iter().zip(connections).map(|(tag, connection)| {
+            let arrived = arrived_with("gold", tag, tag, |it| it.connection = connection);
+            with_header(arrived, "x-cellway-tenant", "globex")
+        });
+        fed(
+            1,
+            &sent
+                .into_iter()
+                .chain(arrived)
+                .chain(answers(&tags))
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(on([1, 2, 2]), Ok(()));
+    let broken = on([1, 2, 3]).unwrap_err();
+    assert!(broken.contains("connections to cell gold"), "{broken}");
 }
 
 /// Catches: a false alarm about answers that are on their way, and about a router that has crashed.

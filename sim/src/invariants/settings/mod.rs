@@ -70,6 +70,8 @@ pub struct RouterSettings {
     pub body_grace: Duration,
     /// How many requests may be in flight to a cell.
     pub requests_max: usize,
+    /// How many connections to a cell may be open.
+    pub connections_max: usize,
     /// How many failures in a row open a breaker.
     pub breaker_failures: u32,
     /// How long a breaker stays open before a request probes.
@@ -90,7 +92,9 @@ pub struct RouterSettings {
     pub ejection_factor: u32,
     /// How many requests may be in flight to one endpoint of a cell.
     pub places: usize,
-    /// The percentage of these that one tenant may have if all are free.
+    /// How many of these anybody may have. Shares may leave a caller one.
+    pub places_for_all: usize,
+    /// The percentage of them that one tenant may have if all are free.
     pub tenant_share: usize,
     /// The clients whose requests have high priority.
     pub high_priority: BTreeSet<String>,

@@ -77,6 +77,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         tenant_requests: tenant_requests(scenario),
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
+        few_streams: few_streams(scenario),
         cut_off: clients::cut_off(scenario),
         troubles: troubles(scenario),
         asks_to_wait: asks_to_wait(scenario),
@@ -225,6 +226,20 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
     let faults = scenario.faults.iter().filter(|it| !harmless(&it.kind));
     let recovery = scenario.expect.recovery;
     faults.map(|it| (it.at, it.until + recovery)).collect()
+}
+
+/// The cells that allow few streams on a connection at times.
+fn few_streams(scenario: &Scenario) -> BTreeSet<String> {
+    let targets = scenario.faults.iter().filter_map(|it| match &it.kind {
+        FaultKind::FewStreams(target, _) => Some(target),
+        _ => None,
+    });
+    let cells = || scenario.cells.iter();
+    let cell = |target: &String| {
+        let named = |cell: &&Cell| cell.id == *target || cell.hosts().any(|host| host == *target);
+        Some(cells().find(named)?.id.clone())
+    };
+    targets.filter_map(cell).collect()
 }
 
 /// When each endpoint answers that its client should come back later, and nothing else.
@@ -445,13 +460,14 @@ fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
             } else {
                 &["GET", "POST"]
             };
-            let asked = |method| Asked {
-                method,
-                path: &client.path,
-                grpc: client.grpc,
-            };
-            let mut asked = methods.iter().map(|method| asked(method));
-            asked.all(|asked| rules::permit(&list, &asked, &caller))
+            methods.iter().all(|method| {
+                let asked = Asked {
+                    method,
+                    path: &client.path,
+                    grpc: client.grpc,
+                };
+                rules::permit(&list, &asked, &caller)
+            })
         })
 }
 

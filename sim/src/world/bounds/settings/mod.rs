@@ -6,7 +6,8 @@ use std::time::Duration;
 use cellway_core::health::WhenAllEjected;
 use cellway_router::config::Config;
 use cellway_router::settings::{
-    CellLimits, ClientTimeouts, ListenerSettings, Priority, RateRule, RateScope, UpstreamSettings,
+    CellLimits, CellShares, ClientTimeouts, ListenerSettings, Priority, RateRule, RateScope,
+    UpstreamSettings,
 };
 use toml::Table;
 
@@ -145,7 +146,16 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
             .as_ref()
             .map_or(Duration::ZERO, |envelope| envelope.jwks_max_age),
         requests_max: upstream.limits.requests_max,
+        connections_max: upstream.limits.connections_max,
         places: places(&upstream.limits),
+        places_for_all: match upstream.limits.shares {
+            CellShares {
+                connection: 100,
+                caller: 100,
+                tenant: 100,
+            } => places(&upstream.limits),
+            _ => 1,
+        },
         tenant_share: usize::from(upstream.limits.shares.tenant),
         high_priority: high_priority(scenario, router.listeners.first()?),
         queue_room: upstream.limits.queue_max,
