@@ -268,6 +268,11 @@ fn overload() {
 }
 
 #[test]
+fn adaptive_limit() {
+    matches_snapshot("adaptive_limit");
+}
+
+#[test]
 fn failing_endpoints() {
     matches_snapshot("failing_endpoints");
 }
