@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// The fewest cases that there are.
+/// The fewest cases that there are, if they aren't named.
 const CASES_MIN: usize = 250;
 
 /// The results of a way's cases.
@@ -39,7 +39,11 @@ pub(crate) fn compare(folder: &Path) {
     let report = fs::read(folder.join("reports/index.json")).unwrap();
     let results: BTreeMap<String, Results> = serde_json::from_slice(&report).unwrap();
     let direct = &results["direct"];
-    assert!(direct.len() >= CASES_MIN, "only {} cases ran", direct.len());
+    let fewest = match std::env::var("AUTOBAHN_CASES") {
+        Ok(_) => 1,
+        Err(_) => CASES_MIN,
+    };
+    assert!(direct.len() >= fewest, "only {} cases ran", direct.len());
     let mut all = Vec::new();
     for way in ["router", "two-routers"] {
         let through = &results[way];
