@@ -22,8 +22,8 @@ pub struct LimitsKept {
     delivery_max: Duration,
     /// Clients whose requests end when they have the answer.
     short: BTreeSet<String>,
-    /// How many routers run. Each counts its own requests.
-    routers: usize,
+    /// The routers that run. Each counts its own requests.
+    routers: BTreeSet<String>,
     /// Requests that haven't arrived yet, by tag.
     sent: BTreeSet<String>,
     /// Those that have arrived and aren't answered.
@@ -67,7 +67,7 @@ impl LimitsKept {
             prefix: bounds.header_prefix.clone(),
             delivery_max: bounds.delivery_max,
             short: bounds.short_requests.clone(),
-            routers: 0,
+            routers: BTreeSet::new(),
             sent: BTreeSet::new(),
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl LimitsKept {
                 self.settings.most("", time, part) as usize
             }
         };
-        Some(most.saturating_mul(self.routers))
+        Some(most.saturating_mul(self.routers.len()))
     }
 
     fn arrives(&mut self, at: Duration, arrived: &Arrived) {
@@ -105,6 +105,12 @@ impl LimitsKept {
             ],
         };
         self.open.insert(tag.clone(), open);
+    }
+
+    /// The next router doesn't know of the requests of the last one.
+    fn forget(&mut self) {
+        self.open.clear();
+        self.ended.clear();
     }
 
     fn ends(&mut self, whose: &Whose, open: &Open, until: Duration) -> Result<(), String> {
@@ -155,12 +161,15 @@ impl Invariant for LimitsKept {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Started(_) => self.routers += 1,
-            // The next router doesn't know of the requests of this one.
-            Fact::Crashed(_) => {
-                self.routers = self.routers.saturating_sub(1);
-                self.open.clear();
-                self.ended.clear();
+            Fact::Started(life) => {
+                // One that has drained starts again without a crash.
+                if !self.routers.insert(life.router.clone()) {
+                    self.forget();
+                }
+            }
+            Fact::Crashed(life) => {
+                self.routers.remove(&life.router);
+                self.forget();
             }
             // What an Envoy sends to a cell, no router counts.
             Fact::Sent(sent) if sent.via.is_none() && self.short.contains(&sent.client) => {

@@ -1,6 +1,6 @@
 use super::super::testing::*;
 use super::*;
-use crate::fact::Answer;
+use crate::fact::{Answer, Life};
 
 /// So many routers share the limit of `acme`, of two requests. A cell may have three. The end of an answer is
 /// on its way for at most `delivery_max`.
@@ -52,8 +52,21 @@ fn notices_a_tenant_with_more_requests_than_its_limit() {
 fn notices_that_a_router_grants_more_than_its_part() {
     let two = [arrivals("acme", &["1", "2"]), answers(&["1", "2"])].concat();
     assert!(fed(2, &two).is_err());
-    let other = [vec![Fact::Started(life(1))], two].concat();
+    let other = Life {
+        router: "router-2".to_owned(),
+        ..life(0)
+    };
+    let other = [vec![Fact::Started(other)], two].concat();
     assert_eq!(fed(2, &other), Ok(()));
+}
+
+/// Catches: a router that starts again after a drain and is counted twice from then on.
+#[test]
+fn a_router_that_starts_again_is_one() {
+    let again = vec![Fact::Started(life(1))];
+    let three = ["1", "2", "3"];
+    let three = [again, arrivals("acme", &three), answers(&three)].concat();
+    assert!(fed(1, &three).is_err());
 }
 
 #[test]
