@@ -5,6 +5,7 @@ use cellway_testbed::Answer as Response;
 use http::header::RETRY_AFTER;
 
 use super::call;
+use super::refusal::{WITHOUT_REASON, is_of_router, reason_in_body};
 use crate::fact::Answer;
 use crate::scenario::{self, ClientProtocol};
 use crate::world::hosts::{ANSWER_TRAILER, TAG};
@@ -14,21 +15,6 @@ const LINES_A_SECOND: u64 = 4;
 
 /// The most interim answers to one request that a router passes on.
 const INTERIM_ANSWERS_MAX: u64 = 32;
-
-/// The reason of a router's error that has none.
-pub(super) const WITHOUT_REASON: &str = "without_a_reason";
-
-/// Whether a router says that it made the answer.
-pub(super) fn is_of_router(response: &Response) -> bool {
-    let owner = response.headers.get("x-cellway-owner");
-    owner.is_some_and(|owner| owner == "router")
-}
-
-/// The reason in a router's error.
-pub(super) fn reason_in_body(response: &Response) -> Option<String> {
-    let body = serde_json::from_slice::<serde_json::Value>(&response.body);
-    Some(body.ok()?["error"]["reason"].as_str()?.to_owned())
-}
 
 /// The kind of an answer, by who made it.
 pub(super) fn classify(response: &Response) -> Answer {

@@ -7,7 +7,7 @@ use cellway_testbed::{Answer as Response, Request};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderValue, Method, StatusCode};
 
-use super::answer::{WITHOUT_REASON, is_of_router, reason_in_body};
+use super::refusal::{WITHOUT_REASON, is_of_router, reason_in_body};
 use crate::fact::Answer;
 use crate::world::hosts::ANSWER_TRAILER;
 

@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod pool;
+mod refusal;
 mod talk;
 
 use std::sync::Arc;

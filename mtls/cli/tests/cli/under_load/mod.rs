@@ -1,12 +1,12 @@
 //! Under load, nothing is lost: no request fails and no connection is refused while a router reloads,
 //! is upgraded, and drains.
 //!
-//! The clients speak HTTP/1.1 and HTTP/2, with and without TLS, on kept and on new connections, with streams that last longer
-//! than the change, with gRPC's trailers in both directions and gRPC's streams, and over WebSockets. They
-//! are as strict as RFC 9110 and RFC 9113 let them be: a request is sent again only if the router said
-//! that it did not process it, or it was never sent. A WebSocket ends only with a Close frame of code
-//! 1001, and every message that came to the cell is answered before. A load balancer asks `/readyz` again
-//! and again, and sees the router fail only in the drain at the end.
+//! The clients speak HTTP/1.1 and HTTP/2, with and without TLS, on kept and on new connections, with streams
+//! that last longer than the change, with gRPC's trailers in both directions and gRPC's streams, and over
+//! WebSockets. They are as strict as RFC 9110 and RFC 9113 let them be: a request is sent again only if the
+//! router said that it did not process it, or it was never sent. A WebSocket ends only with a Close frame of
+//! code 1001, and every message that came to the cell is answered before. A load balancer asks `/readyz`
+//! again and again, and sees the router fail only in the drain at the end.
 
 mod tls;
 mod websocket;
