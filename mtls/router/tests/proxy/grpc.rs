@@ -68,10 +68,16 @@ async fn the_cell_is_told_what_is_left() {
 /// Catches: a gRPC answer that ends with a reset, of which clients make a status that says less.
 #[tokio::test]
 async fn an_answer_that_breaks_off_ends_with_a_status() {
-    for (kind, status) in [("application/grpc", Some("14")), ("text/plain", None)] {
+    // With the length of a whole answer, too.
+    for (kind, length, status) in [
+        ("application/grpc", None, Some("14")),
+        ("application/grpc", Some("9"), Some("14")),
+        ("text/plain", None, None),
+    ] {
         let port = http2(move |mut frames, id| async move {
-            let head = trailers_of(&[(":status", "200"), ("content-type", kind)]);
-            frames.fields(id, &head, false).await;
+            let mut head = vec![(":status", "200"), ("content-type", kind)];
+            head.extend(length.map(|length| ("content-length", length)));
+            frames.fields(id, &trailers_of(&head), false).await;
             frames.data(id, b"part", false).await;
             frames.reset(id, INTERNAL_ERROR).await;
             Some(frames)
