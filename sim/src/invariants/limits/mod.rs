@@ -163,7 +163,8 @@ impl Invariant for LimitsKept {
         match fact {
             Fact::Started(life) => {
                 // One that has drained starts again without a crash.
-                if !self.routers.insert(life.router.clone()) {
+                let is_new = self.routers.insert(life.router.clone());
+                if !is_new {
                     self.forget();
                 }
             }
