@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::opened::{echoes, open, world};
+use super::opened::{connect, echoes, open, world};
 use crate::cells::{played, says, scripted, until_closed};
 use crate::interim;
 use crate::raw::Raw;
@@ -225,19 +225,7 @@ async fn a_listed_protocol_is_asked_for_over_http2_too() {
         let mut settings = plain(registry(plain_endpoint(scheme, port)));
         with_upgrades(&mut settings, &["foo/1"]);
         let world = start(settings).await;
-        let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-        let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        let mut client = soon(client.ready()).await.unwrap();
-        let announced = async {
-            while !client.is_extended_connect_protocol_enabled() {
-                tokio::task::yield_now().await;
-            }
-        };
-        soon(announced).await;
-        let mut request = http::Request::connect("http://a/").body(()).unwrap();
-        (request.extensions_mut()).insert(h2::ext::Protocol::from_static("foo/1"));
-        let (answer, mut sender) = client.send_request(request, false).unwrap();
+        let (answer, mut sender) = connect(&world, "foo/1").await;
         let mut answer = soon(answer).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{scheme}");
         sender

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_core::upgrade::Upgrades;
 use cellway_env::Env;
@@ -11,12 +12,13 @@ use cellway_router::settings::{
     AccessLog, CellLimits, RegistryLocation, RouterSettings, Sources, TrafficSettings,
 };
 use cellway_testbed::{IdentityProvider, Message, Protocol, Request, ServerTls, WebSocket};
-use http::StatusCode;
+use http::{Response, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::opened::{echoes, open};
+use super::opened::{connect, echoes, open};
 use crate::cells::{played, receive};
 use crate::cut_clients::{End, end_of};
 use crate::suspension::{Published, soon};
@@ -379,5 +381,76 @@ async fn a_cell_that_breaks_off_is_blamed_and_a_client_that_does_is_not() {
         world.events.line(line).await;
         let end = format!("tunnel websocket {end}");
         world.events.line(&end).await;
+    }
+}
+
+/// An HTTP/2 cell that agrees to switch, says how the client's bytes end, and resets its own if they begin
+/// with `cut`.
+async fn listening_cell(ends: UnboundedSender<Option<h2::Reason>>) -> u16 {
+    played(move |stream| {
+        let ends = ends.clone();
+        async move {
+            let mut builder = h2::server::Builder::new();
+            builder.enable_connect_protocol();
+            let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
+            while let Some(asked) = connection.accept().await {
+                let (mut request, mut respond) = asked.unwrap();
+                let mut answer = respond.send_response(Response::new(()), false).unwrap();
+                let ends = ends.clone();
+                tokio::spawn(async move {
+                    let end = loop {
+                        match request.body_mut().data().await {
+                            Some(Ok(bytes)) if &*bytes == b"cut" => {
+                                answer.send_reset(h2::Reason::CANCEL);
+                            }
+                            Some(Ok(_)) => {}
+                            Some(Err(error)) => break error.reason(),
+                            None => break None,
+                        }
+                    };
+                    let _ = ends.send(end);
+                });
+            }
+        }
+    })
+    .await
+}
+
+/// Catches: a reset over HTTP/2 that the other side takes for the end of the bytes, so that half of them
+/// look complete and the tunnel stays open. CANCEL stands for a reset of TCP (RFC 8441, section 5).
+#[tokio::test]
+async fn a_reset_is_no_end_of_the_bytes() {
+    for code in [
+        h2::Reason::CANCEL,
+        h2::Reason::NO_ERROR,
+        h2::Reason::INTERNAL_ERROR,
+    ] {
+        for (bytes, end) in [("half", "client_gone"), ("cut", "cell_gone")] {
+            let (ends, mut ended) = unbounded_channel();
+            let port = listening_cell(ends).await;
+            let mut settings = plain(registry(plain_endpoint("h2c", port)));
+            settings.listeners[0].traffic = Arc::new(TrafficSettings {
+                upgrades: Upgrades::new(&["foo"]).unwrap(),
+                ..TrafficSettings::default()
+            });
+            let world = start(settings).await;
+            let (answer, mut sender) = connect(&world, "foo").await;
+            let mut answer = soon(answer).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            sender
+                .send_data(Bytes::from_static(bytes.as_bytes()), false)
+                .unwrap();
+            if bytes == "half" {
+                sender.send_reset(code);
+            } else {
+                let last = soon(answer.body_mut().data()).await;
+                assert!(last.is_some_and(|it| it.is_err()), "{code:?}");
+            }
+            assert!(
+                soon(ended.recv()).await.unwrap().is_some(),
+                "{code:?} {bytes}"
+            );
+            world.events.line(&format!("tunnel other {end}")).await;
+        }
     }
 }

@@ -3,6 +3,10 @@
 use bytes::Bytes;
 use cellway_testbed::{EchoCell, Message, Protocol, Request, ServerTls, WebSocket};
 
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use tokio::net::TcpStream;
+
 use crate::suspension::soon;
 use crate::world::{World, cell, plain, plain_endpoint, registry, start};
 
@@ -62,4 +66,25 @@ async fn every_version_of_the_client_reaches_every_version_of_the_cell() {
             world.events.line(&responded).await;
         }
     }
+}
+
+/// Asks for this protocol with an extended CONNECT.
+pub(super) async fn connect(
+    world: &World,
+    protocol: &'static str,
+) -> (ResponseFuture, SendStream<Bytes>) {
+    let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut client = soon(client.ready()).await.unwrap();
+    let announced = async {
+        while !client.is_extended_connect_protocol_enabled() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(announced).await;
+    let mut request = http::Request::connect("http://a/").body(()).unwrap();
+    let extensions = request.extensions_mut();
+    extensions.insert(h2::ext::Protocol::from_static(protocol));
+    client.send_request(request, false).unwrap()
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The bytes of one stream in both directions. If it is dropped before both have ended, the stream is
@@ -34,12 +34,7 @@ impl StreamBytes {
         while self.came.is_empty() {
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(data)) => self.came = data,
-                // Both say that the sender has nothing more to say.
-                Some(Err(error))
-                    if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) =>
-                {
-                    return Poll::Ready(Ok(false));
-                }
+                // A reset is what a TCP reset is, whatever its code (RFC 8441, section 5).
                 Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                 None => return Poll::Ready(Ok(false)),
             }
