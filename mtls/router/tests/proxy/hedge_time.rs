@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cellway_router::settings::TrafficSettings;
+use cellway_router::settings::{TotalTimeout, TrafficSettings};
 use cellway_testbed::{Answer, Request};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::adaptive_limit::cell;
 use crate::memory::{self, Memory, World};
-use crate::world::{plain, registry};
+use crate::world::{plain, reason, registry};
 
 const LONG: Duration = Duration::from_secs(600);
 const HEDGE_AFTER: Duration = Duration::from_millis(200);
@@ -49,6 +49,10 @@ impl Asked {
 /// Sends a request whose attempts are answered like this, in the order in which they arrive. The last answer
 /// is that to all others.
 async fn ask(answers: [Reply; 3]) -> Asked {
+    ask_within(answers, TotalTimeout::Upstream).await
+}
+
+async fn ask_within(answers: [Reply; 3], total_timeout: TotalTimeout) -> Asked {
     let env = Memory::new();
     let came = Arc::new(AtomicUsize::new(0));
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -72,6 +76,7 @@ async fn ask(answers: [Reply; 3]) -> Asked {
         hedge_after: Some(HEDGE_AFTER),
         try_timeout: Some(TRY_TIMEOUT),
         retry_statuses: vec![429],
+        total_timeout,
         ..TrafficSettings::default()
     });
     let world = memory::start(&env, settings).await;
@@ -110,6 +115,18 @@ async fn a_hedge_has_all_the_time_if_no_other_attempt_may_follow() {
     assert_eq!(asked.answer.status, 200);
     assert_eq!(asked.took, HEDGE_AFTER + late.0);
     assert_eq!(asked.asked.len(), 2);
+}
+
+/// Catches: a time limit of the whole exchange that ends a hedge, and is then told as that of the first
+/// attempt, or followed by a retry that has no time.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_the_whole_exchange_ends_both_attempts() {
+    let total = HEDGE_AFTER + Duration::from_millis(400);
+    let asked = ask_within([NEVER; 3], TotalTimeout::After(total)).await;
+    assert_eq!(reason(&asked.answer), "cell_timeout_total");
+    assert_eq!(asked.took, total);
+    assert_eq!(asked.asked.len(), 2);
+    assert_eq!(asked.lines("retry"), Vec::<String>::new());
 }
 
 /// Catches: a request that is sent to the endpoint of its hedge again while there is one that hasn't had it.

@@ -124,7 +124,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         self.failed(&lease.pool, reason, reason.describe());
         match spare.and_then(|spare| self.too_slow(reason, lease, spare)) {
             Some(again) => (Attempt::Again, Some(again)),
-            None => (Attempt::Failed(reason, "the cell took too long"), None),
+            None => {
+                // While a hedge went on, the time for everything may have ended.
+                let reason = match self.is_over() {
+                    true => Reason::CellTimeoutTotal,
+                    false => reason,
+                };
+                (Attempt::Failed(reason, "the cell took too long"), None)
+            }
         }
     }
 
@@ -150,7 +157,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         why: Unserved,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
-        if !self.resends.allows(why, lease, &spare) {
+        if !self.resends.allows(why, lease, &spare) || self.is_over() {
             return None;
         }
         if !self.may_pass() {

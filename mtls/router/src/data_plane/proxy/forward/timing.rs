@@ -191,6 +191,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         complete.map_or(began, |progress| progress.last().max(began))
     }
 
+    /// Whether the time for the whole exchange is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.total.is_some_and(|total| total <= Instant::now())
+    }
+
     /// How long the cell may take for its header in one attempt, if the request may be sent again
     /// after that.
     pub(super) fn try_timeout(&self) -> Option<Duration> {
