@@ -30,10 +30,11 @@ pub(in crate::observe::debug) fn listener(settings: &ListenerSettings) -> Value 
         "body_rate_min": body_rate_min,
         "body_grace_ms": ms(body_grace),
     });
-    let from = settings.proxy_protocol.iter().map(ToString::to_string);
+    let proxies = settings.proxy_protocol.iter().map(ToString::to_string);
+    let proxies = Some(proxies.collect::<Vec<_>>()).filter(|from| !from.is_empty());
     let certificate = settings.tls.as_ref().map(|tls| tls.client_certificate);
     let rest = json!({
-        "proxy_protocol": { "from": from.collect::<Vec<_>>() },
+        "proxy_protocol": proxies.map(|from| json!({ "from": from })),
         "forwarded": match settings.forwarded {
             Forwarded::Replace => "replace",
             Forwarded::Append => "append",
@@ -52,7 +53,7 @@ pub(in crate::observe::debug) fn listener(settings: &ListenerSettings) -> Value 
     together([times, rest])
 }
 
-/// One `[[issuer]]`, without its claims.
+/// One `[[issuer]]`, without its claims and tenants.
 pub(in crate::observe::debug) fn issuer(issuer: &Issuer) -> Value {
     let KeyTiming {
         fresh,
@@ -63,7 +64,8 @@ pub(in crate::observe::debug) fn issuer(issuer: &Issuer) -> Value {
         retry_max,
     } = issuer.timing;
     let (uri, file) = match &issuer.keys {
-        KeysLocation::Uri(uri) => (Some(uri), None),
+        // Its query may be a secret.
+        KeysLocation::Uri(uri) => (uri.split('?').next(), None),
         KeysLocation::File(file) => (None, Some(file)),
         KeysLocation::Discovery { .. } => (None, None),
     };

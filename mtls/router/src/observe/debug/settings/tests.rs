@@ -62,7 +62,7 @@ name = 'main'
 issuer = 'https://idp.example'
 audience = 'orders'
 algorithms = ['ES256']
-jwks_uri = 'https://idp.example/keys'
+jwks_uri = 'https://idp.example/keys?key=secret'
 keys = { fresh_secs = 300 }
 ";
 
@@ -117,7 +117,12 @@ fn every_setting_of_listeners_and_issuers_is_shown_by_its_name() {
         "issuer.claims",
         "issuer.tenants",
     ];
-    let settings = Config::load("cellway.toml", &format!("{CONFIG}{ISSUER}"), []);
+    let proxied = CONFIG.replacen(
+        ":0'\n",
+        ":0'\nproxy_protocol = { from = ['10.0.0.0/8'] }\n",
+        1,
+    );
+    let settings = Config::load("cellway.toml", &format!("{proxied}{ISSUER}"), []);
     let settings = settings.unwrap().router;
     let mut shown = BTreeSet::new();
     names(&listener(&settings.listeners[0]), "listener", &mut shown);
