@@ -45,7 +45,7 @@ impl<K: Ord + Clone> Listed<K> {
         decided_at: Duration,
     ) -> Option<Duration> {
         let since = *self.since.get(entry)?;
-        let max_age = settings.most(router, [since, decided_at], |it| it.status_max_age);
+        let max_age = settings.most(router, [since, decided_at], |it| it.registry.status_max_age);
         (decided_at > since.saturating_add(max_age)).then_some(since)
     }
 }

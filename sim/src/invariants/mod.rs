@@ -59,7 +59,7 @@ mod revoked;
 mod routing_keys;
 pub(crate) mod rules;
 mod serving;
-mod settings;
+pub mod settings;
 mod slow_start;
 mod stalled;
 mod stamps;

@@ -17,8 +17,10 @@ use crate::scenario::CellState;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-/// Bounds of routers with these settings.
-pub(super) fn with_settings(settings: RouterSettings) -> Bounds {
+/// Bounds of routers whose settings differ from the default by this change.
+pub(super) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds {
+    let mut settings = RouterSettings::default();
+    change(&mut settings);
     Bounds {
         header_prefix: "x-cellway-".to_owned(),
         settings: SettingsInForce::always(settings),

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -21,10 +20,7 @@ fn fed(first: &[Fact], then: &[Fact]) -> Result<(), String> {
     let mut facts = vec![placed(1, &[("public", "p")])];
     facts.extend_from_slice(first);
     facts.extend_from_slice(then);
-    let bounds = with_settings(RouterSettings {
-        reload_within: SECOND * 2,
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.reload_within = SECOND * 2);
     feed(&mut AnonymousApart::new(&bounds), &facts)
 }
 

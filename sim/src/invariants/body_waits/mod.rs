@@ -35,7 +35,9 @@ impl BodyWaits {
     fn overdue(&self, at: Duration) -> Result<(), String> {
         for ((life, _), (since, tag)) in &self.waiting {
             let router = &life.router;
-            let grace = self.settings.most(router, [*since, at], |it| it.body_grace);
+            let grace = self
+                .settings
+                .most(router, [*since, at], |it| it.timeouts.body_grace);
             if at > *since + grace + self.delivery_max {
                 return Err(format!(
                     "the body of {tag} has stopped since {since:?}, but {router} has not ended the \

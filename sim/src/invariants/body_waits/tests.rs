@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -6,10 +5,7 @@ use super::*;
 fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     let bounds = Bounds {
         stopping: ["client".to_owned()].into(),
-        ..with_settings(RouterSettings {
-            body_grace: SECOND * 2,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.timeouts.body_grace = SECOND * 2)
     };
     let facts: Vec<_> = facts.into_iter().collect();
     feed(&mut BodyWaits::new(&bounds), &facts)

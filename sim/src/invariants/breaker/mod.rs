@@ -72,7 +72,7 @@ impl OneProbe {
                 };
                 let open = self
                     .settings
-                    .least(router, [breaker.opened, at], |it| it.breaker_open);
+                    .least(router, [breaker.opened, at], |it| it.breaker.open);
                 if !breaker.freed && at + STEP < breaker.opened + open {
                     return Err(format!(
                         "{router} probes {host} with {request_id}, whose breaker opened at {:?} for {open:?}",

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -8,10 +7,7 @@ fn arrives(tag: &str, request_id: &str) -> Fact {
 
 /// Breakers open for a second.
 fn check(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        breaker_open: SECOND,
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.breaker.open = SECOND);
     feed(&mut OneProbe::new(&bounds), facts)
 }
 
@@ -70,17 +66,11 @@ fn notices_a_request_through_an_open_breaker() {
 #[test]
 fn notices_a_probe_that_comes_too_early() {
     use CircuitChange::{Freed, Opened, Probing};
-    let mut invariant = OneProbe::new(&with_settings(RouterSettings {
-        breaker_open: SECOND * 2,
-        ..RouterSettings::default()
-    }));
+    let mut invariant = OneProbe::new(&with_settings(|it| it.breaker.open = SECOND * 2));
     let early = [circuit("1", Opened), circuit("2", Probing)];
     let error = feed(&mut invariant, &early).unwrap_err();
     assert!(error.contains("opened at 0ns for 2s"), "{error}");
-    let mut invariant = OneProbe::new(&with_settings(RouterSettings {
-        breaker_open: SECOND * 2,
-        ..RouterSettings::default()
-    }));
+    let mut invariant = OneProbe::new(&with_settings(|it| it.breaker.open = SECOND * 2));
     let freed = [
         circuit("1", Opened),
         bad("t"),

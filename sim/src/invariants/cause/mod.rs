@@ -66,7 +66,7 @@ impl EjectedForCause {
         };
         // A request that failed may have waited as long as it may.
         let lately =
-            self.settings.most(router, [at; 2], |it| it.header_timeout) + self.delivery_max;
+            self.settings.most(router, [at; 2], |it| it.timeouts.header) + self.delivery_max;
         let from = at.saturating_sub(lately);
         if !self.endpoints.may_be_ejected(host, from, at) {
             return Err(format!(
@@ -75,7 +75,7 @@ impl EjectedForCause {
         }
         let of_cell = |(of, it): &&(Life, String)| of == life && hosts.contains(it);
         let ejected = self.ejected.keys().filter(of_cell).count();
-        let percent = (self.settings).most(router, [at; 2], |it| it.ejected_percent_max);
+        let percent = (self.settings).most(router, [at; 2], |it| it.outlier.ejected_percent_max);
         let most = hosts.len() * percent / 100;
         match ejected > most {
             true => Err(format!(
@@ -132,7 +132,8 @@ impl EjectedForCause {
         let of_cell = |(of, it): &&(Life, String)| of == life && hosts.contains(it);
         let ejected = self.ejected.keys().filter(of_cell).count();
         let time = [Duration::ZERO, at];
-        let percent = (self.settings).least(&life.router, time, |it| it.ejected_percent_max);
+        let percent =
+            (self.settings).least(&life.router, time, |it| it.outlier.ejected_percent_max);
         let listed = self.listed.get(cell).copied().unwrap_or(hosts.len());
         ejected > listed * percent / 100
     }
@@ -170,8 +171,8 @@ impl Record {
 
 /// How long the ejection of this level lasts, counted from 1.
 fn ejection(settings: &RouterSettings, level: u32) -> Duration {
-    let [first, longest] = settings.ejection;
-    let factor = (settings.ejection_factor).saturating_pow(level.saturating_sub(1));
+    let [first, longest] = settings.outlier.ejection;
+    let factor = (settings.outlier.ejection_factor).saturating_pow(level.saturating_sub(1));
     first.saturating_mul(factor).min(longest.max(first))
 }
 

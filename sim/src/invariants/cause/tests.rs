@@ -1,5 +1,5 @@
+use super::super::EndpointTrouble;
 use super::super::testing::*;
-use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
 use crate::scenario::CellState;
 
@@ -27,11 +27,10 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
             hosts: [("a".to_owned(), hosts.into())].into(),
             troubles,
         },
-        ..with_settings(RouterSettings {
-            ejected_percent_max: 50,
-            ejection: [SECOND * 2, SECOND * 3],
-            ejection_factor: 2,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.outlier.ejected_percent_max = 50;
+            it.outlier.ejection = [SECOND * 2, SECOND * 3];
+            it.outlier.ejection_factor = 2;
         })
     };
     let facts: Vec<_> = facts.into_iter().collect();

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::Published;
@@ -39,10 +38,7 @@ fn call(tag: &str, bound: CellBound) -> Vec<Fact> {
 
 fn fed(first: &[Fact], then: Vec<Fact>) -> Result<(), String> {
     let facts: Vec<_> = first.iter().cloned().chain(then).collect();
-    let bounds = with_settings(RouterSettings {
-        reload_within: SECOND * 2,
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.reload_within = SECOND * 2);
     feed(&mut CellBoundCalls::new(&bounds), &facts)
 }
 

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -16,10 +15,7 @@ fn fed_while(stuck: &[(u32, u32)], facts: &[Fact]) -> Result<(), String> {
         reloads_stuck: stuck
             .map(|(from, until)| ("router-1".to_owned(), SECOND * *from, SECOND * *until))
             .collect(),
-        ..with_settings(RouterSettings {
-            reload_within: SECOND,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.reload_within = SECOND)
     };
     feed(&mut ClientTrust::new(&bounds), facts)
 }

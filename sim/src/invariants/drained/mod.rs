@@ -68,7 +68,7 @@ impl Drained {
 
     fn closes(&self, at: Duration, life: &Life) -> Result<(), String> {
         let announced = self.announced.get(life).copied().unwrap_or_default();
-        let (delay, _) = self.time(life, |it| it.drain_delay);
+        let (delay, _) = self.time(life, |it| it.drain.delay);
         let early = at < announced + delay;
         // A router whose listeners have not opened yet doesn't wait.
         match early && self.listened.contains(&life.router) {
@@ -115,8 +115,8 @@ impl Drained {
             Some(_) if *answer == Answer::Refused => false,
             Some(closed) => {
                 // Later, the router may close the connection while the request is on its way.
-                let (idle, _) = self.time(life, |it| it.drain_idle);
-                let (drain, _) = self.time(life, |it| it.drain);
+                let (idle, _) = self.time(life, |it| it.drain.idle);
+                let (drain, _) = self.time(life, |it| it.drain.deadline);
                 let was_taken = passed.is_some() || sent + self.delivery_max < *closed + idle;
                 was_taken && at < *closed + drain
             }
@@ -135,7 +135,7 @@ impl Drained {
             return Ok(());
         };
         // HTTP/1.1 clients learn it from their next answer.
-        let (_, idle) = self.time(life, |it| it.drain_idle);
+        let (_, idle) = self.time(life, |it| it.drain.idle);
         let known = *closed + idle + self.delivery_max;
         match *sent > known {
             true => Err(format!(
@@ -152,7 +152,7 @@ impl Drained {
             return Ok(());
         };
         let router = &life.router;
-        let (_, time) = self.time(life, |it| it.drain_delay + it.drain);
+        let (_, time) = self.time(life, |it| it.drain.delay + it.drain.deadline);
         if at > *since + time + self.delivery_max {
             return Err(format!(
                 "{router} drained from {since:?} to {at:?}, longer than its settings allow"

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -14,11 +13,10 @@ fn connected() -> Fact {
 fn bounds() -> Bounds {
     Bounds {
         delivery_max: SECOND,
-        ..with_settings(RouterSettings {
-            drain_delay: SECOND * 3,
-            drain_idle: SECOND * 3,
-            drain: SECOND * 5,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.drain.delay = SECOND * 3;
+            it.drain.idle = SECOND * 3;
+            it.drain.deadline = SECOND * 5;
         })
     }
 }

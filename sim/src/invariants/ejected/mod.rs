@@ -54,7 +54,7 @@ impl EjectedRest {
             return Ok(());
         }
         let time = [*sent, at];
-        if (self.settings).least(router, time, |it| it.fails_without_usable) {
+        if (self.settings).least(router, time, |it| it.health.fails_without_usable) {
             return Err(format!(
                 "{tag} arrived at {}, which {router} had found bad before, although when_all_ejected is fail",
                 arrived.host
@@ -73,7 +73,9 @@ impl EjectedRest {
             self.endpoints.count(cell),
             healthy().filter(|host| usable(host)),
         );
-        let panic = self.settings.most(router, time, |it| it.panic_percent);
+        let panic = self
+            .settings
+            .most(router, time, |it| it.health.panic_percent);
         if left.count() * 100 < hosts * panic {
             return Ok(());
         }
@@ -93,7 +95,7 @@ impl EjectedRest {
             return Ok(());
         };
         let time = [*sent, at];
-        let fails = (self.settings).most(router, time, |it| it.fails_without_usable);
+        let fails = (self.settings).most(router, time, |it| it.health.fails_without_usable);
         match reason == "no_endpoint_healthy" && !fails {
             true => Err(format!(
                 "{tag} was answered {answer} by {router}, although when_all_ejected is not fail"

@@ -1,5 +1,5 @@
 use super::super::testing::*;
-use super::super::{EndpointTrouble, Endpoints, RouterSettings};
+use super::super::{EndpointTrouble, Endpoints};
 use super::*;
 
 fn ejected(host: &str, ejected: bool) -> Fact {
@@ -28,10 +28,7 @@ fn fed_below(panic_percent: usize, facts: &[Fact], troubles: &[&str]) -> Result<
             hosts: [("a".to_owned(), hosts.into())].into(),
             troubles: troubles.iter().map(trouble).collect(),
         },
-        ..with_settings(RouterSettings {
-            panic_percent,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.health.panic_percent = panic_percent)
     };
     feed(&mut EjectedRest::new(&bounds), facts)
 }
@@ -87,10 +84,7 @@ fn notices_what_happens_when_all_are_ejected() {
                 hosts: [("a".to_owned(), ["a-1".to_owned()].into())].into(),
                 troubles: Vec::new(),
             },
-            ..with_settings(RouterSettings {
-                fails_without_usable,
-                ..RouterSettings::default()
-            })
+            ..with_settings(|it| it.health.fails_without_usable = fails_without_usable)
         };
         feed(&mut EjectedRest::new(&bounds), facts)
     };

@@ -107,7 +107,9 @@ impl Invariant for EveryEndpoint {
                 let from = match refusal {
                     Refusal::Unreachable => sent,
                     Refusal::Resting => {
-                        let late = self.settings.most(&to, [sent, at], |it| it.knows_late);
+                        let late = self
+                            .settings
+                            .most(&to, [sent, at], |it| it.health.knows_late);
                         sent.saturating_sub(late)
                     }
                 };
@@ -115,7 +117,9 @@ impl Invariant for EveryEndpoint {
                 let mut cells = cells.into_iter().flatten().peekable();
                 let well = cells.peek().is_some()
                     && cells.all(|cell| self.endpoints.one_is_healthy(cell, from, at));
-                let failover = self.settings.least(&to, [sent, at], |it| it.failover);
+                let failover = self
+                    .settings
+                    .least(&to, [sent, at], |it| it.timeouts.failover);
                 if well && at < sent + failover {
                     return Err(format!(
                         "{tag} was answered {answer}, but every cell of {tenant} had a healthy endpoint \

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -21,10 +20,7 @@ fn fed(until: u32, answer: &str) -> Result<(), String> {
                 },
             ],
         },
-        ..with_settings(RouterSettings {
-            failover: SECOND * 10,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.timeouts.failover = SECOND * 10)
     };
     let facts = [
         published(1, &[("acme", "a")]),

@@ -142,7 +142,7 @@ impl EnvelopeHolds {
     /// How long a cell may keep the keys that it fetched at this time, whichever router it asked.
     fn keys_max_age(&self, fetched: Duration) -> Duration {
         let settings = &self.settings;
-        settings.least("", [fetched; 2], |it| it.envelope_keys_max_age)
+        settings.least("", [fetched; 2], |it| it.envelope.keys_max_age)
     }
 
     /// Whether what an envelope proves is what the router decided, and true.
@@ -203,7 +203,7 @@ impl EnvelopeHolds {
             return Ok(());
         };
         let router = &decided.life.router;
-        let lifetime = (self.settings).most(router, [*decided_at, at], |it| it.envelope_lifetime);
+        let lifetime = (self.settings).most(router, [*decided_at, at], |it| it.envelope.lifetime);
         // It may have been sealed just before.
         let sealed_by = decided.unix + at.saturating_sub(*decided_at);
         match proved.expires > sealed_by + lifetime + Duration::from_secs(1) {

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
@@ -11,10 +10,9 @@ fn bounds(envelopes: bool) -> Bounds {
             ("env-1".to_owned(), Duration::ZERO, Duration::MAX),
             ("old".to_owned(), SECOND, SECOND * 3),
         ],
-        ..with_settings(RouterSettings {
-            envelope_keys_max_age: SECOND * 10,
-            envelope_lifetime: SECOND * 5,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.envelope.keys_max_age = SECOND * 10;
+            it.envelope.lifetime = SECOND * 5;
         })
     }
 }

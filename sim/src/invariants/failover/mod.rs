@@ -43,7 +43,7 @@ impl FailoverAllowed {
             world: Known {
                 header: format!("{}failover", bounds.header_prefix),
                 endpoints: bounds.endpoints.clone(),
-                knows_late: bounds.settings.longest(|it| it.knows_late),
+                knows_late: bounds.settings.longest(|it| it.health.knows_late),
                 published: BTreeMap::new(),
                 newest: 0,
             },

@@ -1,5 +1,5 @@
+use super::super::EndpointTrouble;
 use super::super::testing::*;
-use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
 use crate::fact::FailedOver;
 use cellway_core::Reason;
@@ -17,7 +17,7 @@ fn world() -> FailoverAllowed {
                 ejects: true,
             }],
         },
-        ..with_settings(RouterSettings::default())
+        ..with_settings(|_| ())
     })
 }
 

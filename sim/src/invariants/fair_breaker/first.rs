@@ -151,7 +151,7 @@ impl OthersFirst {
         };
         let (router, host) = key;
         let time = [breaker.opened, at];
-        let open = self.settings.least(router, time, |it| it.breaker_open);
+        let open = self.settings.least(router, time, |it| it.breaker.open);
         if tenant != Some(tried.tenant.as_str()) || at + STEP >= breaker.opened + open * 2 {
             return Ok(());
         }

@@ -102,7 +102,7 @@ impl FairBreaker {
     fn is_fair(&self, opening: &Opening) -> Result<(), String> {
         let Opening { at, router, host } = opening;
         let mut settings = self.settings.during(router, [Duration::ZERO, *at]);
-        if settings.any(|it| it.retries_processed) {
+        if settings.any(|it| it.retries.processed) {
             // A request may fail several times.
             return Ok(());
         }

@@ -1,6 +1,5 @@
 use cellway_core::Reason;
 
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -9,10 +8,9 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     let bounds = Bounds {
         endpoints: one_each(),
         delivery_max: SECOND,
-        ..with_settings(RouterSettings {
-            breaker_failures: 2,
-            breaker_open: SECOND * 10,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.breaker.failures = 2;
+            it.breaker.open = SECOND * 10;
         })
     };
     let facts: Vec<_> = facts.into_iter().collect();

@@ -147,7 +147,7 @@ impl FreePlaces {
             return 1;
         }
         (self.settings)
-            .least(router, time, |it| it.places_for_all)
+            .least(router, time, |it| it.limits.places_for_all)
             .max(1)
     }
 

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::Answer;
@@ -21,10 +20,7 @@ fn fed_with(places: usize, troubles: &[(u32, u32)], facts: &[Fact]) -> Result<()
         troubles: troubles
             .map(|(from, until)| (SECOND * *from, SECOND * *until))
             .collect(),
-        ..with_settings(RouterSettings {
-            places_for_all: places,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.limits.places_for_all = places)
     };
     feed(&mut FreePlaces::new(&bounds), facts)
 }

@@ -1,12 +1,8 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        reload_within: SECOND * 2,
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.reload_within = SECOND * 2);
     feed(&mut FreshConnections::new(&bounds), facts)
 }
 

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -29,7 +28,7 @@ fn ended(status: u8) -> Fact {
 }
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings::default());
+    let bounds = with_settings(|_| ());
     feed(&mut GrpcStatus::new(&bounds), facts)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
-use crate::fact::{Answer, Arrived, CircuitChange, Fact};
+use crate::fact::{Answer, Arrived, CircuitChange, Fact, Sent};
 
 /// How often a request is sent to cells at most, if a setting lets a router send it again that a cell has
 /// processed.
@@ -98,6 +98,33 @@ impl InARow {
         }
     }
 
+    fn starts(&mut self, at: Duration, router: &str) {
+        self.started.insert(router.to_owned(), at);
+        self.open.retain(|(of, _)| of != router);
+        self.ejected.retain(|(of, _)| of != router);
+    }
+
+    fn sent(&mut self, at: Duration, sent: &Sent) {
+        let request = Request {
+            sent: at,
+            router: sent.to.clone(),
+            arrived: Vec::new(),
+            handed_back: Vec::new(),
+            failed_over: false,
+            answered: None,
+            has_message: false,
+            went: Went::Badly,
+        };
+        self.requests.insert(sent.tag.clone(), request);
+    }
+
+    fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) {
+        if let Some(request) = self.requests.get_mut(tag) {
+            request.went = went(&self.settings, at, request, answer);
+            request.answered = Some(at);
+        }
+    }
+
     fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) {
         let Some(request) = self.requests.get_mut(tag) else {
             return;
@@ -117,8 +144,18 @@ impl InARow {
         self.settings.least(router, [started, at], of) as usize
     }
 
+    fn circuit(&mut self, at: Duration, of: (String, String), change: CircuitChange) {
+        match change {
+            CircuitChange::Opened if self.open.insert(of.clone()) => self.opened(at, of),
+            CircuitChange::Closed => {
+                self.open.remove(&of);
+            }
+            CircuitChange::Opened | CircuitChange::Probing | CircuitChange::Freed => {}
+        }
+    }
+
     fn opened(&mut self, at: Duration, (router, host): (String, String)) {
-        let least = self.least(at, &router, |it| it.breaker_failures);
+        let least = self.least(at, &router, |it| it.breaker.failures);
         self.changes.push(Change {
             at,
             router,
@@ -128,9 +165,13 @@ impl InARow {
         });
     }
 
-    fn ejected(&mut self, at: Duration, (router, host): (String, String)) {
-        let connections = self.least(at, &router, |it| it.connection_failures);
-        let answers = self.least(at, &router, |it| it.answer_failures);
+    fn ejected(&mut self, at: Duration, of: (String, String)) {
+        if !self.ejected.insert(of.clone()) {
+            return;
+        }
+        let (router, host) = of;
+        let connections = self.least(at, &router, |it| it.outlier.connection_failures);
+        let answers = self.least(at, &router, |it| it.outlier.answer_failures);
         self.changes.push(Change {
             at,
             router,
@@ -199,7 +240,7 @@ impl InARow {
         let attempts = match self
             .settings
             .during(router, time)
-            .any(|it| it.retries_processed)
+            .any(|it| it.retries.processed)
         {
             true => SENT_MAX,
             false => 1,
@@ -214,8 +255,8 @@ fn went(settings: &SettingsInForce, at: Duration, request: &Request, answer: &An
         let mut settings = settings.during(&request.router, [request.sent, at]);
         settings.any(lists)
     };
-    let listed = |status: &u16| any(&|it| it.failing_statuses.contains(status));
-    let listed_grpc = |status: &u8| any(&|it| it.failing_grpc_statuses.contains(status));
+    let listed = |status: &u16| any(&|it| it.outlier.statuses.contains(status));
+    let listed_grpc = |status: &u8| any(&|it| it.outlier.grpc_statuses.contains(status));
     match answer {
         Answer::CellGrpc(_) if request.has_message => Went::Well,
         Answer::CellGrpc(status) if listed_grpc(status) => Went::Badly,
@@ -236,24 +277,8 @@ impl Invariant for InARow {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Started(life) => {
-                self.started.insert(life.router.clone(), at);
-                self.open.retain(|(router, _)| *router != life.router);
-                self.ejected.retain(|(router, _)| *router != life.router);
-            }
-            Fact::Sent(sent) if sent.via.is_none() => {
-                let request = Request {
-                    sent: at,
-                    router: sent.to.clone(),
-                    arrived: Vec::new(),
-                    handed_back: Vec::new(),
-                    failed_over: false,
-                    answered: None,
-                    has_message: false,
-                    went: Went::Badly,
-                };
-                self.requests.insert(sent.tag.clone(), request);
-            }
+            Fact::Started(life) => self.starts(at, &life.router),
+            Fact::Sent(sent) if sent.via.is_none() => self.sent(at, sent),
             Fact::FailedOver(failed_over) => {
                 self.failed_over.insert(failed_over.request_id.clone());
             }
@@ -281,36 +306,15 @@ impl Invariant for InARow {
                     request.has_message = *has_message;
                 }
             }
-            Fact::Answered { tag, answer } => {
-                if let Some(request) = self.requests.get_mut(tag) {
-                    request.went = went(&self.settings, at, request, answer);
-                    request.answered = Some(at);
-                }
-            }
+            Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             Fact::Circuit {
                 life, host, change, ..
-            } => {
-                let key = (life.router.clone(), host.clone());
-                match change {
-                    CircuitChange::Opened if self.open.insert(key.clone()) => {
-                        self.opened(at, key);
-                    }
-                    CircuitChange::Closed => {
-                        self.open.remove(&key);
-                    }
-                    CircuitChange::Opened | CircuitChange::Probing | CircuitChange::Freed => {}
-                }
-            }
+            } => self.circuit(at, (life.router.clone(), host.clone()), *change),
             Fact::Ejected {
                 life,
                 host,
                 ejected: true,
-            } => {
-                let key = (life.router.clone(), host.clone());
-                if self.ejected.insert(key.clone()) {
-                    self.ejected(at, key);
-                }
-            }
+            } => self.ejected(at, (life.router.clone(), host.clone())),
             _ => {}
         }
         self.judge(at.saturating_sub(self.delivery_max))

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -7,13 +6,12 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
     let bounds = Bounds {
         endpoints: one_each(),
         delivery_max: SECOND,
-        ..with_settings(RouterSettings {
-            breaker_failures: 2,
-            connection_failures: 3,
-            answer_failures: 3,
-            failing_statuses: [503].into(),
-            failing_grpc_statuses: [14].into(),
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.breaker.failures = 2;
+            it.outlier.connection_failures = 3;
+            it.outlier.answer_failures = 3;
+            it.outlier.statuses = [503].into();
+            it.outlier.grpc_statuses = [14].into();
         })
     };
     feed(&mut InARow::new(&bounds), facts)

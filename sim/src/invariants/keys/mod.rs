@@ -45,7 +45,7 @@ impl Invariant for BoundedKeyFetches {
         let router = &life.router;
         let cooldown = self
             .settings
-            .least(router, [before, at], |it| it.key_cooldown);
+            .least(router, [before, at], |it| it.issuer.key_cooldown);
         let apart = at - before;
         if apart < cooldown {
             return Err(format!(

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -12,10 +11,7 @@ fn asked(incarnation: u32, issuer: &str, forced: bool) -> Fact {
 
 /// Facts are a second apart.
 fn fed(cooldown_secs: u64, facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        key_cooldown: Duration::from_secs(cooldown_secs),
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.issuer.key_cooldown = Duration::from_secs(cooldown_secs));
     feed(&mut BoundedKeyFetches::new(&bounds), facts)
 }
 

@@ -78,11 +78,11 @@ impl LimitsKept {
     /// may carry them.
     fn most(&self, whose: &Whose, time: [Duration; 2]) -> Option<usize> {
         let most = match whose {
-            Whose::Cell(_) => self.settings.most("", time, |it| it.requests_max),
-            Whose::Connections(_) => self.settings.most("", time, |it| it.connections_max),
+            Whose::Cell(_) => self.settings.most("", time, |it| it.limits.requests_max),
+            Whose::Connections(_) => (self.settings).most("", time, |it| it.limits.connections_max),
             Whose::Tenant(tenant) => {
                 let limit = *self.own.get(tenant)?;
-                let part = |it: &RouterSettings| (limit / it.rates_shared_by.max(1)).max(1);
+                let part = |it: &RouterSettings| (limit / it.rates.shared_by.max(1)).max(1);
                 self.settings.most("", time, part) as usize
             }
         };

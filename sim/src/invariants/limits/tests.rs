@@ -9,11 +9,10 @@ fn fed_late(delivery_max: Duration, shared_by: u32, facts: &[Fact]) -> Result<()
         tenant_requests: [("acme".to_owned(), 2)].into(),
         delivery_max,
         short_requests: ["client".to_owned()].into(),
-        ..with_settings(RouterSettings {
-            rates_shared_by: shared_by,
-            requests_max: 3,
-            connections_max: 2,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.rates.shared_by = shared_by;
+            it.limits.requests_max = 3;
+            it.limits.connections_max = 2;
         })
     };
     let facts = [&[Fact::Started(life(0))], facts].concat();

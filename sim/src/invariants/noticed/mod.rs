@@ -146,7 +146,7 @@ impl FailuresNoticed {
         }
         let lists = |status| {
             let mut settings = self.settings.during(&to, [sent, at]);
-            settings.all(|it| it.failing_grpc_statuses.contains(&status))
+            settings.all(|it| it.outlier.grpc_statuses.contains(&status))
         };
         let said = match answer {
             Answer::CellGrpc(_) if failed_call.is_some_and(lists) => Said::AnswerFailed,
@@ -197,7 +197,7 @@ impl FailuresNoticed {
         if let Some((before, _)) = before {
             may_have_answered(&before);
             self.rows.insert((router.clone(), before), Row::served(at));
-            if (self.settings).most(&router, [sent, at], |it| it.hedges) {
+            if (self.settings).most(&router, [sent, at], |it| it.retries.hedges) {
                 // Both may answer, and the client doesn't learn which one has.
                 open.host = None;
                 may_have_answered(host);
@@ -212,7 +212,7 @@ impl FailuresNoticed {
         let most = |setting: fn(&super::RouterSettings) -> u32| {
             self.settings.most(&router, [Duration::ZERO, at], setting) as usize
         };
-        let opens = most(|it| it.breaker_failures);
+        let opens = most(|it| it.breaker.failures);
         if opens > 0 && self.must_be_open(row, &key, opens, [sent, at]) {
             return Err(format!(
                 "{tag} arrived at {host} after {opens} requests in a row had failed there, but the \
@@ -224,8 +224,8 @@ impl FailuresNoticed {
             last.is_some_and(|last| *last + EJECTED_WITHIN < sent)
         };
         let connection: Vec<_> = row.connection.iter().map(|it| it.at).collect();
-        let overdue = late(&connection, most(|it| it.connection_failures))
-            || late(&row.answers, most(|it| it.answer_failures));
+        let overdue = late(&connection, most(|it| it.outlier.connection_failures))
+            || late(&row.answers, most(|it| it.outlier.answer_failures));
         if overdue && !self.ejected.contains(&key) && self.may_eject(&router, host, at) {
             return Err(format!(
                 "{tag} arrived at {host}, which {router} has not ejected although enough requests in a \
@@ -277,8 +277,9 @@ impl FailuresNoticed {
         };
         let ejected = self.ejected.iter();
         let ejected = ejected.filter(|(of, it)| of == router && hosts.contains(it));
-        let percent =
-            (self.settings).least(router, [Duration::ZERO, at], |it| it.ejected_percent_max);
+        let percent = (self.settings).least(router, [Duration::ZERO, at], |it| {
+            it.outlier.ejected_percent_max
+        });
         ejected.count() < hosts.len() * percent / 100
     }
 }

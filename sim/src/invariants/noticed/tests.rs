@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::CircuitChange;
@@ -15,14 +14,13 @@ fn fed_with(hedges: bool, facts: impl IntoIterator<Item = Fact>) -> Result<(), S
             hosts: [("a".to_owned(), hosts.into())].into(),
             troubles: Vec::new(),
         },
-        ..with_settings(RouterSettings {
-            breaker_failures: 2,
-            connection_failures: 3,
-            answer_failures: 3,
-            failing_grpc_statuses: [14].into(),
-            ejected_percent_max: 50,
-            hedges,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.breaker.failures = 2;
+            it.outlier.connection_failures = 3;
+            it.outlier.answer_failures = 3;
+            it.outlier.grpc_statuses = [14].into();
+            it.outlier.ejected_percent_max = 50;
+            it.retries.hedges = hedges;
         })
     };
     let facts: Vec<_> = facts.into_iter().collect();

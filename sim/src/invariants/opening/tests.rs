@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -10,9 +9,8 @@ fn fed(wait_secs: u64, reason: Reason) -> Result<(), String> {
         decided.registry_version = None;
     });
     let pause = Fact::FaultEnds("nothing".to_owned());
-    let mut invariant = ClosedWithoutRegistry::new(&with_settings(RouterSettings {
-        open_wait: Duration::from_secs(wait_secs),
-        ..RouterSettings::default()
+    let mut invariant = ClosedWithoutRegistry::new(&with_settings(|it| {
+        it.open_wait = Duration::from_secs(wait_secs)
     }));
     feed(&mut invariant, &[Fact::Started(life(0)), pause, decided])
 }

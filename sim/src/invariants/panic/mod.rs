@@ -69,7 +69,7 @@ impl AllInPanic {
             };
             let bad: BTreeSet<_> = hosts.iter().filter(is_bad).cloned().collect();
             let usable = hosts.len() - bad.len();
-            let percent = (self.settings).least(router, [at; 2], |it| it.panic_percent);
+            let percent = (self.settings).least(router, [at; 2], |it| it.health.panic_percent);
             let panics = usable == 0 || usable * 100 < hosts.len() * percent;
             for host in &hosts {
                 let key = key(host);
@@ -111,7 +111,7 @@ impl AllInPanic {
             let time = [since, at];
             let fails = self
                 .settings
-                .most(&router, time, |it| it.fails_without_usable);
+                .most(&router, time, |it| it.health.fails_without_usable);
             if !fails && at > since + AVOIDED_MAX && requests >= hosts.len() * SPREAD {
                 return Err(format!(
                     "{host} got no request from {router} since {since:?}, but {} got {requests}, although so \

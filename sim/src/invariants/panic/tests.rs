@@ -1,7 +1,7 @@
 use std::iter;
 
+use super::super::EndpointTrouble;
 use super::super::testing::*;
-use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
 use crate::fact::{Published, PublishedCell};
 use crate::scenario::CellState;
@@ -22,10 +22,7 @@ fn fed(percent: usize, troubles: &[&str], facts: &[Fact]) -> Result<(), String> 
             hosts: [("a".to_owned(), hosts())].into(),
             troubles: troubles.iter().map(trouble).collect(),
         },
-        ..with_settings(RouterSettings {
-            panic_percent: percent,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.health.panic_percent = percent)
     };
     let cell = PublishedCell {
         endpoints: hosts(),

@@ -92,7 +92,7 @@ impl FairQueue {
         let (client, tenant, to) = (&sent.client, &sent.tenant, &sent.to);
         self.tenants.insert(tenant.clone());
         let mut settings = self.settings.during(to, [at; 2]);
-        let high = settings.any(|it| it.high_priority.contains(client));
+        let high = settings.any(|it| it.queue.high_priority.contains(client));
         let mut alone = true;
         for open in self.open.values_mut().filter(|it| it.tenant == *tenant) {
             alone = false;
@@ -170,11 +170,11 @@ impl FairQueue {
         let before = open_too.filter(|it| it.sent <= waited.until).count();
         let time = [waited.since, waited.until];
         let room = |it: &super::RouterSettings| match open.high {
-            true => it.high_room,
-            false => it.queue_room,
+            true => it.queue.high_room,
+            false => it.queue.room,
         };
         let room = self.settings.least(&open.to, time, room);
-        let wait = self.settings.least(&open.to, time, |it| it.queue_wait);
+        let wait = self.settings.least(&open.to, time, |it| it.queue.wait);
         if before <= room && waited.until < waited.since + wait {
             return Err(format!(
                 "{} of {} was answered overloaded after {:?}, although there was room for it in the queue, \
@@ -193,7 +193,9 @@ impl FairQueue {
         let time = [waited.since, waited.until];
         let healthy = self.endpoints.healthy(cell, time[0], time[1]).count();
         if (1..self.endpoints.count(cell)).contains(&healthy) {
-            let connects = self.settings.most(&open.to, time, |it| it.connects);
+            let connects = self
+                .settings
+                .most(&open.to, time, |it| it.timeouts.connects);
             return waited.until.saturating_sub(connects);
         }
         waited.until

@@ -1,5 +1,5 @@
+use super::super::EndpointTrouble;
 use super::super::testing::*;
-use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
 
 /// A request of `client`, a tenant of the same name, that is decided as soon as it is sent.
@@ -42,13 +42,12 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
 fn fed_with(endpoints: Endpoints, facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
     let bounds = Bounds {
         endpoints,
-        ..with_settings(RouterSettings {
-            high_priority: ["high", "higher"].map(str::to_owned).into(),
-            high_room: 1,
-            queue_room: 0,
-            queue_wait: SECOND * 100,
-            connects: SECOND * 20,
-            ..RouterSettings::default()
+        ..with_settings(|it| {
+            it.queue.high_priority = ["high", "higher"].map(str::to_owned).into();
+            it.queue.high_room = 1;
+            it.queue.room = 0;
+            it.queue.wait = SECOND * 100;
+            it.timeouts.connects = SECOND * 20;
         })
     };
     let facts: Vec<_> = facts.into_iter().collect();

@@ -59,7 +59,7 @@ impl RatesKept {
     }
 
     fn limit(&self, tenant: &str, settings: &RouterSettings) -> Option<RateLimit> {
-        self.own.get(tenant).copied().or(settings.tenant_rate)
+        self.own.get(tenant).copied().or(settings.rates.tenant)
     }
 
     fn arrives(&mut self, at: Duration, tenant: &str) -> Result<(), String> {
@@ -87,7 +87,7 @@ impl RatesKept {
 
     /// A tenant that sent few requests must not be refused, at whichever router they arrived.
     fn refused(&self, at: Duration, tag: &str, tenant: &str) -> Result<(), String> {
-        if self.settings.all().any(|settings| settings.other_rates) {
+        if self.settings.all().any(|settings| settings.rates.others) {
             return Ok(());
         }
         let sent = self.sent.get(tenant).map_or(&[][..], |sent| sent);
@@ -117,7 +117,7 @@ impl RatesKept {
 
 /// What one router may grant of a limit: at once, and per second.
 fn part(limit: RateLimit, settings: &RouterSettings) -> (f64, f64) {
-    let routers = f64::from(settings.rates_shared_by.max(1));
+    let routers = f64::from(settings.rates.shared_by.max(1));
     let rate = f64::from(limit.requests()) / f64::from(limit.window_secs());
     let burst = (f64::from(limit.burst()) / routers).floor().max(1.0);
     (burst, rate / routers)

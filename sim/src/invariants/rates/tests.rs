@@ -14,10 +14,7 @@ fn limit() -> RateLimit {
 }
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        tenant_rate: Some(limit()),
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.rates.tenant = Some(limit()));
     let facts = [&[Fact::Started(life(0))], facts].concat();
     feed(&mut RatesKept::new(&bounds), &facts)
 }
@@ -66,6 +63,6 @@ fn notices_a_tenant_that_is_refused_within_its_limit() {
 #[test]
 fn notices_a_refusal_where_there_is_no_limit() {
     let facts = [Fact::Started(life(0)), sent("1", "acme"), limited("1")];
-    let bounds = with_settings(RouterSettings::default());
+    let bounds = with_settings(|_| ());
     assert!(feed(&mut RatesKept::new(&bounds), &facts).is_err());
 }

@@ -99,7 +99,7 @@ impl RegistryFollowed {
 
     /// How soon the router follows the control plane during this time.
     fn within(&self, router: &str, time: [Duration; 2]) -> Duration {
-        self.settings.most(router, time, |it| it.registry_within)
+        self.settings.most(router, time, |it| it.registry.within)
     }
 
     /// Whether something may have been between the router and the control plane in this time.

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -55,10 +54,7 @@ fn notices_a_registry_that_was_forgotten() {
 fn followed(within: u32, facts: &[Fact]) -> Result<(), String> {
     let bounds = Bounds {
         registry_troubles: vec![(Some("router-2".to_owned()), Duration::ZERO, SECOND * 9)],
-        ..with_settings(RouterSettings {
-            registry_within: SECOND * within,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.registry.within = SECOND * within)
     };
     feed(&mut RegistryFollowed::new(&bounds), facts)
 }

@@ -100,7 +100,7 @@ impl Retried {
             | Answer::None => false,
         };
         let percent = percent_least(&self.settings, &open.to, [open.sent, at]);
-        let hedges = (self.settings).most(&open.to, [Duration::ZERO, at], |it| it.hedges);
+        let hedges = (self.settings).most(&open.to, [Duration::ZERO, at], |it| it.retries.hedges);
         let due = percent > 0 && !hedges && open.disclaimed <= u32::from(RESENDS_MAX);
         if gave_up
             && due
@@ -265,7 +265,7 @@ impl RetriesBounded {
         if let [.., before] = &attempts.arrived[..] {
             let host = &before.host;
             let time = [attempts.sent, at];
-            let processed = (self.settings).most(&attempts.to, time, |it| it.retries_processed);
+            let processed = (self.settings).most(&attempts.to, time, |it| it.retries.processed);
             let by_setting = processed && attempts.idempotent && before.cell == *cell;
             let by_death =
                 before.died && !before.first && attempts.idempotent && attempts.arrived.len() == 1;
@@ -273,7 +273,7 @@ impl RetriesBounded {
                 && !by_death
                 && attempts.may_be_hedged
                 && !std::mem::replace(&mut attempts.hedged, true)
-                && (self.settings).most(&attempts.to, time, |it| it.hedges)
+                && (self.settings).most(&attempts.to, time, |it| it.retries.hedges)
                 && before.cell == *cell
                 && (attempts.arrived.iter()).all(|it| it.host != arrived.host);
             if !before.died && !by_hedge && has_asked_to_wait(&self.asks_to_wait, before, at) {
@@ -303,7 +303,7 @@ impl RetriesBounded {
         let to = attempts.to.clone();
         // The router counts it with the settings of any time until it is answered.
         let time = [at, Duration::MAX];
-        let percent = i64::from(self.settings.most(&to, time, |it| it.retry_percent));
+        let percent = i64::from(self.settings.most(&to, time, |it| it.retries.percent));
         let budget = budget(&mut self.budgets, &to, cell);
         budget.open += 1;
         budget.left = (budget.left + percent).min(BALANCE_MAX + percent * budget.open);
@@ -342,7 +342,7 @@ fn has_asked_to_wait(
 
 /// The least percent of a cell's answered requests that a router may send again.
 fn percent_least(settings: &SettingsInForce, router: &str, time: [Duration; 2]) -> i64 {
-    i64::from(settings.least(router, time, |it| it.retry_percent))
+    i64::from(settings.least(router, time, |it| it.retries.percent))
 }
 
 fn budget<'a>(

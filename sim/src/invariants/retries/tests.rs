@@ -1,12 +1,13 @@
-use super::super::RouterSettings;
+use super::super::settings::RetrySettings;
 use super::super::testing::*;
 use super::*;
 
-fn percent() -> RouterSettings {
-    RouterSettings {
-        retry_percent: 20,
-        ..RouterSettings::default()
-    }
+/// Bounds of routers with a budget of 20 % and what `change` sets.
+fn with_retries(change: impl FnOnce(&mut RetrySettings)) -> Bounds {
+    with_settings(|it| {
+        it.retries.percent = 20;
+        change(&mut it.retries);
+    })
 }
 
 /// A request without a body.
@@ -37,13 +38,13 @@ fn retried(facts: &[Fact]) -> Result<(), String> {
             hosts: [("a".to_owned(), ["a-1".to_owned()].into())].into(),
             troubles: Vec::new(),
         },
-        ..with_settings(percent())
+        ..with_retries(|_| ())
     };
     feed(&mut Retried::new(&bounds), facts)
 }
 
 fn bounded(facts: &[Fact]) -> Result<(), String> {
-    feed(&mut RetriesBounded::new(&with_settings(percent())), facts)
+    feed(&mut RetriesBounded::new(&with_retries(|_| ())), facts)
 }
 
 #[test]
@@ -103,11 +104,8 @@ fn notices_what_a_cell_gets_twice() {
 
 #[test]
 fn knows_the_settings_for_retries() {
-    let settings = || RouterSettings {
-        retries_processed: true,
-        ..percent()
-    };
-    let fed = |facts: &[Fact]| feed(&mut RetriesBounded::new(&with_settings(settings())), facts);
+    let bounds = with_retries(|it| it.processed = true);
+    let fed = |facts: &[Fact]| feed(&mut RetriesBounded::new(&bounds), facts);
     let arrives = |cell| arrived(cell, "t", "r");
     assert_eq!(fed(&[get("t"), arrives("a"), arrives("a")]), Ok(()));
     assert!(fed(&[get("t"), arrives("a"), arrives("b")]).is_err());
@@ -120,10 +118,6 @@ fn knows_the_settings_for_retries() {
 /// Facts have whole seconds in these tests, beginning with 0.
 #[test]
 fn notices_a_retry_after_an_answer_that_says_when_to_come_back() {
-    let settings = RouterSettings {
-        retries_processed: true,
-        ..percent()
-    };
     let fed = |from, until| {
         let asks = (
             "a-1".to_owned(),
@@ -132,7 +126,7 @@ fn notices_a_retry_after_an_answer_that_says_when_to_come_back() {
         );
         let bounds = Bounds {
             asks_to_wait: vec![asks],
-            ..with_settings(settings.clone())
+            ..with_retries(|it| it.processed = true)
         };
         let arrives = || arrived("a", "t", "r");
         feed(
@@ -148,11 +142,8 @@ fn notices_a_retry_after_an_answer_that_says_when_to_come_back() {
 
 #[test]
 fn knows_the_setting_for_hedges() {
-    let settings = || RouterSettings {
-        hedges: true,
-        ..percent()
-    };
-    let fed = |facts: &[Fact]| feed(&mut RetriesBounded::new(&with_settings(settings())), facts);
+    let bounds = with_retries(|it| it.hedges = true);
+    let fed = |facts: &[Fact]| feed(&mut RetriesBounded::new(&bounds), facts);
     let at = |tag: &str, host: &str| {
         arrived_with("a", tag, "r", |arrived| arrived.host = host.to_owned())
     };

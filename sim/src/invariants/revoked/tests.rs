@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -14,9 +13,8 @@ fn fed(facts: &[Fact], status_max_age: u32) -> Result<(), String> {
 }
 
 fn revoked(status_max_age: u32) -> Revoked {
-    Revoked::new(&with_settings(RouterSettings {
-        status_max_age: SECOND * status_max_age,
-        ..RouterSettings::default()
+    Revoked::new(&with_settings(|it| {
+        it.registry.status_max_age = SECOND * status_max_age
     }))
 }
 

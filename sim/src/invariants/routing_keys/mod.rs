@@ -71,8 +71,8 @@ impl Invariant for RoutingKeys {
                     self.settings.most(router, decided, setting)
                 };
                 let times = [
-                    most(|it| it.signature_max_age),
-                    most(|it| it.signature_skew),
+                    most(|it| it.routing_key.max_age),
+                    most(|it| it.routing_key.skew),
                 ];
                 in_time(*time, times, &passed)
             }

@@ -3,11 +3,10 @@ use super::*;
 use crate::engine::EPOCH;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        reload_within: SECOND * 3,
-        signature_max_age: SECOND * 60,
-        signature_skew: SECOND * 5,
-        ..RouterSettings::default()
+    let bounds = with_settings(|it| {
+        it.reload_within = SECOND * 3;
+        it.routing_key.max_age = SECOND * 60;
+        it.routing_key.skew = SECOND * 5;
     });
     feed(&mut RoutingKeys::new(&bounds), facts)
 }

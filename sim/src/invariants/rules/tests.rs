@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -41,10 +40,7 @@ fn with_roles(roles: Option<&[&str]>) -> Fact {
 }
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    feed(
-        &mut RulesKept::new(&with_settings(RouterSettings::default())),
-        facts,
-    )
+    feed(&mut RulesKept::new(&with_settings(|_| ())), facts)
 }
 
 /// A `POST` of `/orders` arrives with these roles in its header.

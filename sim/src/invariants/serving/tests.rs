@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -18,10 +17,7 @@ fn fed(certificates: &[(bool, u8)]) -> Result<(), String> {
             },
         })
         .collect();
-    let bounds = with_settings(RouterSettings {
-        reload_within: SECOND,
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.reload_within = SECOND);
     feed(&mut ServingCertificate::new(&bounds), &facts)
 }
 

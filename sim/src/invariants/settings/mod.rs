@@ -1,117 +1,52 @@
 //! The settings that routers run with, and when.
 
-use std::collections::BTreeSet;
+mod tables;
+
 use std::time::Duration;
 
-use cellway_core::rate_limit::RateLimit;
+pub use tables::{
+    BreakerSettings, DrainTimes, EnvelopeTimes, HealthSettings, IssuerTimes, LimitSettings,
+    OutlierSettings, QueueSettings, RateSettings, RegistryTimes, RetrySettings, SignatureTimes,
+    Timeouts,
+};
 
 /// The settings of a router that invariants depend on, as the router's own reader resolves them, with
 /// its defaults.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct RouterSettings {
-    /// The least time between two key fetches that unknown keys force.
-    pub key_cooldown: Duration,
-    /// How long a router uses a key set before it fetches it again.
-    pub key_fresh: Duration,
-    /// How much longer it uses the set if it can't fetch it.
-    pub key_stale: Duration,
-    /// The longest time between two tries to fetch it, with jitter.
-    pub key_retry: Duration,
-    /// How far in the future the start of a token may be.
-    pub leeway: Duration,
-    /// How old a tenant's status may be, plus the time of a fetch.
-    pub status_max_age: Duration,
-    /// How soon it follows the control plane if no fault is in the way.
-    pub registry_within: Duration,
-    /// How old a routing key's signature may be.
-    pub signature_max_age: Duration,
-    /// How far in the future a routing key's signature may be.
-    pub signature_skew: Duration,
+    /// The keys and tokens of issuers.
+    pub issuer: IssuerTimes,
+    /// The registry.
+    pub registry: RegistryTimes,
+    /// The signatures of routing keys.
+    pub routing_key: SignatureTimes,
     /// How soon it follows its configuration file.
     pub reload_within: Duration,
     /// How long its listeners wait for the first registry.
     pub open_wait: Duration,
-    /// How long it waits for requests in flight when it drains.
-    pub drain: Duration,
-    /// How long it takes connections before that.
-    pub drain_delay: Duration,
-    /// How long connections without a request stay open in a drain.
-    pub drain_idle: Duration,
-    /// How long it waits for the header of a cell's answer.
-    pub header_timeout: Duration,
-    /// How long a client may read nothing of an answer.
-    pub stall: Duration,
-    /// How long it tries further endpoints of a cell.
-    pub failover: Duration,
-    /// How long it may try to connect to endpoints of a cell, the first one included.
-    pub connects: Duration,
-    /// How long it may take an endpoint for bad that is well again: in an open breaker, in an ejection, or
-    /// until its checks have succeeded.
-    pub knows_late: Duration,
-    /// Below how many percent of usable endpoints a cell's requests go to all of them.
-    pub panic_percent: usize,
-    /// Whether a cell's requests are refused if none of its endpoints is usable.
-    pub fails_without_usable: bool,
-    /// How long the share of an endpoint grows after it has come back.
-    pub slow_start: Duration,
-    /// How many percent of a cell's answered requests it may send again.
-    pub retry_percent: u32,
-    /// Whether it may send an idempotent request again that a cell has processed.
-    pub retries_processed: bool,
-    /// Whether it may send a safe request without a body to a second endpoint while the first one still
-    /// works on it.
-    pub hedges: bool,
-    /// How long an envelope is valid.
-    pub envelope_lifetime: Duration,
-    /// How long services may keep the published keys of envelopes.
-    pub envelope_keys_max_age: Duration,
-    /// How long it waits for a body that has stopped.
-    pub body_grace: Duration,
-    /// How many requests may be in flight to a cell.
-    pub requests_max: usize,
-    /// How many connections to a cell may be open.
-    pub connections_max: usize,
-    /// How many failures in a row open a breaker.
-    pub breaker_failures: u32,
-    /// How long a breaker stays open before a request probes.
-    pub breaker_open: Duration,
-    /// How many failures of connections in a row eject an endpoint.
-    pub connection_failures: u32,
-    /// How many failing answers in a row eject an endpoint.
-    pub answer_failures: u32,
-    /// The statuses of answers that count as failures of an endpoint.
-    pub failing_statuses: BTreeSet<u16>,
-    /// The gRPC statuses that do, in answers without a message.
-    pub failing_grpc_statuses: BTreeSet<u8>,
-    /// How many percent of a cell's endpoints may be ejected at once.
-    pub ejected_percent_max: usize,
-    /// How long the first ejection of an endpoint lasts, and the longest.
-    pub ejection: [Duration; 2],
-    /// How much longer each following ejection lasts.
-    pub ejection_factor: u32,
-    /// How many requests may be in flight to one endpoint of a cell.
-    pub places: usize,
-    /// How many of these anybody may have. Shares may leave a caller one.
-    pub places_for_all: usize,
-    /// The percentage of them that one tenant may have if all are free.
-    pub tenant_share: usize,
-    /// The clients whose requests have high priority.
-    pub high_priority: BTreeSet<String>,
-    /// How many requests without high priority may wait for a cell.
-    pub queue_room: usize,
-    /// How many requests of high priority may wait for a cell.
-    pub high_room: usize,
-    /// How long a request may wait for a cell.
-    pub queue_wait: Duration,
+    /// How it drains.
+    pub drain: DrainTimes,
+    /// How long it waits for clients and cells.
+    pub timeouts: Timeouts,
+    /// How it uses endpoints that may not be well.
+    pub health: HealthSettings,
+    /// When it ejects endpoints.
+    pub outlier: OutlierSettings,
+    /// When circuit breakers open.
+    pub breaker: BreakerSettings,
+    /// What it may send again.
+    pub retries: RetrySettings,
+    /// How long envelopes are valid.
+    pub envelope: EnvelopeTimes,
+    /// How many requests may be in flight.
+    pub limits: LimitSettings,
+    /// How requests wait for a cell.
+    pub queue: QueueSettings,
+    /// How many requests may come in a time.
+    pub rates: RateSettings,
     /// Whether WebSockets end with the tokens that opened them.
     pub upgrades_end_with_token: bool,
-    /// The rate limit of each tenant, if the registry sets none.
-    pub tenant_rate: Option<RateLimit>,
-    /// How many routers share each rate limit.
-    pub rates_shared_by: u32,
-    /// Whether placements or routes have rate limits too.
-    pub other_rates: bool,
 }
 
 /// The settings of all routers over time. A change may be in force as soon as it is written. The

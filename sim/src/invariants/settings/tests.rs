@@ -7,7 +7,10 @@ fn period(router: &str, [from, until]: [u32; 2], drain: u32) -> Period {
         from: SECOND * from,
         until: SECOND * until,
         settings: RouterSettings {
-            drain: SECOND * drain,
+            drain: DrainTimes {
+                deadline: SECOND * drain,
+                ..DrainTimes::default()
+            },
             ..RouterSettings::default()
         },
     }
@@ -23,14 +26,18 @@ fn old_and_new_settings_count_until_a_router_must_have_read_the_new_ones() {
     let in_force = |at: u32| {
         let time = [SECOND * at; 2];
         let [least, most] = [
-            settings.least("a", time, |it| it.drain),
-            settings.most("a", time, |it| it.drain),
+            settings.least("a", time, |it| it.drain.deadline),
+            settings.most("a", time, |it| it.drain.deadline),
         ];
         [least.as_secs(), most.as_secs()]
     };
     assert_eq!([4, 5, 6, 7].map(in_force), [[1, 1], [1, 2], [1, 2], [2, 2]]);
-    let start = |at: u32| settings.at_start("a", SECOND * at, |it| it.drain).as_secs();
+    let start = |at: u32| {
+        settings
+            .at_start("a", SECOND * at, |it| it.drain.deadline)
+            .as_secs()
+    };
     assert_eq!([4, 5].map(start), [1, 2]);
-    let envoy = settings.most("envoy", [SECOND; 2], |it| it.drain);
+    let envoy = settings.most("envoy", [SECOND; 2], |it| it.drain.deadline);
     assert_eq!(envoy, SECOND * 7);
 }

@@ -54,10 +54,12 @@ impl SlowStart {
         let Some(hosts) = (self.endpoints.hosts.values()).find(|it| it.contains(host)) else {
             return;
         };
-        let slow_start = self.settings.least(router, [at; 2], |it| it.slow_start);
+        let slow_start = self
+            .settings
+            .least(router, [at; 2], |it| it.health.slow_start);
         // The shares of the others are no longer what they were.
         (self.starts).retain(|(of, it), _| of != router || !hosts.contains(it));
-        let since = at.saturating_sub(self.settings.longest(|it| it.slow_start));
+        let since = at.saturating_sub(self.settings.longest(|it| it.health.slow_start));
         let steady = |other: &String| {
             let changed = self.changed.get(&(router.to_owned(), other.clone()));
             other == host || changed.is_none_or(|changed| *changed < since)

@@ -1,5 +1,5 @@
+use super::super::EndpointTrouble;
 use super::super::testing::*;
-use super::super::{EndpointTrouble, RouterSettings};
 use super::*;
 
 fn ejection(host: &str, ejected: bool) -> Fact {
@@ -19,10 +19,7 @@ fn fed(requests: usize, before: &[Fact], troubles: Vec<EndpointTrouble>) -> Resu
             hosts: [("a".to_owned(), hosts.into())].into(),
             troubles,
         },
-        ..with_settings(RouterSettings {
-            slow_start: SECOND * 20,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.health.slow_start = SECOND * 20)
     };
     let mut invariant = SlowStart::new(&bounds);
     for fact in before {

@@ -34,7 +34,9 @@ impl StalledCut {
     fn overdue(&self, at: Duration) -> Result<(), String> {
         for ((life, _), (since, tag)) in &self.stalled {
             let router = &life.router;
-            let stall = self.settings.most(router, [*since, at], |it| it.stall);
+            let stall = self
+                .settings
+                .most(router, [*since, at], |it| it.timeouts.stall);
             if at > *since + stall + self.delivery_max {
                 return Err(format!(
                     "the client of {tag} reads nothing since {since:?}, but {router} has not ended \

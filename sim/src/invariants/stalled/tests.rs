@@ -1,15 +1,11 @@
 use super::super::testing::*;
 use super::*;
 use crate::fact::Answer;
-use crate::invariants::RouterSettings;
 
 /// With a timeout of 2 s.
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let settings = RouterSettings {
-        stall: SECOND * 2,
-        ..RouterSettings::default()
-    };
-    feed(&mut StalledCut::new(&with_settings(settings)), facts)
+    let bounds = with_settings(|it| it.timeouts.stall = SECOND * 2);
+    feed(&mut StalledCut::new(&bounds), facts)
 }
 
 /// A request whose client stops reading, and what follows.

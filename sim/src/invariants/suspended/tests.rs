@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -16,10 +15,7 @@ fn bounds(status_max_age: u32) -> Bounds {
     Bounds {
         streams_within: SECOND,
         delivery_max: SECOND,
-        ..with_settings(RouterSettings {
-            status_max_age: SECOND * status_max_age,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.registry.status_max_age = SECOND * status_max_age)
     }
 }
 

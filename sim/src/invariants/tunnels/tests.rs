@@ -20,7 +20,7 @@ fn opened_with(
         streams_within: SECOND * 2,
         delivery_max: SECOND,
         websockets_end_with_token: end_with_token,
-        ..with_settings(super::super::RouterSettings::default())
+        ..with_settings(|_| ())
     };
     let opened = [
         sent_with("t", "acme", |sent| {

@@ -71,7 +71,7 @@ impl OnlyVerified {
             ));
         }
         let router = &decided.life.router;
-        let leeway = self.settings.most(router, [*at; 2], |it| it.leeway);
+        let leeway = self.settings.most(router, [*at; 2], |it| it.issuer.leeway);
         if decided.unix + leeway < token.issued {
             return Err(format!(
                 "{} arrived with a token that was not valid yet",

@@ -1,14 +1,10 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
 use crate::fact::Token;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(RouterSettings {
-        leeway: SECOND * 60,
-        ..RouterSettings::default()
-    });
+    let bounds = with_settings(|it| it.issuer.leeway = SECOND * 60);
     feed(&mut OnlyVerified::new(&bounds), facts)
 }
 

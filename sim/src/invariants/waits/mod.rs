@@ -56,7 +56,7 @@ impl Invariant for CellWaits {
                 let router = self.open.remove(tag).unwrap_or_default();
                 let within = |arrived| {
                     let settings = &self.settings;
-                    settings.most(&router, [arrived, at], |it| it.header_timeout)
+                    settings.most(&router, [arrived, at], |it| it.timeouts.header)
                         + self.delivery_max
                 };
                 if let Some(arrived) = self.arrived.remove(tag)

@@ -1,4 +1,3 @@
-use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::Answer;
@@ -6,10 +5,7 @@ use crate::fact::Answer;
 fn fed(client: &str, late: u32) -> Result<(), String> {
     let bounds = Bounds {
         short_requests: [client.to_owned()].into(),
-        ..with_settings(RouterSettings {
-            header_timeout: SECOND * 2,
-            ..RouterSettings::default()
-        })
+        ..with_settings(|it| it.timeouts.header = SECOND * 2)
     };
     let mut facts = vec![sent("t", "acme"), arrived("a", "t", "r")];
     facts.extend((1..late).map(|_| answered("x", Answer::Ok)));

@@ -15,7 +15,7 @@ pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec
     let mut known = KnownKeys {
         scenario,
         settings,
-        cooldown: settings.longest(|it| it.key_cooldown),
+        cooldown: settings.longest(|it| it.issuer.key_cooldown),
         found: Vec::new(),
     };
     known.follow_rotations();
@@ -130,7 +130,7 @@ fn known_from(
     at: Duration,
     wait: Duration,
 ) -> Duration {
-    let again = settings.longest(|it| it.key_cooldown.max(it.key_retry));
+    let again = settings.longest(|it| it.issuer.key_cooldown.max(it.issuer.key_retry));
     let touches = |kind: &FaultKind| match kind {
         FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => a == host || b == host,
         FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _) => {
@@ -200,8 +200,8 @@ fn withdrawal(
     key: &str,
     at: Duration,
 ) -> Withdrawn {
-    let fresh = settings.longest(|it| it.key_fresh);
-    let again = settings.longest(|it| it.key_fresh.max(it.key_retry));
+    let fresh = settings.longest(|it| it.issuer.key_fresh);
+    let again = settings.longest(|it| it.issuer.key_fresh.max(it.issuer.key_retry));
     let mut from = at + fresh + FETCH_SLACK;
     let lasting = || scenario.faults.iter().filter(|f| f.until > f.at);
     while let Some(end) = lasting()
@@ -223,7 +223,7 @@ fn withdrawal(
 /// as long as a set may be used.
 pub(super) fn key_outages(scenario: &Scenario, settings: &SettingsInForce) -> Vec<KeyOutage> {
     // A fetch that is running when the outage begins may still succeed.
-    let serves = settings.longest(|it| it.key_fresh + it.key_stale) + FETCH_SLACK;
+    let serves = settings.longest(|it| it.issuer.key_fresh + it.issuer.key_stale) + FETCH_SLACK;
     let mut found = Vec::new();
     for issuer in &scenario.issuers {
         let host = issuer.host();
@@ -265,7 +265,7 @@ pub(super) fn replaced_envelope_keys(
     scenario: &Scenario,
     settings: &SettingsInForce,
 ) -> Vec<(String, Duration, Option<Duration>)> {
-    let max_age = settings.longest(|it| it.envelope_keys_max_age);
+    let max_age = settings.longest(|it| it.envelope.keys_max_age);
     let reload = settings.longest(|it| it.reload_within);
     let mut found: Vec<(String, Duration, Option<Duration>)> = Vec::new();
     let mut present = vec![FIRST_ENVELOPE_KEY.to_owned()];
@@ -311,9 +311,9 @@ pub(super) fn published_envelope_keys(
     scenario: &Scenario,
     settings: &SettingsInForce,
 ) -> Vec<(String, Duration, Duration)> {
-    let max_age = settings.longest(|it| it.envelope_keys_max_age);
+    let max_age = settings.longest(|it| it.envelope.keys_max_age);
     let reload = settings.longest(|it| it.reload_within);
-    let lifetime = settings.all().map(|it| it.envelope_lifetime).min();
+    let lifetime = settings.all().map(|it| it.envelope.lifetime).min();
     let lifetime = lifetime.unwrap_or_default();
     let mut folder = vec![FolderKey {
         kid: FIRST_ENVELOPE_KEY,

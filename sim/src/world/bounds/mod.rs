@@ -90,11 +90,11 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
 /// Whether a place stays free even if all tenants but one flood a cell, one after another, with a
 /// tenant's share.
 fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
-    let share = settings.tenant_share;
+    let share = settings.limits.tenant_share;
     let few_streams = scenario.faults.iter().all(|it| match &it.kind {
         FaultKind::FewStreams(cell, streams) => {
             // A request that may not wait finds only the streams of the first connection.
-            let connections = match settings.queue_room {
+            let connections = match settings.queue.room {
                 0 => 1,
                 _ => STREAM_CONNECTIONS_MAX,
             };
@@ -103,7 +103,7 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
         }
         _ => true,
     });
-    few_streams && leaves_room(settings.places, share, scenario.tenants.len())
+    few_streams && leaves_room(settings.limits.places, share, scenario.tenants.len())
 }
 
 /// Whether all these tenants but one leave a place free, although each takes all that it may.
@@ -257,7 +257,7 @@ fn asks_to_wait(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
 
 /// When routers may not know an endpoint because the registry doesn't list it.
 fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrouble> {
-    let fetched = settings.longest(|it| it.registry_within);
+    let fetched = settings.longest(|it| it.registry.within);
     let spare = |cell: &Cell| cell.hosts().skip(cell.listed as usize).collect::<Vec<_>>();
     let mut since: BTreeMap<String, Duration> = scenario
         .cells
@@ -344,13 +344,13 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
         let counts = |status| {
             settings
                 .all()
-                .any(|it| it.failing_statuses.contains(status))
+                .any(|it| it.outlier.statuses.contains(status))
         };
         let ejects = match &fault.kind {
             FaultKind::Status(_, status) => counts(status),
             FaultKind::Unavailable(..) => counts(&503),
             FaultKind::GrpcStatus(_, status) => {
-                (settings.all()).any(|it| it.failing_grpc_statuses.contains(status))
+                (settings.all()).any(|it| it.outlier.grpc_statuses.contains(status))
             }
             FaultKind::LateGrpcStatus(..) => false,
             _ => true,

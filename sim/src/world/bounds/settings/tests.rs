@@ -22,11 +22,11 @@ fn in_force(faults: &str, at: u64) -> [Duration; 3] {
     let scenario = Scenario::parse("small.toml", &format!("{small}{faults}"));
     let settings = of(&scenario.unwrap_or_else(|error| panic!("{error}")));
     let at = Duration::from_secs(at);
-    let header = |it: &RouterSettings| it.header_timeout;
+    let header = |it: &RouterSettings| it.timeouts.header;
     [
         settings.least("router-1", [at; 2], header),
         settings.most("router-1", [at; 2], header),
-        settings.at_start("router-1", at, |it| it.drain),
+        settings.at_start("router-1", at, |it| it.drain.deadline),
     ]
 }
 
@@ -56,7 +56,7 @@ fn with(settings: &str) -> RouterSettings {
 /// Catches: a bound that is too short for the settings of a scenario.
 #[test]
 fn what_rests_longer_is_known_later() {
-    let secs = |settings| with(settings).knows_late.as_secs();
+    let secs = |settings| with(settings).health.knows_late.as_secs();
     assert_eq!(secs(""), 40, "the third ejection in a row");
     let open = "[router.upstream.breaker]\nopen_ms = 60000\n";
     assert_eq!(secs(open), 60);
@@ -65,7 +65,7 @@ fn what_rests_longer_is_known_later() {
 /// Catches: places that an adaptive limit may take away.
 #[test]
 fn only_the_least_of_an_adaptive_limit_is_sure() {
-    assert_eq!(with("").places, 1024);
+    assert_eq!(with("").limits.places, 1024);
     let adaptive = "[router.upstream.adaptive_limit]\nenabled = true\nrequests_min = 12\n";
-    assert_eq!(with(adaptive).places, 12);
+    assert_eq!(with(adaptive).limits.places, 12);
 }
