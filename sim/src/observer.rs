@@ -260,7 +260,8 @@ impl State {
             | Fact::ClientTrustChanged(_)
             | Fact::AnswerForged { .. }
             | Fact::AnswerMixed { .. }
-            | Fact::Unserved { .. } => {}
+            | Fact::Unserved { .. }
+            | Fact::Left { .. } => {}
         }
     }
 
@@ -365,9 +366,10 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::StoppedReading { tag }
         | Fact::AnswerForged { tag, .. }
         | Fact::AnswerMixed { tag, .. } => Some(Subject::Tag(tag)),
-        Fact::Checked { tag, .. } | Fact::CallEnded { tag, .. } | Fact::Unserved { tag, .. } => {
-            tag.as_deref().map(Subject::Tag)
-        }
+        Fact::Checked { tag, .. }
+        | Fact::CallEnded { tag, .. }
+        | Fact::Unserved { tag, .. }
+        | Fact::Left { tag, .. } => tag.as_deref().map(Subject::Tag),
         Fact::BodyEnded(ended) => ended.tag.as_deref().map(Subject::Tag),
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
@@ -439,6 +441,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::CellCertificate { .. }
         | Fact::Arrived(_)
         | Fact::Unserved { .. }
+        | Fact::Left { .. }
         | Fact::EnvelopeChecked(_)
         | Fact::EnvelopeKeys { .. }
         | Fact::BodyEnded(_) => return None,

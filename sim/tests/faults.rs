@@ -1,6 +1,7 @@
 //! Every kind of fault, once, in a small world: the run passes, and clients get the answers that the
 //! fault causes.
 
+use cellway_sim::fact::Answer;
 use cellway_sim::scenario::faults_in_markdown;
 use cellway_sim::{Report, Scenario};
 
@@ -139,6 +140,41 @@ fn cells_in_trouble() {
         "globex-web",
         "cell_timeout_connect",
     );
+}
+
+/// Uploads are answered before they are read, which is no failure. A cell that reads nothing is one that
+/// doesn't answer.
+#[test]
+fn cells_that_do_not_read() {
+    const UPLOADS: &str = r#"
+        [[workload.client]]
+        name = "acme-uploads"
+        tenant = "acme"
+        rate = "1/s"
+        path = "/upload"
+        upload = 300000
+        [[workload.client]]
+        name = "globex-uploads"
+        tenant = "globex"
+        issuer = "partner"
+        rate = "1/s"
+        path = "/upload"
+        upload = 300000
+    "#;
+    for kind in ["answer_early", "answer_unread"] {
+        for cell in ["blue", "green"] {
+            let fault = lasting(kind, &format!("target = \"{cell}\""));
+            let report = passes(&format!("{UPLOADS}\n{fault}"), "");
+            let mut answers = report.requests.iter().filter(|it| it.client != "impostor");
+            let fine = |answer: &Option<_>| answer.as_ref().is_none_or(|it| *it == Answer::Ok);
+            let fine = answers.all(|it| fine(&it.answer));
+            assert!(fine, "{}", report.summary());
+        }
+    }
+    for (cell, client) in [("blue", "acme-web"), ("green", "globex-web")] {
+        let report = passes(&lasting("deaf", &format!("target = \"{cell}\"")), "");
+        shows(&report, client, "cell_timeout_header");
+    }
 }
 
 /// A client that sends a body gets an error, whether or not requests without a body are retried.

@@ -39,6 +39,9 @@ enum Step {
 /// How long after its first half a broken-off body breaks off.
 const BREAKS_OFF_AFTER: Duration = Duration::from_millis(300);
 
+/// The bytes of a body between two pauses.
+const PART: usize = 64 * 1024;
+
 /// The line that a stream sends at each tick.
 const TICK: &[u8] = b"tick\n";
 
@@ -69,6 +72,19 @@ impl Buffered {
                 .map(Step::Data)
                 .into_iter()
                 .collect(),
+        }
+    }
+
+    /// All of `body`, with a pause after each part.
+    pub(super) fn paced(body: Bytes, pause: Duration) -> Self {
+        let parts = (0..).zip(body.chunks(PART));
+        let steps = parts.flat_map(|(before, part)| {
+            let pause = Step::Pause(Box::pin(sleep(pause * before)));
+            [pause, Step::Data(body.slice_ref(part))]
+        });
+        Self {
+            length: Some(body.len() as u64),
+            steps: steps.collect(),
         }
     }
 

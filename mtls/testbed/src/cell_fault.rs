@@ -32,6 +32,11 @@ pub enum CellFault {
     HalfOpen,
     /// It never answers requests whose path begins with `/hang`. It answers all others.
     Hang,
+    /// It answers requests whose path begins with `/upload` before it has read their bodies.
+    AnswerEarly(Reads),
+    /// It accepts connections and reads nothing from any of its connections. It does nothing else: once it
+    /// reads again, it answers.
+    Deaf,
     /// It refuses every HTTP/2 stream without processing it.
     RefuseStreams,
     /// Each of its HTTP/2 connections sends `GOAWAY` after twenty requests, and later requests are
@@ -46,6 +51,15 @@ pub enum CellFault {
     EarlyHints(u32),
     /// It answers each new connection with bytes that are no HTTP.
     Garbage,
+}
+
+/// How a cell reads bodies whose requests it has answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reads {
+    /// With a pause after each part.
+    Slowly,
+    /// Not at all, as long as it has this fault. It doesn't say so.
+    Never,
 }
 
 /// How a request ended that a cell didn't answer.

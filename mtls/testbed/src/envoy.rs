@@ -2,6 +2,7 @@
 //! the request to a cell only if the router allows it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_env::Env;
@@ -191,6 +192,7 @@ impl<E: Env> Envoy<E> {
             path: path.to_owned(),
             headers,
             body,
+            pause: Duration::ZERO,
             unfinished: false,
             breaks_off: None,
             stops_reading: false,

@@ -22,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use super::ServerTls;
 use super::body::Buffered;
 use super::early_hints::{self, Ahead, AheadStream};
+use super::ears::{Ears, Hearing};
+use super::later::Later;
 use super::spawner::Spawner;
 use super::tls::Serving;
 use super::websocket;
@@ -45,6 +47,11 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
     /// Whether new connections are answered with bytes that are no HTTP.
     fn is_garbled(&self) -> bool {
         false
+    }
+
+    /// Whether it reads from its connections.
+    fn ears(&self) -> Ears {
+        Ears::default()
     }
 
     /// A number for a new connection.
@@ -112,6 +119,8 @@ pub(super) struct Peer {
     pub(super) early_hints: u32,
     /// What the frames of an HTTP/2 connection say about this request.
     pub(super) opened: Opened,
+    /// What is still to do after the answer to this request.
+    pub(super) later: Later,
 }
 
 /// How a request without an answer ends.
@@ -164,7 +173,8 @@ pub(super) async fn start<E: Env, H: Handler>(
 }
 
 /// Serves one connection to its end. The client notices errors by itself.
-async fn connection<E: Env, H: Handler>(env: E, mut stream: E::Stream, tls: ServerTls, host: H) {
+async fn connection<E: Env, H: Handler>(env: E, stream: E::Stream, tls: ServerTls, host: H) {
+    let mut stream = Hearing::new(stream, host.ears());
     if host.is_silent() {
         discard(&mut stream).await;
         return;
@@ -221,6 +231,7 @@ async fn over_http1<E: Env, H: Handler>(
             connection,
             nth: requests.fetch_add(1, Ordering::Relaxed),
             early_hints: host.early_hints(),
+            later: Later::default(),
             ..peer.clone()
         };
         let ahead = ahead.clone();
@@ -264,6 +275,7 @@ async fn over_http2<E: Env, H: Handler>(
             nth,
             early_hints: serving.early_hints(),
             opened,
+            later: Later::default(),
             ..peer.clone()
         };
         let wire = its_wire.clone();
@@ -292,6 +304,9 @@ async fn respond<E: Env, H: Handler>(
     }
     hint(peer.early_hints);
     let answer = host.answer(&peer, request).await;
+    if let Some(later) = peer.later.take() {
+        env.spawn(later);
+    }
     if let Some(asked) = asked.filter(|_| websocket::is_agreement(&answer)) {
         env.spawn(async move {
             if let Ok(upgraded) = asked.await {

@@ -46,6 +46,11 @@ pub(crate) fn elapsed() -> Duration {
     turmoil::sim_elapsed().unwrap_or_default()
 }
 
+/// Whether this is a part of a run. What is dropped after it is not.
+pub(crate) fn is_running() -> bool {
+    turmoil::in_simulation()
+}
+
 /// A host's wall clock. It runs with simulated time and can be set wrong.
 #[derive(Clone, Debug, Default)]
 pub struct HostClock {

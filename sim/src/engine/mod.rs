@@ -29,7 +29,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 pub use env::SimEnv;
 pub use host::HostClock;
-pub(crate) use host::elapsed;
+pub(crate) use host::{elapsed, is_running};
 pub use net::{SimListener, Stream};
 
 use crate::entropy;

@@ -238,6 +238,13 @@ pub enum Fact {
         /// How it ended. A disclaimed request hasn't arrived.
         how: Unserved,
     },
+    /// A cell: it works on a request no longer. Its answer begins, or its router has gone away.
+    Left {
+        /// Its endpoint's host.
+        host: String,
+        /// The request's tag, if it had one.
+        tag: Option<String>,
+    },
     /// A cell: it checked the envelope of a request.
     EnvelopeChecked(EnvelopeChecked),
     /// A cell: it fetched the public keys of envelopes, or failed to.

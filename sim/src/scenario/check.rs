@@ -383,6 +383,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         states_length: spec.states_length,
         unfinished: spec.unfinished,
         breaks_off: spec.breaks_off,
+        upload: upload(spec, errors),
         stops_reading: spec.stops_reading,
         timeout: spec.timeout.get_ref().0,
     }
@@ -396,6 +397,7 @@ fn one_kind(spec: &file::Client, errors: &mut Errors<'_>) {
         ("stops_reading", spec.stops_reading),
         ("unfinished", spec.unfinished),
         ("breaks_off", spec.breaks_off),
+        ("upload", spec.upload.is_some()),
     ];
     let mut given = kinds.into_iter().filter(|(_, given)| *given);
     if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
@@ -423,6 +425,18 @@ fn calls(spec: &file::Client, errors: &mut Errors<'_>) {
     if spec.deadline.is_some() && !spec.grpc {
         needs("deadline", "needs `grpc`");
     }
+}
+
+/// The most bytes of an upload.
+const UPLOAD_MAX: u32 = 4 << 20;
+
+fn upload(spec: &file::Client, errors: &mut Errors<'_>) -> Option<u32> {
+    let upload = spec.upload.as_ref()?;
+    if !(1..=UPLOAD_MAX).contains(upload.get_ref()) {
+        let problem = format!("must be a number of bytes from 1 to {UPLOAD_MAX}");
+        errors.add(upload.span(), "workload.client.upload", problem);
+    }
+    Some(*upload.get_ref())
 }
 
 /// The default path of clients' requests.

@@ -238,6 +238,8 @@ pub(super) struct Client {
     /// Whether every request is a `POST` that the client breaks off in the middle of its body.
     #[serde(default)]
     pub breaks_off: bool,
+    /// How many bytes it sends with every request, which is a `POST`.
+    pub upload: Option<Spanned<u32>>,
     /// Whether it asks for long answers and reads only their beginning.
     #[serde(default)]
     pub stops_reading: bool,

@@ -264,6 +264,8 @@ pub struct Client {
     pub unfinished: bool,
     /// Whether every request is a `POST` that the client breaks off in the middle of its body.
     pub breaks_off: bool,
+    /// How many bytes the body of every request has, which is a `POST` then.
+    pub upload: Option<u32>,
     /// Whether it asks for long answers and reads only their beginning.
     pub stops_reading: bool,
     /// How long it waits for an answer.
@@ -274,6 +276,11 @@ impl Client {
     /// Whether its requests have an end.
     pub fn ends_requests(&self) -> bool {
         !self.unfinished && !self.breaks_off
+    }
+
+    /// Whether every request of it is a `POST`.
+    pub fn always_posts(&self) -> bool {
+        !self.ends_requests() || self.upload.is_some() || self.grpc
     }
 
     /// Whether its credentials prove its tenant while its token is valid.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cellway_testbed::{
-    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, TestbedError, Validity,
+    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, Reads, TestbedError, Validity,
 };
 use http::StatusCode;
 
@@ -52,6 +52,32 @@ pub(super) fn timeline(faults: &[Fault]) -> Vec<Due> {
     due
 }
 
+/// What a cell does wrong that answers requests in this way.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "no other kind is about how a cell answers"
+)]
+fn cell_fault(kind: &FaultKind) -> CellFault {
+    match kind {
+        FaultKind::Busy(_, delay) => CellFault::Busy(*delay),
+        FaultKind::Unavailable(_, after) => CellFault::Unavailable(*after),
+        FaultKind::GrpcStatus(_, status) => CellFault::GrpcStatus(*status),
+        FaultKind::LateGrpcStatus(_, status) => CellFault::LateGrpcStatus(*status),
+        FaultKind::EarlyHints(_, hints) => CellFault::EarlyHints(*hints),
+        FaultKind::HalfOpen(_) => CellFault::HalfOpen,
+        FaultKind::Hang(_) => CellFault::Hang,
+        FaultKind::Deaf(_) => CellFault::Deaf,
+        FaultKind::AnswerEarly(_) => CellFault::AnswerEarly(Reads::Slowly),
+        FaultKind::AnswerUnread(_) => CellFault::AnswerEarly(Reads::Never),
+        FaultKind::Reset(_) => CellFault::ResetMidBody,
+        FaultKind::Flap(_) => CellFault::Flapping,
+        FaultKind::BreakOff(_) => CellFault::BreakOff,
+        FaultKind::RefuseStreams(_) => CellFault::RefuseStreams,
+        FaultKind::GoAway(_) => CellFault::GoAway,
+        _ => CellFault::None,
+    }
+}
+
 impl World {
     /// Does what is due.
     ///
@@ -69,27 +95,22 @@ impl World {
             FaultKind::Slow(name, delay) => self.fail(name, active(ServiceFault::Slow(*delay))),
             FaultKind::Status(name, code) => self.fail(name, active(ServiceFault::Status(*code))),
             FaultKind::Garbage(name) => self.fail(name, active(ServiceFault::Garbage)),
-            FaultKind::Busy(to, delay) => self.fail_cell(to, begins, CellFault::Busy(*delay)),
-            FaultKind::Unavailable(name, after) => {
-                self.fail_cell(name, begins, CellFault::Unavailable(*after))
-            }
-            FaultKind::GrpcStatus(to, status) => {
-                self.fail_cell(to, begins, CellFault::GrpcStatus(*status))
-            }
-            FaultKind::LateGrpcStatus(to, status) => {
-                self.fail_cell(to, begins, CellFault::LateGrpcStatus(*status))
-            }
-            FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
-            FaultKind::Hang(name) => self.fail_cell(name, begins, CellFault::Hang),
-            FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),
-            FaultKind::Flap(name) => self.fail_cell(name, begins, CellFault::Flapping),
-            FaultKind::BreakOff(name) => self.fail_cell(name, begins, CellFault::BreakOff),
-            FaultKind::RefuseStreams(to) => self.fail_cell(to, begins, CellFault::RefuseStreams),
+            FaultKind::Busy(name, _)
+            | FaultKind::Unavailable(name, _)
+            | FaultKind::GrpcStatus(name, _)
+            | FaultKind::LateGrpcStatus(name, _)
+            | FaultKind::EarlyHints(name, _)
+            | FaultKind::HalfOpen(name)
+            | FaultKind::Hang(name)
+            | FaultKind::Deaf(name)
+            | FaultKind::AnswerEarly(name)
+            | FaultKind::AnswerUnread(name)
+            | FaultKind::Reset(name)
+            | FaultKind::Flap(name)
+            | FaultKind::BreakOff(name)
+            | FaultKind::RefuseStreams(name)
+            | FaultKind::GoAway(name) => self.fail_cell(name, begins, cell_fault(kind)),
             FaultKind::FewStreams(to, streams) => self.allow(to, begins.then_some(*streams)),
-            FaultKind::EarlyHints(to, hints) => {
-                self.fail_cell(to, begins, CellFault::EarlyHints(*hints))
-            }
-            FaultKind::GoAway(name) => self.fail_cell(name, begins, CellFault::GoAway),
             FaultKind::RefuseConnections(name) => self.open_doors(name, !begins),
             FaultKind::EmptyKeys(host) => self.fail_provider(host, begins, IdpFault::EmptySet),
             FaultKind::HugeKeys(host) => self.fail_provider(host, begins, IdpFault::Oversized),

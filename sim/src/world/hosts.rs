@@ -121,7 +121,7 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
         };
         match report {
             // A health check is for nobody, and carries no tag and no stamps.
-            Report::Arrived(received) | Report::Ended(received, _)
+            Report::Arrived(received) | Report::Ended(received, _) | Report::Left(received)
                 if is_health_check(&received.headers) => {}
             Report::Arrived(received) => {
                 let arrived = Arrived {
@@ -164,6 +164,12 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     how,
                 };
                 observer.tell(at, &host, &unserved);
+            }
+            // What is dropped after the run leaves its cell then.
+            Report::Left(_) if !crate::engine::is_running() => {}
+            Report::Left(received) => {
+                let (left, tag) = (host.clone(), tag(&received.headers));
+                observer.tell(at, &host, &Fact::Left { host: left, tag });
             }
         }
     }

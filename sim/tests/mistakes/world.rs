@@ -71,6 +71,16 @@ fn fields_and_names() {
             "s.toml:23: workload.client.deadline: must be 1ms to 10s",
         ),
         (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\nupload = 9\nstops_reading = true",
+            "s.toml:19: workload.client.upload: can't be combined with `stops_reading`",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\nupload = 0",
+            "s.toml:22: workload.client.upload: must be a number of bytes from 1 to 4194304",
+        ),
+        (
             "[[world.tenant]]",
             "[[world.balancer]]\nname = \"lb\"\nrouter = \"router-1\"\nversion = 3\n[[world.tenant]]",
             "s.toml:17: world.balancer.version: must be 1 or 2",

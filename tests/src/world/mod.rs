@@ -262,7 +262,7 @@ impl Seen {
                 }
             }
             // No cell of these tests turns requests away.
-            Report::CallEnded(..) | Report::Unserved(..) => {}
+            Report::CallEnded(..) | Report::Unserved(..) | Report::Left(_) => {}
         }
     }
 

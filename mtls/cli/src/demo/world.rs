@@ -208,7 +208,7 @@ fn carries_forgery(report: Report<'_>) -> bool {
     let headers = match report {
         Report::Arrived(received) => &received.headers,
         Report::Ended(_, ended) => &ended.trailers,
-        Report::CallEnded(..) | Report::Unserved(..) => return false,
+        Report::CallEnded(..) | Report::Unserved(..) | Report::Left(_) => return false,
     };
     headers.iter().any(|(_, value)| value.contains(FORGED))
 }

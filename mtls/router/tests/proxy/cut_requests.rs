@@ -23,7 +23,7 @@ async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
                 let _ = match report {
                     Report::Arrived(_) => arrived.send(()),
                     Report::Ended(_, how) => ended.send(how.complete).map_err(|_| SendError(())),
-                    Report::CallEnded(..) | Report::Unserved(..) => Ok(()),
+                    Report::CallEnded(..) | Report::Unserved(..) | Report::Left(_) => Ok(()),
                 };
             });
             let (listener, address) = listen().await;

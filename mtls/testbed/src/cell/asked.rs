@@ -27,3 +27,9 @@ pub(super) fn bytes_asked(path: &str) -> Option<usize> {
 pub(super) fn hangs(path: &str) -> bool {
     path.starts_with("/hang")
 }
+
+/// Whether a cell with [`CellFault::AnswerEarly`](crate::CellFault::AnswerEarly) answers this path before it
+/// has read the body.
+pub(super) fn is_upload(path: &str) -> bool {
+    path.starts_with("/upload")
+}

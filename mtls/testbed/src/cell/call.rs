@@ -41,6 +41,8 @@ pub(super) fn ending(fault: CellFault) -> Option<CallEnding> {
         | CellFault::Busy(_)
         | CellFault::HalfOpen
         | CellFault::Hang
+        | CellFault::Deaf
+        | CellFault::AnswerEarly(_)
         | CellFault::RefuseStreams
         | CellFault::GoAway
         | CellFault::BreakOff

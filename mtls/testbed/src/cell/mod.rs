@@ -1,12 +1,14 @@
 //! A cell that answers with what it received.
 
 mod asked;
+mod by_fault;
 mod call;
 mod echo;
+mod reading;
 mod received;
 
 use std::fmt;
-use std::future::{self, Future};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,18 +21,20 @@ use cellway_core::envelope::{EnvelopeRefused, Verdict};
 use cellway_env::Env;
 use cellway_service::{EnvelopeLayer, KeyProvider};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use tokio::sync::Semaphore;
 
-use self::asked::{TICK_INTERVAL, TICKS_A_SECOND, bytes_asked, hangs, stream_secs};
+use self::asked::bytes_asked;
+use self::by_fault::BUSY_WIDTH;
 use self::echo::{echo, refusal};
 pub use self::received::{CallEnding, Ended, Received, Report};
-use self::received::{authority, pairs, read};
+use self::received::{authority, pairs};
 use super::ServerTls;
 use super::body::Buffered;
-use super::cell_fault::{CellFault, Unserved};
+use super::cell_fault::CellFault;
+use super::ears::Ears;
 use super::protocol::version_name;
 use super::serve::{self, Handler, Peer, Rejected};
 use super::websocket;
@@ -61,6 +65,8 @@ struct CellState {
     takes_calls: AtomicBool,
     /// How many streams its HTTP/2 connections may have.
     streams: Allowed,
+    /// Whether it reads from its connections.
+    ears: Ears,
     behavior: Mutex<Behavior>,
     /// The places of a busy cell.
     work: Semaphore,
@@ -108,12 +114,6 @@ where
     }
 }
 
-/// How many requests a busy cell works on at once.
-const BUSY_WIDTH: usize = 4;
-
-/// The number of requests that a flapping cell breaks off, and then serves.
-const FLAP: u64 = 10;
-
 /// The number of requests after which a connection goes away, if they do.
 const REQUESTS_A_CONNECTION: u64 = 20;
 
@@ -129,6 +129,7 @@ impl EchoCell {
                 takes_connect: AtomicBool::new(true),
                 takes_calls: AtomicBool::new(false),
                 streams: Allowed::default(),
+                ears: Ears::default(),
                 behavior: Mutex::default(),
                 work: Semaphore::new(BUSY_WIDTH),
                 sink: Box::new(sink),
@@ -165,6 +166,7 @@ impl EchoCell {
     /// Sets a fault, or repairs it with [`CellFault::None`].
     pub fn set_fault(&self, fault: CellFault) {
         self.behavior().fault = fault;
+        self.state.ears.set(fault != CellFault::Deaf);
     }
 
     /// From now on it allows this many streams on each of its HTTP/2 connections, and refuses those that are
@@ -240,6 +242,18 @@ impl EchoCell {
     }
 }
 
+/// A cell works on a request. Reports when that is over.
+struct Working<'a> {
+    cell: &'a EchoCell,
+    received: &'a Received,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        (self.cell.state.sink)(Report::Left(self.received));
+    }
+}
+
 impl Handler for EchoCell {
     fn is_silent(&self) -> bool {
         self.behavior().fault == CellFault::HalfOpen
@@ -285,37 +299,13 @@ impl Handler for EchoCell {
         self.behavior().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
     }
 
+    fn ears(&self) -> Ears {
+        self.state.ears.clone()
+    }
+
     fn reject(&self, peer: &Peer, request: &Request<Incoming>) -> Option<Rejected> {
         let http2 = request.version() == Version::HTTP_2;
-        let refused = |excess| (Rejected::Refused, Unserved::TooManyStreams(excess));
-        let refused = peer.opened.excess.map(refused);
-        let (how, unserved) = match self.behavior().fault {
-            _ if peer.opened.after_goaway => (Rejected::AfterGoaway, Unserved::AfterGoaway),
-            _ if refused.is_some() => refused?,
-            CellFault::RefuseStreams if http2 => (Rejected::Refused, Unserved::StreamRefused),
-            CellFault::BreakOff if http2 => (Rejected::Aborted, Unserved::StreamReset),
-            CellFault::BreakOff => (Rejected::Aborted, Unserved::ConnectionClosed),
-            CellFault::Flapping if (self.arrivals() / FLAP).is_multiple_of(2) => match http2 {
-                true => (Rejected::Aborted, Unserved::StreamReset),
-                false => (Rejected::Aborted, Unserved::ConnectionClosed),
-            },
-            CellFault::None
-            | CellFault::Slow(_)
-            | CellFault::Busy(_)
-            | CellFault::Status(_)
-            | CellFault::Unavailable(_)
-            | CellFault::GrpcStatus(_)
-            | CellFault::LateGrpcStatus(_)
-            | CellFault::ResetMidBody
-            | CellFault::StallMidBody
-            | CellFault::HalfOpen
-            | CellFault::Hang
-            | CellFault::RefuseStreams
-            | CellFault::Flapping
-            | CellFault::Garbage
-            | CellFault::EarlyHints(_)
-            | CellFault::GoAway => return None,
-        };
+        let (how, unserved) = self.rejected_by_fault(peer, http2)?;
         let mut received = self.received(peer, request);
         if !unserved.is_unprocessed() {
             self.arrived(&mut received);
@@ -327,6 +317,10 @@ impl Handler for EchoCell {
     async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Buffered> {
         let mut received = self.received(peer, &request);
         self.arrived(&mut received);
+        let _working = Working {
+            cell: self,
+            received: &received,
+        };
         let handshake = websocket::handshake(&request);
         let (head, body) = request.into_parts();
         let verifier = self.behavior().verifier.clone();
@@ -334,8 +328,14 @@ impl Handler for EchoCell {
             Some(verifier) => Some(verifier.0.verify(&head).await),
             None => None,
         };
-        let (ended, trailers) = read(body).await;
-        (self.state.sink)(Report::Ended(&received, &ended));
+        let (ended, trailers) = match self.reads_later(&received, &body) {
+            Some(reads) => {
+                peer.later
+                    .set(self.clone().read_later(received.clone(), body, reads));
+                (Ended::default(), HeaderMap::new())
+            }
+            None => self.read(&received, body).await,
+        };
         if let Some(Err(refused)) = verified {
             return refusal(refused);
         }
@@ -368,74 +368,6 @@ impl Handler for EchoCell {
                 response.map(|body| body.with_trailers(answer_trailers))
             }
             _ => response,
-        }
-    }
-}
-
-impl EchoCell {
-    /// The answer to a gRPC call, made of the answer to any request.
-    fn call_ended(
-        &self,
-        fault: CellFault,
-        received: &Received,
-        response: Response<Buffered>,
-        trailers: HeaderMap,
-    ) -> Response<Buffered> {
-        let ending = call::ending(fault);
-        if let Some(ending) = ending {
-            (self.state.sink)(Report::CallEnded(received, ending));
-        }
-        call::answer(response, ending, trailers)
-    }
-
-    /// The answer with this body, as the cell gives it with this fault.
-    async fn by_fault(
-        &self,
-        fault: CellFault,
-        received: &Received,
-        body: Bytes,
-    ) -> Response<Buffered> {
-        if let CellFault::Slow(delay) = fault {
-            tokio::time::sleep(delay).await;
-        } else if let CellFault::Busy(work) = fault {
-            let working = self.state.work.acquire().await;
-            tokio::time::sleep(work).await;
-            drop(working);
-        }
-        match fault {
-            CellFault::None | CellFault::GoAway | CellFault::Slow(_) | CellFault::Busy(_)
-                if stream_secs(&received.path).is_some() =>
-            {
-                let secs = stream_secs(&received.path).unwrap_or_default();
-                Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
-            }
-            CellFault::Hang if hangs(&received.path) => future::pending().await,
-            // What of these turns away has not come here.
-            CellFault::None
-            | CellFault::Slow(_)
-            | CellFault::Busy(_)
-            | CellFault::GrpcStatus(_)
-            | CellFault::LateGrpcStatus(_)
-            | CellFault::Hang
-            | CellFault::RefuseStreams
-            | CellFault::GoAway
-            | CellFault::Flapping
-            | CellFault::Garbage
-            | CellFault::EarlyHints(_)
-            | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
-            CellFault::Status(status) => Buffered::json(status, body),
-            CellFault::Unavailable(after) => {
-                let mut response = Buffered::json(StatusCode::SERVICE_UNAVAILABLE, body);
-                let after = HeaderValue::from(after.as_secs());
-                response.headers_mut().insert(header::RETRY_AFTER, after);
-                response
-            }
-            CellFault::ResetMidBody => match received.ordinal.is_multiple_of(2) {
-                true => Response::new(Buffered::half(&body)),
-                false => Response::new(Buffered::half_in_order(&body)),
-            },
-            CellFault::StallMidBody => Response::new(Buffered::stalled(&body)),
-            CellFault::HalfOpen => future::pending().await,
         }
     }
 }

@@ -1,7 +1,6 @@
-//! What a cell receives.
+//! What a cell receives, and what it reports about that.
 
 use http::{HeaderMap, Request, header};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Serialize;
 
@@ -36,7 +35,7 @@ pub struct Received {
 }
 
 /// How a request ended, as a cell saw it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Ended {
     /// Bytes of body.
     pub body_bytes: u64,
@@ -66,6 +65,9 @@ pub enum Report<'a> {
     CallEnded(&'a Received, CallEnding),
     /// It gets no answer. A request that the cell doesn't process isn't reported as arrived.
     Unserved(&'a Received, Unserved),
+    /// The cell works on it no longer: its answer begins, or its client has gone away. Not reported after
+    /// [`Unserved`](Self::Unserved).
+    Left(&'a Received),
 }
 
 /// The host that a request names.
@@ -77,34 +79,7 @@ pub(super) fn authority(request: &Request<Incoming>) -> Option<String> {
     }
 }
 
-/// Reads a body to its end and discards it. Returns its trailers too.
-pub(super) async fn read(mut body: Incoming) -> (Ended, HeaderMap) {
-    let mut trailers = HeaderMap::new();
-    let mut ended = Ended {
-        body_bytes: 0,
-        complete: false,
-        trailers: Vec::new(),
-    };
-    loop {
-        match body.frame().await {
-            None => {
-                ended.complete = true;
-                return (ended, trailers);
-            }
-            Some(Err(_)) => return (ended, trailers),
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    ended.body_bytes += data.len() as u64;
-                } else if let Ok(came) = frame.into_trailers() {
-                    ended.trailers = pairs(&came);
-                    trailers = came;
-                }
-            }
-        }
-    }
-}
-
-/// Names and values in order.
+/// The names in lower case, and the values. Bytes that aren't UTF-8 are replaced.
 pub(super) fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()

@@ -67,6 +67,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// How long the client pauses after each 64 KiB of the body.
+    pub pause: Duration,
     /// Whether the body stops halfway, with nothing after it.
     pub unfinished: bool,
     /// Whether the client breaks off a moment after the first half of the body: it closes the
@@ -88,6 +90,7 @@ impl Request {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            pause: Duration::ZERO,
             unfinished: false,
             breaks_off: None,
             stops_reading: false,
@@ -367,6 +370,7 @@ impl Connection {
             path,
             mut headers,
             body,
+            pause,
             unfinished,
             breaks_off,
             stops_reading: _,
@@ -388,6 +392,7 @@ impl Connection {
         let mut buffered = match breaks_off {
             Some(code) => Buffered::broken_off(&body, code),
             None if unfinished => Buffered::stalled(&body),
+            None if !pause.is_zero() => Buffered::paced(body, pause),
             None => Buffered::whole(body),
         };
         if !trailers.is_empty() {

@@ -9,9 +9,10 @@ use crate::fact::{Arrived, BodyEnded, Fact, Sent};
 /// The trailer of every request that has any. Its value is the tag.
 pub(crate) const TRAILER: &str = "x-sim-trailer";
 
-/// A request arrives with its client's method and path, and with no other length than its body has. If a
-/// cell gets a body as complete, it has every byte of it, and its trailers; a body that never ends never
-/// becomes complete. A complete answer is the answer to the client's own request, and has no part missing.
+/// What arrives is a request that a client has sent, with its method and path, and with no other length than
+/// its body has. If a cell gets a body as complete, it has every byte of it, and its trailers; a body that
+/// never ends never becomes complete. A complete answer is the answer to the client's own request, and has no
+/// part missing.
 #[derive(Debug, Default)]
 pub struct TrueExchange {
     /// By tag. Kept after the answer, because the network may deliver a request late.
@@ -43,7 +44,10 @@ impl TrueExchange {
     fn arrived(&self, arrived: &Arrived) -> Result<(), String> {
         let (host, tag) = (&arrived.host, arrived.tag.as_deref().unwrap_or_default());
         let Some(request) = self.sent.get(tag) else {
-            return Ok(());
+            return Err(format!(
+                "{} {} arrived at {host}, which no client has sent",
+                arrived.method, arrived.path
+            ));
         };
         // RFC 8441 asks for a WebSocket with CONNECT.
         let connects = request.websocket && arrived.method == "CONNECT";

@@ -15,6 +15,17 @@ fn a_request_as_it_was_sent_passes() {
     assert_eq!(fed(&facts), Ok(()));
 }
 
+/// Catches: a part of a body that a cell takes for the next request on the connection.
+#[test]
+fn notices_a_request_that_no_client_has_sent() {
+    let smuggled = arrived_with("a", "", "", |it| {
+        it.tag = None;
+        "/smuggled".clone_into(&mut it.path);
+    });
+    let error = fed(&[sent("t", "acme"), arrived("a", "t", "r"), smuggled]).unwrap_err();
+    assert!(error.contains("/smuggled arrived at a-1"), "{error}");
+}
+
 #[test]
 fn notices_another_method_or_path() {
     let changed = |change: fn(&mut Arrived)| {

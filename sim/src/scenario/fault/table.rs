@@ -156,6 +156,21 @@ table! {
             lasts Host("answers", target),
             says ("{target} hangs at /hang")
             docs "a cell never answers requests whose path begins with `/hang`; it answers all others";
+        /// A cell answers before it has read the body, and reads on slowly.
+        "answer_early" => AnswerEarly(target: String = cell_target)
+            lasts Host("answers", target),
+            says ("{target} answers uploads early and reads on slowly")
+            docs "a cell answers requests whose path begins with `/upload` before it has read their bodies, and then goes on reading slowly";
+        /// A cell answers before it has read the body, and doesn't read it.
+        "answer_unread" => AnswerUnread(target: String = cell_target)
+            lasts Host("answers", target),
+            says ("{target} answers uploads early and never reads them")
+            docs "the same, but the cell never reads the bodies, and doesn't say so";
+        /// A cell reads nothing from any connection.
+        "deaf" => Deaf(target: String = cell_target)
+            lasts Host("answers", target),
+            says ("{target} reads nothing")
+            docs "a cell accepts connections and reads nothing, also from those that are open; at the end it reads what has come";
         /// A cell breaks off its answers in the middle.
         "reset" => Reset(target: String = cell_target)
             lasts Host("answers", target),

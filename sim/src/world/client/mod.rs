@@ -47,6 +47,10 @@ const FORGED_NAMES: [&str; 8] = [
 /// What clients ask for that don't read all of it. It is longer than all buffers on its way.
 const LONG_ANSWER: &str = "/bytes/8000000";
 
+/// How long a client pauses after each 64 KiB of an upload. Bytes travel at once in the simulated network, so
+/// without a pause an upload would be at its cell before anybody can answer.
+const UPLOAD_PAUSE: Duration = Duration::from_millis(100);
+
 /// A header that HTTP/1.1 requests name in `Connection`, so that it is for one connection only.
 const HOP: &str = "x-sim-hop";
 
@@ -83,8 +87,7 @@ pub(super) async fn run(
                 world: world.clone(),
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
-                once: (random.below(2) == 0 || !spec.ends_requests() || spec.grpc)
-                    && !spec.websocket,
+                once: (random.below(2) == 0 || spec.always_posts()) && !spec.websocket,
                 odd: number % 2 == 1,
                 wallet: wallet.clone(),
                 keys,
@@ -350,6 +353,14 @@ impl Exchange {
                 (HeaderName::from_static(TRAILER), tag),
             ]);
         }
+        if let Some(bytes) = spec.upload {
+            request.body = upload(bytes as usize);
+            request.pause = UPLOAD_PAUSE;
+            // Every second upload announces its length.
+            if self.odd {
+                request.trailers.clear();
+            }
+        }
         if spec.breaks_off {
             request.breaks_off = Some(self.break_off(&mut request.trailers));
         }
@@ -382,6 +393,13 @@ impl Exchange {
             headers.insert(name, value(&signature));
         }
     }
+}
+
+/// A body of this length. Whoever takes a part of it for what comes next on the connection reads a request
+/// that no client has sent.
+fn upload(bytes: usize) -> Bytes {
+    const LINES: &[u8] = b"GET /smuggled HTTP/1.1\r\nhost: smuggled\r\n\r\n";
+    LINES.iter().copied().cycle().take(bytes).collect()
 }
 
 /// The request with its token, in the places that the flaw asks for.

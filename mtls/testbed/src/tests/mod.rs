@@ -1,5 +1,7 @@
 //! Tests of the hosts against each other, over real sockets and real TLS.
 
+mod faults;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -180,9 +182,10 @@ async fn a_cell_echoes_and_reports_what_came() {
         assert_eq!((echo["version"].as_str().unwrap(), answer.version), version);
         assert!(!answer.headers.contains_key(header::DATE));
         let reports = reports.lock().unwrap();
-        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert_eq!(reports.len(), 3, "{reports:?}");
         assert!(reports[0].starts_with("Arrived"), "{reports:?}");
         assert!(reports[1].contains("complete: true"), "{reports:?}");
+        assert!(reports[2].starts_with("Left"), "{reports:?}");
         assert_eq!(cell.arrivals(), 1);
     }
 }
@@ -435,59 +438,4 @@ async fn a_control_plane_says_what_changed() {
     let counts = plane.counts();
     assert_eq!((counts.documents, counts.not_modified), (2, 1));
     assert_eq!((counts.unauthorized, counts.faults), (1, 3));
-}
-
-/// The client's result of each request on one connection, and the cell's reports about them.
-async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize) -> [String; 2] {
-    let reports: Arc<Mutex<String>> = Arc::default();
-    let sink = reports.clone();
-    let cell = EchoCell::new("a", move |report| {
-        let letter = match report {
-            Report::Arrived(_) => 'a',
-            Report::Ended(..) | Report::CallEnded(..) => return,
-            Report::Unserved(_, Unserved::StreamRefused) => 'd',
-            Report::Unserved(_, Unserved::TooManyStreams(_)) => 'm',
-            Report::Unserved(_, Unserved::AfterGoaway) => 'l',
-            Report::Unserved(_, Unserved::StreamReset) => 's',
-            Report::Unserved(_, Unserved::ConnectionClosed) => 'c',
-        };
-        sink.lock().unwrap().push(letter);
-    });
-    cell.set_fault(fault);
-    let tls = match protocol {
-        Protocol::Http1 => ServerTls::plain(),
-        Protocol::Http2 => ServerTls::plain_h2(),
-    };
-    let port = run_cell(&cell, tls).await;
-    let mut connection = client(port, None, protocol).connect().await.unwrap();
-    let mut answers = String::new();
-    for _ in 0..requests {
-        answers.push(match connection.send(Request::get("/")).await {
-            Ok(_) => 'o',
-            Err(error) if error.is_unprocessed() => 'u',
-            Err(_) => 'e',
-        });
-    }
-    let reports = reports.lock().unwrap().clone();
-    [answers, reports]
-}
-
-#[tokio::test]
-async fn a_cell_refuses_requests_or_aborts_them() {
-    let served = |n| ["o".repeat(n), "a".repeat(n)];
-    for (protocol, fault, expected) in [
-        (Protocol::Http2, CellFault::RefuseStreams, ["uu", "dd"]),
-        (Protocol::Http2, CellFault::BreakOff, ["ee", "asas"]),
-    ] {
-        let seen = on_one_connection(protocol, fault, 2).await;
-        assert_eq!(seen, expected, "{fault:?}");
-    }
-    let broken = on_one_connection(Protocol::Http1, CellFault::BreakOff, 1).await;
-    assert_eq!(broken, ["e", "ac"]);
-    // HTTP/1.1 has no streams, so it can't refuse one.
-    let whole = on_one_connection(Protocol::Http1, CellFault::GoAway, 25).await;
-    assert_eq!(whole, served(25));
-    let [answers, reports] = on_one_connection(Protocol::Http2, CellFault::GoAway, 21).await;
-    let [all, arrived] = served(20);
-    assert_eq!([answers, reports], [all + "u", arrived + "l"]);
 }
