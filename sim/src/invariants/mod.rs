@@ -95,7 +95,7 @@ pub use claims::{TenantChoice, TierKept, TokenAudience};
 pub use client_trust::ClientTrust;
 pub use drained::Drained;
 pub use ejected::EjectedRest;
-pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
+pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint, Harm};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;

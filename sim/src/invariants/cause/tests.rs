@@ -1,5 +1,5 @@
-use super::super::EndpointTrouble;
 use super::super::testing::*;
+use super::super::{EndpointTrouble, Harm};
 use super::*;
 use crate::scenario::CellState;
 
@@ -19,7 +19,10 @@ fn fed(facts: impl IntoIterator<Item = Fact>) -> Result<(), String> {
         host: host.clone(),
         from: Duration::ZERO,
         until: SECOND * 100,
-        ejects: host != "a-3",
+        harm: match host.as_str() {
+            "a-3" => Harm::Excused,
+            _ => Harm::Connections,
+        },
     };
     let troubles = hosts.iter().map(trouble).collect();
     let bounds = Bounds {

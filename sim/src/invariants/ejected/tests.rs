@@ -1,5 +1,5 @@
 use super::super::testing::*;
-use super::super::{EndpointTrouble, Endpoints};
+use super::super::{EndpointTrouble, Endpoints, Harm};
 use super::*;
 
 fn ejected(host: &str, ejected: bool) -> Fact {
@@ -21,7 +21,7 @@ fn fed_below(panic_percent: usize, facts: &[Fact], troubles: &[&str]) -> Result<
         host: (*host).to_owned(),
         from: Duration::ZERO,
         until: SECOND * 100,
-        ejects: true,
+        harm: Harm::Connections,
     };
     let bounds = Bounds {
         endpoints: Endpoints {

@@ -24,9 +24,20 @@ pub struct EndpointTrouble {
     pub from: Duration,
     /// The end, since the start of the run.
     pub until: Duration,
-    /// Whether a router may eject it for this. An answer that refuses the caller, such as 403 or 429, is no
-    /// reason.
-    pub ejects: bool,
+    /// What may happen to requests.
+    pub harm: Harm,
+}
+
+/// What may happen to requests in an endpoint's trouble.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Harm {
+    /// They may be refused, with a status that is about the caller, such as 403 or 429. No router may eject
+    /// the endpoint for this.
+    Excused,
+    /// They may fail once they have arrived.
+    Answers,
+    /// They may fail before they arrive too.
+    Connections,
 }
 
 impl Endpoints {
@@ -42,8 +53,17 @@ impl Endpoints {
 
     /// Whether a router may eject the endpoint for what happens to it in this time.
     pub(super) fn may_be_ejected(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.may_harm(Harm::Answers, host, [from, until])
+    }
+
+    /// Whether requests may fail on their way to the endpoint in this time.
+    pub(super) fn may_lose(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.may_harm(Harm::Connections, host, [from, until])
+    }
+
+    fn may_harm(&self, least: Harm, host: &str, [from, until]: [Duration; 2]) -> bool {
         let mut troubles = self.troubles.iter().filter(|it| it.host == host);
-        troubles.any(|it| it.ejects && it.from <= until && from <= it.until)
+        troubles.any(|it| it.harm >= least && it.from <= until && from <= it.until)
     }
 
     /// The cell's endpoints that are healthy for all of this time.

@@ -6,7 +6,7 @@ fn fed(until: u32, answer: &str) -> Result<(), String> {
         host: host.to_owned(),
         from: SECOND,
         until: SECOND * until,
-        ejects: true,
+        harm: Harm::Connections,
     };
     let bounds = Bounds {
         endpoints: Endpoints {
@@ -15,7 +15,7 @@ fn fed(until: u32, answer: &str) -> Result<(), String> {
                 trouble("a-1"),
                 EndpointTrouble {
                     until: SECOND * 100,
-                    ejects: true,
+                    harm: Harm::Connections,
                     ..trouble("a-2")
                 },
             ],

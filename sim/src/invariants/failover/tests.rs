@@ -1,5 +1,5 @@
-use super::super::EndpointTrouble;
 use super::super::testing::*;
+use super::super::{EndpointTrouble, Harm};
 use super::*;
 use crate::fact::FailedOver;
 use cellway_core::Reason;
@@ -14,7 +14,7 @@ fn world() -> FailoverAllowed {
                 host: "a-1".to_owned(),
                 from: SECOND * 100,
                 until: SECOND * 110,
-                ejects: true,
+                harm: Harm::Connections,
             }],
         },
         ..with_settings(|_| ())

@@ -1,23 +1,27 @@
 //! Only failures in a row open a breaker or eject an endpoint.
 
+mod request;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::time::Duration;
 
+use cellway_testbed::Unserved;
+
+use self::request::{Arrival, Kind, Place, Request};
 use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
-use crate::fact::{Answer, Arrived, CircuitChange, Fact, Sent};
+use crate::fact::{Arrived, CircuitChange, Fact};
 
-/// How often a request is sent to cells at most, if a setting lets a router send it again that a cell has
-/// processed.
-const SENT_MAX: usize = 4;
-
-/// A breaker opens, and an endpoint is ejected for the first time, only if as many requests may have failed
-/// there as the settings say since the last one that was served well.
+/// A breaker opens, and an endpoint is ejected, only if as many requests may have failed *there* as the
+/// settings say, since the last one that was served well. Failures of connections and failing answers count
+/// apart, and a breaker counts only the first. An endpoint that is on probation is ejected for one failure.
 ///
-/// A request may have failed at an endpoint unless it was served well elsewhere in its only attempt, or is
-/// for another cell, or the endpoint answered it with a status that the settings don't list. Such an answer
-/// is as good as one that serves the request, except 429 and gRPC's 8, which say neither. A gRPC status after
-/// a message is as good, too. A request that an endpoint hands back unprocessed fails there each time that it
-/// comes. What clients were answered decides, so a change is judged once they must know.
+/// A request may have failed at an endpoint if it arrived there while a fault may make it fail, and its
+/// client got no other answer from there, or if it is one of the cell's and a fault may have kept it from
+/// arriving. An answer with a status that the settings don't list is as good as one that serves the request,
+/// except 429 and gRPC's 8, which say neither. A gRPC status after a message is as good, too. A request that
+/// an endpoint hands back unprocessed fails there each time that it comes. What clients were answered decides,
+/// so a change is judged once they must know.
 #[derive(Debug)]
 pub struct InARow {
     request_id: String,
@@ -28,56 +32,63 @@ pub struct InARow {
     requests: BTreeMap<String, Request>,
     /// The requests that went to another cell, by the router's id.
     failed_over: BTreeSet<String>,
-    /// The breakers that aren't closed, by router and endpoint.
-    open: BTreeSet<(String, String)>,
-    /// The endpoints that each router has ejected before. One failure may eject them again.
-    ejected: BTreeSet<(String, String)>,
+    /// What has happened to the endpoints of each router.
+    records: BTreeMap<(String, String), Record>,
     started: BTreeMap<String, Duration>,
     /// The changes that aren't judged yet.
     changes: Vec<Change>,
 }
 
-#[derive(Debug)]
-struct Request {
-    sent: Duration,
-    router: String,
-    /// Where it arrived, and when.
-    arrived: Vec<(String, Duration)>,
-    /// Where it was handed back unprocessed, and when. It may come to the same endpoint again.
-    handed_back: Vec<(String, Duration)>,
-    failed_over: bool,
-    answered: Option<Duration>,
-    /// It is a call whose gRPC status comes after a message.
-    has_message: bool,
-    went: Went,
+/// What has happened to an endpoint of a router.
+#[derive(Clone, Default, Debug)]
+struct Record {
+    /// When its breaker opened and closed. An answer that comes meanwhile ends no row of the outlier
+    /// detection.
+    open: Vec<(Duration, Option<Duration>)>,
+    /// When it was ejected last.
+    ejected: Option<Duration>,
+    /// When it returned last.
+    returned: Option<Duration>,
 }
 
-/// What the client's answer says about the endpoint where its request was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Went {
-    Well,
-    /// The endpoint works as far as anybody knows.
-    Neither,
-    /// It may have failed.
-    Badly,
-}
+impl Record {
+    /// Whether its breaker isn't closed.
+    fn is_open(&self) -> bool {
+        self.open.last().is_some_and(|(_, closed)| closed.is_none())
+    }
 
-impl Request {
-    /// How often this endpoint has handed it back since then.
-    fn handed_back(&self, host: &str, since: Duration) -> usize {
-        let there = |(it, at): &&(String, Duration)| it == host && *at > since;
-        self.handed_back.iter().filter(there).count()
+    /// Whether its breaker was open at some moment of this time.
+    fn was_open(&self, [from, until]: [Duration; 2]) -> bool {
+        let mut open = self.open.iter();
+        open.any(|(at, closed)| *at <= until && closed.is_none_or(|closed| from <= closed))
     }
 }
 
-/// A breaker has opened, or an endpoint was ejected.
 #[derive(Debug)]
 struct Change {
     at: Duration,
     router: String,
     host: String,
-    what: &'static str,
-    /// How many failures in a row it takes.
+    what: What,
+    /// What had happened before.
+    record: Record,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    BreakerOpened,
+    Ejected,
+}
+
+/// Failures of one kind in a row.
+#[derive(Debug)]
+struct Row {
+    kind: Kind,
+    /// When the last request that ended a row arrived.
+    since: Duration,
+    /// How many may have failed since.
+    failed: usize,
+    /// How many it takes.
     least: usize,
 }
 
@@ -91,8 +102,7 @@ impl InARow {
             delivery_max: bounds.delivery_max,
             requests: BTreeMap::new(),
             failed_over: BTreeSet::new(),
-            open: BTreeSet::new(),
-            ejected: BTreeSet::new(),
+            records: BTreeMap::new(),
             started: BTreeMap::new(),
             changes: Vec::new(),
         }
@@ -100,29 +110,7 @@ impl InARow {
 
     fn starts(&mut self, at: Duration, router: &str) {
         self.started.insert(router.to_owned(), at);
-        self.open.retain(|(of, _)| of != router);
-        self.ejected.retain(|(of, _)| of != router);
-    }
-
-    fn sent(&mut self, at: Duration, sent: &Sent) {
-        let request = Request {
-            sent: at,
-            router: sent.to.clone(),
-            arrived: Vec::new(),
-            handed_back: Vec::new(),
-            failed_over: false,
-            answered: None,
-            has_message: false,
-            went: Went::Badly,
-        };
-        self.requests.insert(sent.tag.clone(), request);
-    }
-
-    fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) {
-        if let Some(request) = self.requests.get_mut(tag) {
-            request.went = went(&self.settings, at, request, answer);
-            request.answered = Some(at);
-        }
+        self.records.retain(|(of, _), _| of != router);
     }
 
     fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) {
@@ -131,7 +119,24 @@ impl InARow {
         };
         let id = arrived.header(&self.request_id).unwrap_or_default();
         request.failed_over |= self.failed_over.contains(id);
-        request.arrived.push((arrived.host.clone(), at));
+        request.arrived.push(Arrival {
+            host: arrived.host.clone(),
+            at,
+            reset: false,
+        });
+    }
+
+    fn unserved(&mut self, at: Duration, host: &str, tag: &str, how: Unserved) {
+        let Some(request) = self.requests.get_mut(tag) else {
+            return;
+        };
+        if how.is_unprocessed() {
+            request.handed_back.push((host.to_owned(), at));
+        } else if how == Unserved::StreamReset
+            && let Some(last) = request.arrived.iter_mut().rfind(|it| it.host == host)
+        {
+            last.reset = true;
+        }
     }
 
     /// How many failures in a row it takes at least, by this setting. 0 in a setting means never.
@@ -145,40 +150,61 @@ impl InARow {
     }
 
     fn circuit(&mut self, at: Duration, of: (String, String), change: CircuitChange) {
+        let record = self.records.entry(of.clone()).or_default();
         match change {
-            CircuitChange::Opened if self.open.insert(of.clone()) => self.opened(at, of),
+            CircuitChange::Opened if !record.is_open() => {
+                let before = record.clone();
+                record.open.push((at, None));
+                self.changes(at, of, What::BreakerOpened, before);
+            }
             CircuitChange::Closed => {
-                self.open.remove(&of);
+                if let Some((_, closed)) = record.open.last_mut() {
+                    *closed = Some(at);
+                }
             }
             CircuitChange::Opened | CircuitChange::Probing | CircuitChange::Freed => {}
         }
     }
 
-    fn opened(&mut self, at: Duration, (router, host): (String, String)) {
-        let least = self.least(at, &router, |it| it.breaker.failures);
+    fn ejected(&mut self, at: Duration, of: (String, String), ejected: bool) {
+        let record = self.records.entry(of.clone()).or_default();
+        if !ejected {
+            record.returned = Some(at);
+            return;
+        }
+        let before = record.clone();
+        record.ejected = Some(at);
+        self.changes(at, of, What::Ejected, before);
+    }
+
+    fn changes(&mut self, at: Duration, of: (String, String), what: What, record: Record) {
+        let (router, host) = of;
         self.changes.push(Change {
             at,
             router,
             host,
-            what: "opens the breaker of",
-            least,
+            what,
+            record,
         });
     }
 
-    fn ejected(&mut self, at: Duration, of: (String, String)) {
-        if !self.ejected.insert(of.clone()) {
-            return;
+    /// How many failures of each kind such a change takes.
+    fn takes(&self, change: &Change) -> Vec<(Kind, usize)> {
+        let Change { at, router, .. } = change;
+        let least = |setting| self.least(*at, router, setting);
+        let probation =
+            (self.settings).most(router, [Duration::ZERO, *at], |it| it.outlier.ejection[0]);
+        let returned = change.record.returned;
+        match change.what {
+            What::BreakerOpened => vec![(Kind::Connection, least(|it| it.breaker.failures))],
+            What::Ejected if returned.is_some_and(|it| *at <= it + probation) => {
+                vec![(Kind::Connection, 1), (Kind::Answer, 1)]
+            }
+            What::Ejected => vec![
+                (Kind::Connection, least(|it| it.outlier.connection_failures)),
+                (Kind::Answer, least(|it| it.outlier.answer_failures)),
+            ],
         }
-        let (router, host) = of;
-        let connections = self.least(at, &router, |it| it.outlier.connection_failures);
-        let answers = self.least(at, &router, |it| it.outlier.answer_failures);
-        self.changes.push(Change {
-            at,
-            router,
-            host,
-            what: "ejects",
-            least: connections.min(answers),
-        });
     }
 
     /// Judges the changes that clients must know all about.
@@ -187,86 +213,76 @@ impl InARow {
             .into_iter()
             .partition(|change| change.at <= before);
         self.changes = later;
-        for change in due {
-            let (served, failed) = self.row(&change);
-            let Change {
-                at,
-                router,
-                host,
-                what,
-                least,
-            } = change;
-            if failed < least {
-                return Err(format!(
-                    "{router} {what} {host} at {at:?}, but since {served:?}, when one was served, at most \
-                     {failed} requests can have failed there, and it takes {least}"
-                ));
-            }
-        }
-        Ok(())
+        due.iter().try_for_each(|change| self.judge_one(change))
     }
 
-    /// When the last request that was served well arrived, and how many may have failed since.
-    fn row(&self, change: &Change) -> (Duration, usize) {
+    fn judge_one(&self, change: &Change) -> Result<(), String> {
+        let rows = self.takes(change).into_iter();
+        let rows: Vec<_> = rows
+            .map(|(kind, least)| self.row(kind, least, change))
+            .collect();
+        if rows.iter().any(|row| row.failed >= row.least) {
+            return Ok(());
+        }
         let Change {
             at, router, host, ..
         } = change;
-        let (at, time) = (*at, [Duration::ZERO, *at]);
-        let of_router = || self.requests.values().filter(|it| it.router == *router);
-        let served = of_router().filter(|it| {
-            it.went == Went::Well && it.answered.is_some_and(|answered| answered <= at)
-        });
-        let arrived = served.filter_map(|it| match &it.arrived[..] {
-            [(only, arrived)] if only == host => Some(*arrived),
-            _ => None,
-        });
-        let started = self.started.get(router).copied().unwrap_or_default();
-        let since = arrived.max().unwrap_or_default().max(started);
-        let mut cells = self.endpoints.hosts.values();
-        let same_cell = cells.find(|it| it.contains(host));
-        let elsewhere = |it: &Request| {
-            let hosts = it.arrived.iter();
-            let here = |host: &String| same_cell.is_none_or(|cell| cell.contains(host));
-            let other = hosts.clone().next().is_some() && !hosts.clone().any(|(it, _)| here(it));
-            other && !it.failed_over
+        let what = match change.what {
+            What::BreakerOpened => "opens the breaker of",
+            What::Ejected => "ejects",
         };
-        let only_here = |it: &Request| matches!(&it.arrived[..], [(only, _)] if only == host);
-        let may_have = of_router().filter(|it| {
-            it.sent < at
-                && it.answered.is_none_or(|answered| answered > since)
-                && !elsewhere(it)
-                && !(it.went != Went::Badly && only_here(it))
-        });
-        let attempts = match self
-            .settings
-            .during(router, time)
-            .any(|it| it.retries.processed)
+        let mut why = format!("{router} {what} {host} at {at:?}, but");
+        for Row {
+            kind,
+            since,
+            failed,
+            least,
+        } in rows
         {
-            true => SENT_MAX,
-            false => 1,
-        };
-        let failures = may_have.map(|it| it.handed_back(host, since).max(attempts));
-        (since, failures.sum())
+            let what = match kind {
+                Kind::Connection => "failures of connections",
+                Kind::Answer => "failing answers",
+            };
+            // Writing to a string can't fail.
+            let _ = write!(
+                why,
+                " since {since:?} there can have been {failed} {what} at most, and it takes {least};"
+            );
+        }
+        Err(why.trim_end_matches(';').to_owned())
     }
-}
 
-fn went(settings: &SettingsInForce, at: Duration, request: &Request, answer: &Answer) -> Went {
-    let any = |lists: &dyn Fn(&RouterSettings) -> bool| {
-        let mut settings = settings.during(&request.router, [request.sent, at]);
-        settings.any(lists)
-    };
-    let listed = |status: &u16| any(&|it| it.outlier.statuses.contains(status));
-    let listed_grpc = |status: &u8| any(&|it| it.outlier.grpc_statuses.contains(status));
-    match answer {
-        Answer::CellGrpc(_) if request.has_message => Went::Well,
-        Answer::CellGrpc(status) if listed_grpc(status) => Went::Badly,
-        Answer::CellGrpc(8) => Went::Neither,
-        Answer::CellGrpc(_) => Went::Well,
-        Answer::Ok => Went::Well,
-        Answer::Cell(status) if listed(status) => Went::Badly,
-        Answer::Cell(429) => Went::Neither,
-        Answer::Cell(_) => Went::Well,
-        Answer::Router(_) | Answer::Refused | Answer::Closed(_) | Answer::None => Went::Badly,
+    /// The failures of this kind at the endpoint when it changed.
+    fn row(&self, kind: Kind, least: usize, change: &Change) -> Row {
+        let place = Place {
+            router: &change.router,
+            host: &change.host,
+            until: change.at,
+            endpoints: &self.endpoints,
+            settings: &self.settings,
+            delivery_max: self.delivery_max,
+        };
+        let of_router = || {
+            self.requests
+                .values()
+                .filter(|it| it.router == change.router)
+        };
+        // While a breaker is open, an answer to a request from before says nothing.
+        let counts = |time: &[Duration; 2]| {
+            change.what == What::BreakerOpened || !change.record.was_open(*time)
+        };
+        let ends = of_router().filter_map(|it| it.ends_row(kind, place));
+        let ends = ends.filter(counts).map(|[arrived, _]| arrived);
+        let started = self.started.get(&change.router).copied();
+        let since = ends.chain(started).chain(change.record.ejected).max();
+        let since = since.unwrap_or_default();
+        let failures = of_router().map(|it| it.failures(kind, since, place));
+        Row {
+            kind,
+            since,
+            failed: failures.sum(),
+            least,
+        }
     }
 }
 
@@ -278,7 +294,10 @@ impl Invariant for InARow {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Started(life) => self.starts(at, &life.router),
-            Fact::Sent(sent) if sent.via.is_none() => self.sent(at, sent),
+            Fact::Sent(sent) if sent.via.is_none() => {
+                self.requests
+                    .insert(sent.tag.clone(), Request::new(at, sent));
+            }
             Fact::FailedOver(failed_over) => {
                 self.failed_over.insert(failed_over.request_id.clone());
             }
@@ -292,11 +311,7 @@ impl Invariant for InARow {
                 tag: Some(tag),
                 how,
                 ..
-            } if how.is_unprocessed() => {
-                if let Some(request) = self.requests.get_mut(tag) {
-                    request.handed_back.push((host.clone(), at));
-                }
-            }
+            } => self.unserved(at, host, tag, *how),
             Fact::CallEnded {
                 tag: Some(tag),
                 has_message,
@@ -306,15 +321,19 @@ impl Invariant for InARow {
                     request.has_message = *has_message;
                 }
             }
-            Fact::Answered { tag, answer } => self.answered(at, tag, answer),
+            Fact::Answered { tag, answer } => {
+                if let Some(request) = self.requests.get_mut(tag) {
+                    request.is_answered(at, answer, &self.settings);
+                }
+            }
             Fact::Circuit {
                 life, host, change, ..
             } => self.circuit(at, (life.router.clone(), host.clone()), *change),
             Fact::Ejected {
                 life,
                 host,
-                ejected: true,
-            } => self.ejected(at, (life.router.clone(), host.clone())),
+                ejected,
+            } => self.ejected(at, (life.router.clone(), host.clone()), *ejected),
             _ => {}
         }
         self.judge(at.saturating_sub(self.delivery_max))

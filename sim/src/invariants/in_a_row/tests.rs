@@ -1,20 +1,45 @@
 use super::super::testing::*;
+use super::super::{EndpointTrouble, Harm};
 use super::*;
+use crate::fact::Answer;
 
-/// Two failures in a row open a breaker, and three eject an endpoint.
-fn fed(facts: &[Fact]) -> Result<(), String> {
+/// Two failures in a row open a breaker, and three eject an endpoint for four seconds. `a` has the endpoints
+/// `a-1` and `a-2`. All endpoints may do this harm all the time.
+fn fed_with(harm: Option<Harm>, facts: &[Fact]) -> Result<(), String> {
+    let mut endpoints = one_each();
+    if let Some(hosts) = endpoints.hosts.get_mut("a") {
+        hosts.insert("a-2".to_owned());
+    }
+    let hosts = endpoints
+        .hosts
+        .values()
+        .flatten()
+        .zip(harm.into_iter().cycle());
+    let trouble = |(host, harm): (&String, Harm)| EndpointTrouble {
+        host: host.clone(),
+        from: Duration::ZERO,
+        until: SECOND * 100,
+        harm,
+    };
+    endpoints.troubles = hosts.map(trouble).collect();
     let bounds = Bounds {
-        endpoints: one_each(),
+        endpoints,
         delivery_max: SECOND,
         ..with_settings(|it| {
             it.breaker.failures = 2;
             it.outlier.connection_failures = 3;
             it.outlier.answer_failures = 3;
+            it.outlier.ejection = [SECOND * 4, SECOND * 8];
             it.outlier.statuses = [503].into();
             it.outlier.grpc_statuses = [14].into();
         })
     };
     feed(&mut InARow::new(&bounds), facts)
+}
+
+/// Requests that have arrived may fail.
+fn fed(facts: &[Fact]) -> Result<(), String> {
+    fed_with(Some(Harm::Answers), facts)
 }
 
 /// A request that arrives at a cell and gets this answer.
@@ -28,7 +53,7 @@ fn served(tag: &str) -> Vec<Fact> {
 }
 
 fn fails(tag: &str) -> Vec<Fact> {
-    at_cell("a", tag, Answer::Router("cell_reset".to_owned()))
+    at_cell("a", tag, reset())
 }
 
 fn opened() -> Vec<Fact> {
@@ -40,12 +65,26 @@ fn opened() -> Vec<Fact> {
     }]
 }
 
-fn ejected() -> Vec<Fact> {
+fn ejection(ejected: bool) -> Vec<Fact> {
     vec![Fact::Ejected {
         life: life(0),
         host: "a-1".to_owned(),
-        ejected: true,
+        ejected,
     }]
+}
+
+fn ejected() -> Vec<Fact> {
+    ejection(true)
+}
+
+/// A request that arrives at the cell's other endpoint and gets this answer.
+fn at_other(tag: &str, answer: Answer) -> Vec<Fact> {
+    let arrived = arrived_with("a", tag, tag, |it| it.host = "a-2".to_owned());
+    vec![sent(tag, "acme"), arrived, answered(tag, answer)]
+}
+
+fn reset() -> Answer {
+    Answer::Router("cell_reset".to_owned())
 }
 
 #[test]
@@ -53,7 +92,7 @@ fn notices_a_breaker_that_counts_over_a_success() {
     let facts = [fails("1"), served("2"), fails("3"), opened()].concat();
     let error = fed(&facts).unwrap_err();
     assert!(
-        error.contains("at most 1 requests can have failed"),
+        error.contains("1 failures of connections at most"),
         "{error}"
     );
     let facts = [served("1"), fails("2"), fails("3"), opened()].concat();
@@ -67,14 +106,128 @@ fn notices_an_ejection_that_counts_over_a_success() {
     assert!(error.contains("ejects a-1"), "{error}");
     let facts = [served("1"), fails("2"), fails("3"), fails("4"), ejected()].concat();
     assert_eq!(fed(&facts), Ok(()));
-    // It returns on probation.
-    let again = [facts, served("5"), fails("6"), ejected()].concat();
-    assert_eq!(fed(&again), Ok(()));
+}
+
+/// Catches: an endpoint on probation that may have no failure, or one that nobody ejected lately.
+#[test]
+fn one_failure_ejects_an_endpoint_on_probation() {
+    let first = [
+        fails("1"),
+        fails("2"),
+        fails("3"),
+        ejected(),
+        ejection(false),
+    ]
+    .concat();
+    let again = |then: &[Vec<Fact>]| fed(&[first.clone(), then.concat(), ejected()].concat());
+    assert_eq!(again(&[fails("4")]), Ok(()));
+    assert!(again(&[]).is_err());
+    assert!(again(&[served("4"), fails("5")]).is_err(), "after 4 s");
+    assert_eq!(
+        again(&[served("4"), fails("5"), fails("6"), fails("7")]),
+        Ok(())
+    );
+}
+
+#[test]
+fn failures_at_another_endpoint_are_not_counted_here() {
+    let listed = || Answer::Cell(503);
+    for failed in [reset, listed] {
+        let here = |tag| at_cell("a", tag, failed());
+        let there = |tag| at_other(tag, failed());
+        let mixed = [here("1"), there("2"), there("3"), here("4"), ejected()].concat();
+        assert!(fed(&mixed).is_err());
+        let enough = [
+            here("1"),
+            there("2"),
+            there("3"),
+            here("4"),
+            here("5"),
+            ejected(),
+        ];
+        assert_eq!(fed(&enough.concat()), Ok(()));
+    }
+    let mixed = [fails("1"), at_other("2", reset()), opened()].concat();
+    assert!(fed(&mixed).is_err());
+    // It may have tried the first endpoint in vain.
+    assert_eq!(fed_with(Some(Harm::Connections), &mixed), Ok(()));
+}
+
+#[test]
+fn a_success_at_another_endpoint_ends_no_row_here() {
+    let between = [fails("1"), at_other("2", Answer::Ok), fails("3"), opened()].concat();
+    assert_eq!(fed(&between), Ok(()));
+}
+
+#[test]
+fn failures_of_connections_and_failing_answers_are_counted_apart() {
+    let stream_reset = |tag: &str| {
+        let [sent, arrived, answered]: [Fact; 3] = fails(tag).try_into().expect("three facts");
+        let unserved = Fact::Unserved {
+            cell: "a".to_owned(),
+            host: "a-1".to_owned(),
+            tag: Some(tag.to_owned()),
+            how: Unserved::StreamReset,
+        };
+        vec![sent, arrived, unserved, answered]
+    };
+    let timeout = |tag| at_cell("a", tag, Answer::Router("cell_timeout_header".to_owned()));
+    let listed = |tag| at_cell("a", tag, Answer::Cell(503));
+    for answer in [&listed as &dyn Fn(&'static str) -> Vec<Fact>, &stream_reset] {
+        let mixed = [answer("1"), timeout("2"), timeout("3"), ejected()].concat();
+        assert!(fed(&mixed).is_err());
+        let three = [
+            answer("1"),
+            timeout("2"),
+            answer("3"),
+            answer("4"),
+            ejected(),
+        ]
+        .concat();
+        assert_eq!(fed(&three), Ok(()));
+        // The endpoint is there.
+        let breaker = [timeout("1"), answer("2"), timeout("3"), opened()].concat();
+        assert!(fed(&breaker).is_err());
+        assert!(fed(&[answer("1"), answer("2"), opened()].concat()).is_err());
+    }
+}
+
+/// Catches: a client that breaks off, or waits no longer, and is taken for a failure of the endpoint.
+#[test]
+fn nothing_fails_at_an_endpoint_without_a_fault() {
+    let gone = |tag| at_cell("a", tag, Answer::None);
+    let facts = [gone("1"), gone("2"), gone("3"), opened()].concat();
+    assert!(fed_with(None, &facts).is_err());
+    assert!(fed_with(Some(Harm::Excused), &facts).is_err());
+    assert_eq!(fed(&facts), Ok(()));
+    let slow = |tag| at_cell("a", tag, Answer::Router("client_timeout".to_owned()));
+    assert!(fed(&[slow("1"), slow("2"), slow("3"), opened()].concat()).is_err());
+}
+
+/// Catches: the failed attempts of a request that another endpoint serves in the end.
+#[test]
+fn a_request_fails_at_each_endpoint_but_the_last() {
+    let moves_on = |tag: &str| {
+        let first = arrived("a", tag, tag);
+        let [sent, arrived, answered]: [Fact; 3] =
+            at_other(tag, Answer::Ok).try_into().expect("three");
+        vec![sent, first, arrived, answered]
+    };
+    assert_eq!(
+        fed(&[moves_on("1"), moves_on("2"), opened()].concat()),
+        Ok(())
+    );
+    let back = |tag: &str| {
+        let other = arrived_with("a", tag, tag, |it| it.host = "a-2".to_owned());
+        let [sent, arrived, answered]: [Fact; 3] = served(tag).try_into().expect("three facts");
+        vec![sent, other, arrived, answered]
+    };
+    assert!(fed(&[fails("1"), back("2"), fails("3"), opened()].concat()).is_err());
 }
 
 #[test]
 fn a_request_elsewhere_has_not_failed_here() {
-    let other = at_cell("b", "2", Answer::Router("cell_reset".to_owned()));
+    let other = at_cell("b", "2", reset());
     let facts = [fails("1"), other, opened()].concat();
     assert!(fed(&facts).is_err());
 }
@@ -102,7 +255,7 @@ fn a_request_fails_each_time_that_it_is_handed_back() {
         cell: "a".to_owned(),
         host: "a-1".to_owned(),
         tag: Some("2".to_owned()),
-        how: cellway_testbed::Unserved::StreamRefused,
+        how: Unserved::StreamRefused,
     };
     let refused = answered("2", Answer::Router("cell_refused".to_owned()));
     let times = |count| {
@@ -121,13 +274,19 @@ fn an_answer_with_a_status_that_is_not_listed_is_no_failure() {
     for status in [403, 429] {
         let facts = [refused("1", status), refused("2", status), opened()].concat();
         let error = fed(&facts).unwrap_err();
-        assert!(error.contains("at most 0 requests"), "{error}");
+        assert!(error.contains("0 failures of connections"), "{error}");
     }
     // 403 ends a row, and 429 doesn't.
     let between = |status| [fails("1"), refused("2", status), fails("3"), opened()].concat();
     assert!(fed(&between(403)).is_err());
     assert_eq!(fed(&between(429)), Ok(()));
-    let listed = [refused("1", 503), refused("2", 503), opened()].concat();
+    let listed = [
+        refused("1", 503),
+        refused("2", 503),
+        refused("3", 503),
+        ejected(),
+    ]
+    .concat();
     assert_eq!(fed(&listed), Ok(()));
 }
 

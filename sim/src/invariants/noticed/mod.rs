@@ -51,6 +51,8 @@ struct Open {
     sent: Duration,
     to: String,
     host: Option<(String, u64)>,
+    /// When it arrived there.
+    arrived: Duration,
     holder: String,
     /// What the cell reported there, if it gave no answer.
     unserved: Option<Unserved>,
@@ -132,6 +134,7 @@ impl FailuresNoticed {
         let Some(Open {
             to,
             host: Some((host, connection)),
+            arrived,
             unserved,
             failed_call,
             holder,
@@ -152,10 +155,9 @@ impl FailuresNoticed {
             Answer::CellGrpc(_) if failed_call.is_some_and(lists) => Said::AnswerFailed,
             _ => said(answer, unserved),
         };
-        let delivery_max = self.delivery_max;
         let row = self.rows.entry((to, host)).or_default();
-        // The router may have seen this failure before that success.
-        let unordered = |served: Duration| at < served + delivery_max;
+        // Only a request that arrived after that success was known has certainly failed after it.
+        let unordered = |served: Duration| arrived < served;
         match said {
             Said::Served => *row = Row::served(at),
             _ if row.served.is_some_and(unordered) => {}
@@ -185,6 +187,7 @@ impl FailuresNoticed {
         let host = &arrived.host;
         (open.unserved, open.failed_call) = (None, None);
         let before = open.host.replace((host.clone(), arrived.connection));
+        open.arrived = at;
         let (router, sent) = (open.to.clone(), open.sent);
         let holder = open.holder.clone();
         let mut may_have_answered = |host: &str| {
@@ -341,6 +344,7 @@ impl Invariant for FailuresNoticed {
                     sent: at,
                     to: sent.to.clone(),
                     host: None,
+                    arrived: at,
                     holder: holder(sent),
                     unserved: None,
                     failed_call: None,

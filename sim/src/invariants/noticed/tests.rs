@@ -72,6 +72,19 @@ fn together(reason: &str) -> impl Iterator<Item = Fact> + use<> {
     sent.into_iter().chain(arrived).chain(failed)
 }
 
+/// Catches: an ejection that comes one failure too late, because the first one came soon after a success.
+#[test]
+fn only_a_failure_that_may_be_older_than_a_success_does_not_count() {
+    let [sent, came, failed] = reset("1");
+    let around = [sent, came]
+        .into_iter()
+        .chain(exchange("2", Answer::Ok))
+        .chain([failed]);
+    let two = around.chain(reset("3")).chain(reset("4"));
+    assert_eq!(fed(two.clone()), Ok(()));
+    assert!(fed(two.chain(reset("5"))).is_err());
+}
+
 #[test]
 fn a_connection_breaks_once() {
     let broken = together("cell_reset");

@@ -1,7 +1,7 @@
 use std::iter;
 
-use super::super::EndpointTrouble;
 use super::super::testing::*;
+use super::super::{EndpointTrouble, Harm};
 use super::*;
 use crate::fact::{Published, PublishedCell};
 use crate::scenario::CellState;
@@ -15,7 +15,7 @@ fn fed(percent: usize, troubles: &[&str], facts: &[Fact]) -> Result<(), String> 
         host: (*host).to_owned(),
         from: Duration::ZERO,
         until: SECOND * 1000,
-        ejects: true,
+        harm: Harm::Answers,
     };
     let bounds = Bounds {
         endpoints: Endpoints {

@@ -1,5 +1,5 @@
-use super::super::EndpointTrouble;
 use super::super::testing::*;
+use super::super::{EndpointTrouble, Harm};
 use super::*;
 
 /// A request of `client`, a tenant of the same name, that is decided as soon as it is sent.
@@ -84,7 +84,7 @@ fn while_an_endpoint_fails_only_the_time_before_a_connect_counts() {
             host: "a-2".to_owned(),
             from: Duration::ZERO,
             until: Duration::MAX,
-            ejects: true,
+            harm: Harm::Connections,
         }],
     };
     let passed_over = |rounds| {

@@ -1,5 +1,5 @@
-use super::super::EndpointTrouble;
 use super::super::testing::*;
+use super::super::{EndpointTrouble, Harm};
 use super::*;
 
 fn ejection(host: &str, ejected: bool) -> Fact {
@@ -53,7 +53,7 @@ fn compares_only_with_endpoints_that_were_well() {
         host: "a-2".to_owned(),
         from: SECOND * from,
         until: SECOND * until,
-        ejects: true,
+        harm: Harm::Connections,
     };
     assert_eq!(fed(20, &[], vec![trouble(30, 45)]), Ok(()));
     assert!(fed(20, &[], vec![trouble(30, 35)]).is_err());

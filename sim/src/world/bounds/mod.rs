@@ -6,6 +6,7 @@
 )]
 
 mod clients;
+mod endpoints;
 mod keys;
 mod settings;
 
@@ -19,9 +20,7 @@ use super::config;
 use super::documents::Documents;
 use super::state::AUDIENCE;
 use crate::fact::{self, Published};
-use crate::invariants::{
-    Asked, Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
-};
+use crate::invariants::{Asked, Bounds, Caller, RouterSettings, rules};
 use crate::scenario::{
     Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Scenario,
     Tenant,
@@ -38,9 +37,6 @@ const DELIVERY_SLACK: Duration = Duration::from_millis(500);
 
 /// How many HTTP/2 connections to an endpoint a router opens.
 const STREAM_CONNECTIONS_MAX: usize = 4;
-
-/// How many interim answers an HTTP/1.1 cell may send before one answer.
-const INTERIM_ANSWERS_TAKEN: u32 = 100;
 
 /// How long a fetch of keys or of a registry takes if no fault is in the way.
 const FETCH_SLACK: Duration = Duration::from_secs(2);
@@ -75,7 +71,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         short_requests: clients::short_requests(scenario),
         tenant_rates: tenant_rates(scenario),
         tenant_requests: tenant_requests(scenario),
-        endpoints: endpoints(scenario, &settings),
+        endpoints: endpoints::of(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
         few_streams: few_streams(scenario),
         cut_off: clients::cut_off(scenario),
@@ -219,8 +215,8 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
             true
         }
         FaultKind::RotateCertificate(host) => scenario.routers.contains(host),
-        FaultKind::FewStreams(..) => true,
-        FaultKind::EarlyHints(_, hints) => *hints <= INTERIM_ANSWERS_TAKEN,
+        FaultKind::FewStreams(..) | FaultKind::AnswerEarly(_) | FaultKind::AnswerUnread(_) => true,
+        FaultKind::EarlyHints(_, hints) => *hints <= endpoints::INTERIM_ANSWERS_TAKEN,
         _ => false,
     };
     let faults = scenario.faults.iter().filter(|it| !harmless(&it.kind));
@@ -253,122 +249,6 @@ fn asks_to_wait(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
         hosts.into_iter().map(|host| (host, fault.at, fault.until))
     });
     asks.collect()
-}
-
-/// When routers may not know an endpoint because the registry doesn't list it.
-fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrouble> {
-    let fetched = settings.longest(|it| it.registry.within);
-    let spare = |cell: &Cell| cell.hosts().skip(cell.listed as usize).collect::<Vec<_>>();
-    let mut since: BTreeMap<String, Duration> = scenario
-        .cells
-        .iter()
-        .flat_map(spare)
-        .map(|host| (host, Duration::ZERO))
-        .collect();
-    let mut troubles = Vec::new();
-    let moves = scenario
-        .faults
-        .iter()
-        .filter_map(|fault| match &fault.kind {
-            FaultKind::Publish(Change::MoveEndpoint(from, to)) => Some((fault.at, from, to)),
-            _ => None,
-        });
-    for (at, from, to) in moves {
-        if let Some(from) = since.remove(to) {
-            troubles.push(EndpointTrouble {
-                host: to.clone(),
-                from,
-                until: at + fetched,
-                ejects: false,
-            });
-        }
-        since.insert(from.clone(), at);
-    }
-    let until = scenario.duration;
-    let rest = since.into_iter();
-    troubles.extend(rest.map(|(host, from)| EndpointTrouble {
-        host,
-        from,
-        until,
-        ejects: false,
-    }));
-    troubles
-}
-
-/// When each endpoint of a cell may fail to serve.
-fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
-    let cells = scenario.cells.iter();
-    let hosts: BTreeMap<_, BTreeSet<_>> = cells
-        .map(|cell| (cell.id.clone(), cell.hosts().collect()))
-        .collect();
-    let known: BTreeSet<_> = hosts.values().flatten().cloned().collect();
-    let reload = settings.longest(|it| it.reload_within);
-    let mut troubles = Vec::new();
-    for fault in &scenario.faults {
-        let (named, until): (Vec<&str>, _) = match &fault.kind {
-            // It closes connections, but it accepts new ones.
-            FaultKind::GoAway(_) => continue,
-            // It serves as many as it allows.
-            FaultKind::FewStreams(..) => continue,
-            FaultKind::EarlyHints(_, hints) if *hints <= INTERIM_ANSWERS_TAKEN => continue,
-            FaultKind::Crash(name)
-            | FaultKind::Slow(name, _)
-            | FaultKind::Status(name, _)
-            | FaultKind::Unavailable(name, _)
-            | FaultKind::Busy(name, _)
-            | FaultKind::GrpcStatus(name, _)
-            | FaultKind::LateGrpcStatus(name, _)
-            | FaultKind::EarlyHints(name, _)
-            | FaultKind::HalfOpen(name)
-            | FaultKind::Hang(name)
-            | FaultKind::Garbage(name)
-            | FaultKind::Flap(name)
-            | FaultKind::Reset(name)
-            | FaultKind::BreakOff(name)
-            | FaultKind::RefuseConnections(name)
-            | FaultKind::RefuseStreams(name)
-            | FaultKind::WrongCertificate(name, _)
-            | FaultKind::ClockSkew(name, _) => (vec![name], fault.until + DELIVERY_SLACK),
-            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
-                (vec![a, b], fault.until + DELIVERY_SLACK)
-            }
-            FaultKind::ExpiringCertificate(name, _) => (vec![name], scenario.duration),
-            FaultKind::TrustNext(Authority::Cells)
-            | FaultKind::IssueFromNext(Authority::Cells)
-            | FaultKind::DropOld(Authority::Cells) => (
-                known.iter().map(String::as_str).collect(),
-                fault.at + reload,
-            ),
-            _ => continue,
-        };
-        let counts = |status| {
-            settings
-                .all()
-                .any(|it| it.outlier.statuses.contains(status))
-        };
-        let ejects = match &fault.kind {
-            FaultKind::Status(_, status) => counts(status),
-            FaultKind::Unavailable(..) => counts(&503),
-            FaultKind::GrpcStatus(_, status) => {
-                (settings.all()).any(|it| it.outlier.grpc_statuses.contains(status))
-            }
-            FaultKind::LateGrpcStatus(..) => false,
-            _ => true,
-        };
-        let hosts = named.into_iter().flat_map(|name| scenario.hosts_of(name));
-        troubles.extend(
-            hosts
-                .filter(|host| known.contains(host))
-                .map(|host| EndpointTrouble {
-                    host,
-                    from: fault.at,
-                    until,
-                    ejects,
-                }),
-        );
-    }
-    troubles.extend(unlisted(scenario, settings));
-    Endpoints { hosts, troubles }
 }
 
 /// Pairs of an issuer and a tenant that it may speak for.

@@ -1,0 +1,168 @@
+//! The endpoints of cells, and when each may fail to serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::DELIVERY_SLACK;
+use crate::invariants::{EndpointTrouble, Endpoints, Harm, RouterSettings, SettingsInForce};
+use crate::scenario::{Authority, Cell, Change, Fault, FaultKind, Scenario};
+
+/// How many interim answers an HTTP/1.1 cell may send before one answer.
+pub(super) const INTERIM_ANSWERS_TAKEN: u32 = 100;
+
+/// When each endpoint of a cell may fail to serve.
+pub(super) fn of(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
+    let cells = scenario.cells.iter();
+    let hosts: BTreeMap<_, BTreeSet<_>> = cells
+        .map(|cell| (cell.id.clone(), cell.hosts().collect()))
+        .collect();
+    let known: BTreeSet<_> = hosts.values().flatten().cloned().collect();
+    let mut troubles = Vec::new();
+    for fault in &scenario.faults {
+        let Some((named, until)) = named(scenario, settings, fault) else {
+            continue;
+        };
+        let hosts = match named {
+            Named::All => known.iter().cloned().collect(),
+            Named::These(names) => {
+                let hosts = names.into_iter().flat_map(|name| scenario.hosts_of(name));
+                hosts
+                    .filter(|host| known.contains(host))
+                    .collect::<Vec<_>>()
+            }
+        };
+        let harm = harm(settings, &fault.kind);
+        troubles.extend(hosts.into_iter().map(|host| EndpointTrouble {
+            host,
+            from: fault.at,
+            until,
+            harm,
+        }));
+    }
+    troubles.extend(unlisted(scenario, settings));
+    Endpoints { hosts, troubles }
+}
+
+/// What a fault is about.
+enum Named<'a> {
+    /// Hosts and cells.
+    These(Vec<&'a str>),
+    /// All endpoints.
+    All,
+}
+
+/// Which endpoints may fail because of this fault, and until when. `None` if none may.
+fn named<'a>(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+    fault: &'a Fault,
+) -> Option<(Named<'a>, Duration)> {
+    let soon = fault.until + DELIVERY_SLACK;
+    match &fault.kind {
+        // It closes connections, but it accepts new ones.
+        FaultKind::GoAway(_) => None,
+        // It answers, whatever it reads.
+        FaultKind::AnswerEarly(_) | FaultKind::AnswerUnread(_) => None,
+        // It serves as many as it allows.
+        FaultKind::FewStreams(..) => None,
+        FaultKind::EarlyHints(_, hints) if *hints <= INTERIM_ANSWERS_TAKEN => None,
+        FaultKind::Crash(name)
+        | FaultKind::Slow(name, _)
+        | FaultKind::Status(name, _)
+        | FaultKind::Unavailable(name, _)
+        | FaultKind::Busy(name, _)
+        | FaultKind::GrpcStatus(name, _)
+        | FaultKind::LateGrpcStatus(name, _)
+        | FaultKind::EarlyHints(name, _)
+        | FaultKind::HalfOpen(name)
+        | FaultKind::Hang(name)
+        | FaultKind::Deaf(name)
+        | FaultKind::Garbage(name)
+        | FaultKind::Flap(name)
+        | FaultKind::Reset(name)
+        | FaultKind::BreakOff(name)
+        | FaultKind::RefuseConnections(name)
+        | FaultKind::RefuseStreams(name)
+        | FaultKind::WrongCertificate(name, _)
+        | FaultKind::ClockSkew(name, _) => Some((Named::These(vec![name]), soon)),
+        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
+            Some((Named::These(vec![a, b]), soon))
+        }
+        FaultKind::ExpiringCertificate(name, _) => {
+            Some((Named::These(vec![name]), scenario.duration))
+        }
+        FaultKind::TrustNext(Authority::Cells)
+        | FaultKind::IssueFromNext(Authority::Cells)
+        | FaultKind::DropOld(Authority::Cells) => {
+            let reload = settings.longest(|it| it.reload_within);
+            Some((Named::All, fault.at + reload))
+        }
+        _ => None,
+    }
+}
+
+/// What a fault of an endpoint may do to requests.
+fn harm(settings: &SettingsInForce, kind: &FaultKind) -> Harm {
+    let answers = |listed: &dyn Fn(&RouterSettings) -> bool| match settings.all().any(listed) {
+        true => Harm::Answers,
+        false => Harm::Excused,
+    };
+    match kind {
+        FaultKind::Status(_, status) => answers(&|it| it.outlier.statuses.contains(status)),
+        FaultKind::Unavailable(..) => answers(&|it| it.outlier.statuses.contains(&503)),
+        FaultKind::GrpcStatus(_, status) => {
+            answers(&|it| it.outlier.grpc_statuses.contains(status))
+        }
+        // After a message the status says nothing about the endpoint.
+        FaultKind::LateGrpcStatus(..) => Harm::Excused,
+        FaultKind::Slow(..)
+        | FaultKind::Busy(..)
+        | FaultKind::Hang(_)
+        | FaultKind::EarlyHints(..)
+        | FaultKind::Flap(_)
+        | FaultKind::Reset(_)
+        | FaultKind::BreakOff(_)
+        | FaultKind::RefuseStreams(_) => Harm::Answers,
+        _ => Harm::Connections,
+    }
+}
+
+/// When routers may not know an endpoint because the registry doesn't list it.
+fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrouble> {
+    let fetched = settings.longest(|it| it.registry.within);
+    let spare = |cell: &Cell| cell.hosts().skip(cell.listed as usize).collect::<Vec<_>>();
+    let mut since: BTreeMap<String, Duration> = scenario
+        .cells
+        .iter()
+        .flat_map(spare)
+        .map(|host| (host, Duration::ZERO))
+        .collect();
+    let mut troubles = Vec::new();
+    let moves = scenario
+        .faults
+        .iter()
+        .filter_map(|fault| match &fault.kind {
+            FaultKind::Publish(Change::MoveEndpoint(from, to)) => Some((fault.at, from, to)),
+            _ => None,
+        });
+    for (at, from, to) in moves {
+        if let Some(from) = since.remove(to) {
+            troubles.push(EndpointTrouble {
+                host: to.clone(),
+                from,
+                until: at + fetched,
+                harm: Harm::Excused,
+            });
+        }
+        since.insert(from.clone(), at);
+    }
+    let until = scenario.duration;
+    let rest = since.into_iter();
+    troubles.extend(rest.map(|(host, from)| EndpointTrouble {
+        host,
+        from,
+        until,
+        harm: Harm::Excused,
+    }));
+    troubles
+}
