@@ -83,6 +83,16 @@ fn hedging() {
 }
 
 #[test]
+fn hedging_limit() {
+    matches_snapshot("hedging_limit");
+}
+
+#[test]
+fn early_answers() {
+    matches_snapshot("early_answers");
+}
+
+#[test]
 fn anonymous_envelope() {
     matches_snapshot("anonymous_envelope");
 }

@@ -3,46 +3,65 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
+use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
 use crate::fact::{Arrived, Fact};
 
 /// No more requests of a tenant are at cells at once than the registry allows it, and no more are at a
-/// cell than `requests_max` allows, over no more connections than `connections_max` allows. This uses only
-/// what cells and clients report.
+/// cell than `requests_max` allows, over no more connections than `connections_max` allows. A request that is
+/// sent to two endpoints at once counts twice. This uses only what cells and clients report.
 ///
-/// A request is at its cell from its arrival until shortly before its client has the whole answer: the
-/// end of the answer may be on its way from the router that long. So this may count fewer requests than
-/// there are, and never more.
+/// The only attempt of a request that is answered whole is at its cell from its arrival until shortly before
+/// its client has the answer. Any other attempt is there until shortly before the cell begins an answer or
+/// sees that its router has gone away, and not longer. The news may be on their way that long. So this may
+/// count fewer requests than there are, and never more.
 #[derive(Debug)]
 pub struct LimitsKept {
     settings: SettingsInForce,
+    endpoints: Endpoints,
     /// The limits that the registry sets.
     own: BTreeMap<String, u32>,
     prefix: String,
     delivery_max: Duration,
+    transit_max: Duration,
     /// Clients whose requests end when they have the answer.
     short: BTreeSet<String>,
     /// The routers that run. Each counts its own requests.
     routers: BTreeSet<String>,
-    /// Requests that haven't arrived yet, by tag.
-    sent: BTreeSet<String>,
-    /// Those that have arrived and aren't answered.
+    /// Requests that aren't over, by tag.
     open: BTreeMap<String, Open>,
     ended: BTreeMap<Whose, Vec<Ended>>,
 }
 
-/// A request at a cell.
+/// A request, and its attempts.
 #[derive(Debug)]
 struct Open {
+    /// Whether it ends when its client has the answer.
+    short: bool,
+    /// When its client had the answer.
+    answered: Option<Duration>,
+    attempts: Vec<Attempt>,
+    /// How often it has arrived.
+    arrived: usize,
+}
+
+/// A request at an endpoint.
+#[derive(Clone, Debug)]
+struct Attempt {
     since: Duration,
     connection: Connection,
     whose: [Option<Whose>; 3],
+    /// Until when it was surely there, as its cell knows.
+    left: Option<Duration>,
 }
 
-/// An endpoint's host, and the number of a connection there.
-type Connection = (String, u64);
+/// A connection to an endpoint.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Connection {
+    host: String,
+    number: u64,
+}
 
-/// A request that was at a cell.
+/// An attempt that is over.
 #[derive(Debug)]
 struct Ended {
     from: Duration,
@@ -63,12 +82,13 @@ impl LimitsKept {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             settings: bounds.settings.clone(),
+            endpoints: bounds.endpoints.clone(),
             own: bounds.tenant_requests.clone(),
             prefix: bounds.header_prefix.clone(),
             delivery_max: bounds.delivery_max,
+            transit_max: bounds.transit_max,
             short: bounds.short_requests.clone(),
             routers: BTreeSet::new(),
-            sent: BTreeSet::new(),
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
@@ -90,43 +110,109 @@ impl LimitsKept {
     }
 
     fn arrives(&mut self, at: Duration, arrived: &Arrived) {
-        let Some(tag) = arrived.tag.as_ref().filter(|tag| self.sent.remove(*tag)) else {
+        let tag = arrived.tag.as_deref().unwrap_or_default();
+        let open = self.open.get_mut(tag);
+        let Some(open) = open.filter(|open| open.answered.is_none()) else {
             return;
         };
         let tenant = arrived.header(&format!("{}tenant", self.prefix));
         let limited = tenant.filter(|tenant| self.own.contains_key(*tenant));
-        let open = Open {
+        open.arrived += 1;
+        open.attempts.push(Attempt {
             since: at,
-            connection: (arrived.host.clone(), arrived.connection),
+            connection: Connection {
+                host: arrived.host.clone(),
+                number: arrived.connection,
+            },
             whose: [
                 limited.map(|tenant| Whose::Tenant(tenant.to_owned())),
                 Some(Whose::Cell(arrived.cell.clone())),
                 Some(Whose::Connections(arrived.cell.clone())),
             ],
-        };
-        self.open.insert(tag.clone(), open);
+            left: None,
+        });
     }
 
-    /// The next router doesn't know of the requests of the last one.
+    /// An endpoint works on a request no longer.
+    fn leaves(&mut self, at: Duration, host: &str, tag: &str) -> Result<(), String> {
+        let until = at.saturating_sub(self.transit_max);
+        if let Some(open) = self.open.get_mut(tag) {
+            let mut there = open.attempts.iter_mut();
+            let first = there.find(|it| it.connection.host == host && it.left.is_none());
+            if let Some(attempt) = first {
+                attempt.left = Some(until);
+            }
+        }
+        self.over(tag)
+    }
+
+    /// An endpoint has stopped, and works on nothing any more.
+    fn stops(&mut self, at: Duration, host: &str) -> Result<(), String> {
+        let at_host = |it: &Attempt| it.connection.host == host;
+        let there = |open: &Open| open.attempts.iter().any(at_host);
+        let there = self.open.iter().filter(|(_, open)| there(open));
+        let tags: Vec<_> = there.map(|(tag, _)| tag.clone()).collect();
+        tags.iter().try_for_each(|tag| self.leaves(at, host, tag))
+    }
+
+    fn answered(&mut self, at: Duration, tag: &str) -> Result<(), String> {
+        if let Some(open) = self.open.get_mut(tag) {
+            open.answered = Some(at.saturating_sub(self.delivery_max));
+        }
+        self.over(tag)
+    }
+
+    /// Counts the attempts of a request that are over, once its client has the answer.
+    fn over(&mut self, tag: &str) -> Result<(), String> {
+        let Some(open) = self.open.get_mut(tag) else {
+            return Ok(());
+        };
+        let Some(answered) = open.answered else {
+            return Ok(());
+        };
+        let alone = open.arrived == 1;
+        let ends_with_answer = alone && open.short;
+        let over = |it: &Attempt| ends_with_answer || it.left.is_some();
+        let (over, there): (Vec<_>, _) = open.attempts.drain(..).partition(over);
+        open.attempts = there;
+        if open.attempts.is_empty() {
+            self.open.remove(tag);
+        }
+        for attempt in over {
+            let (since, host) = (attempt.since, &attempt.connection.host);
+            let left = attempt.left.filter(|_| !ends_with_answer);
+            let until = left.map_or(answered, |left| left.min(answered));
+            // It may have failed without the knowledge of its cell, and another attempt goes on.
+            let lost = !alone && self.endpoints.may_lose(host, since, until);
+            if since < until && !lost {
+                let mut whose = attempt.whose.iter().flatten();
+                whose.try_for_each(|it| self.ends(it, &attempt, until))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next router doesn't know of the attempts of the last one.
     fn forget(&mut self) {
-        self.open.clear();
+        self.open.retain(|_, open| open.arrived == 0);
         self.ended.clear();
     }
 
-    fn ends(&mut self, whose: &Whose, open: &Open, until: Duration) -> Result<(), String> {
-        let from = open.since;
+    fn ends(&mut self, whose: &Whose, attempt: &Attempt, until: Duration) -> Result<(), String> {
+        let from = attempt.since;
         let Some(most) = self.most(whose, [from, until]) else {
             return Ok(());
         };
-        // No request that ends later began before this.
-        let first = self.open.values().map(|open| open.since).min();
+        // None that ends later began before this.
+        let attempts = self.open.values().flat_map(|open| &open.attempts);
+        let first = attempts.map(|it| it.since).min();
         let first = first.map_or(from, |first| first.min(from));
         let ended = self.ended.entry(whose.clone()).or_default();
         ended.retain(|it| it.until > first);
         ended.push(Ended {
             from,
             until,
-            connection: open.connection.clone(),
+            connection: attempt.connection.clone(),
         });
         if ended.len() <= most {
             return Ok(());
@@ -173,21 +259,27 @@ impl Invariant for LimitsKept {
                 self.forget();
             }
             // What an Envoy sends to a cell, no router counts.
-            Fact::Sent(sent) if sent.via.is_none() && self.short.contains(&sent.client) => {
-                self.sent.insert(sent.tag.clone());
+            Fact::Sent(sent) if sent.via.is_none() => {
+                let open = Open {
+                    short: self.short.contains(&sent.client),
+                    answered: None,
+                    attempts: Vec::new(),
+                    arrived: 0,
+                };
+                self.open.insert(sent.tag.clone(), open);
             }
             Fact::Arrived(arrived) => self.arrives(at, arrived),
-            Fact::Answered { tag, .. } => {
-                self.sent.remove(tag);
-                let Some(open) = self.open.remove(tag) else {
-                    return Ok(());
-                };
-                let until = at.saturating_sub(self.delivery_max);
-                if open.since < until {
-                    let mut whose = open.whose.iter().flatten();
-                    return whose.try_for_each(|it| self.ends(it, &open, until));
-                }
+            Fact::Left {
+                host,
+                tag: Some(tag),
             }
+            | Fact::Unserved {
+                host,
+                tag: Some(tag),
+                ..
+            } => return self.leaves(at, host, tag),
+            Fact::EndpointStopped(host) => return self.stops(at, host),
+            Fact::Answered { tag, .. } => return self.answered(at, tag),
             _ => {}
         }
         Ok(())

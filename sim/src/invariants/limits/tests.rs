@@ -5,10 +5,21 @@ use crate::fact::{Answer, Life};
 /// So many routers share the limit of `acme`, of two requests. A cell may have three. The end of an answer is
 /// on its way for at most `delivery_max`.
 fn fed_late(delivery_max: Duration, shared_by: u32, facts: &[Fact]) -> Result<(), String> {
+    fed_by("client", delivery_max, shared_by, facts)
+}
+
+/// The same. Only the requests of this client end with their answer.
+fn fed_by(
+    short: &str,
+    delivery_max: Duration,
+    shared_by: u32,
+    facts: &[Fact],
+) -> Result<(), String> {
     let bounds = Bounds {
         tenant_requests: [("acme".to_owned(), 2)].into(),
         delivery_max,
-        short_requests: ["client".to_owned()].into(),
+        endpoints: one_each(),
+        short_requests: [short.to_owned()].into(),
         ..with_settings(|it| {
             it.rates.shared_by = shared_by;
             it.limits.requests_max = 3;
@@ -32,9 +43,22 @@ fn arrivals(tenant: &str, tags: &[&str]) -> Vec<Fact> {
     sent.chain(arrived).collect()
 }
 
+fn left(tag: &str) -> Fact {
+    Fact::Left {
+        host: "gold-1".to_owned(),
+        tag: Some(tag.to_owned()),
+    }
+}
+
 fn answers(tags: &[&str]) -> Vec<Fact> {
     let ok = |tag: &&str| answered(tag, Answer::Ok);
     tags.iter().map(ok).collect()
+}
+
+/// The cell begins its answers, and then the clients have them.
+fn begun_answers(tags: &[&str]) -> Vec<Fact> {
+    let left = tags.iter().map(|tag| left(tag));
+    left.chain(answers(tags)).collect()
 }
 
 #[test]
@@ -117,4 +141,114 @@ fn requests_that_may_have_ended_dont_count() {
         answers(&["1", "2", "3", "4"]),
     ];
     assert_eq!(fed(1, &crashed.concat()), Ok(()));
+}
+
+/// Catches: a request that a crash makes this forget, although it hadn't arrived anywhere.
+#[test]
+fn requests_that_arrive_after_a_crash_count() {
+    let three = ["1", "2", "3"];
+    let (sent, arrived): (Vec<_>, Vec<_>) =
+        (arrivals("acme", &three).into_iter()).partition(|fact| matches!(fact, Fact::Sent(_)));
+    let again = vec![Fact::Crashed(life(0)), Fact::Started(life(1))];
+    let facts = [sent, again, arrived, answers(&three)].concat();
+    assert!(fed(1, &facts).is_err());
+}
+
+/// Catches: a router that counts a request once and sends it to two endpoints.
+#[test]
+fn a_request_counts_once_for_each_endpoint_that_works_on_it() {
+    let at = |tag: &str, host: &str| {
+        let arrived = arrived_with("gold", tag, tag, |arrived| arrived.host = host.to_owned());
+        with_header(arrived, "x-cellway-tenant", "globex")
+    };
+    let left_other = |tag: &str| Fact::Left {
+        host: "gold-2".to_owned(),
+        tag: Some(tag.to_owned()),
+    };
+    let tags = ["1", "2"];
+    let both = |tag: &&str| [sent(tag, "globex"), at(tag, "gold-1"), at(tag, "gold-2")];
+    let both: Vec<_> = tags.iter().flat_map(both).collect();
+    let over = [vec![left_other("1"), left_other("2")], begun_answers(&tags)].concat();
+    let broken = fed(1, &[both.clone(), over].concat()).unwrap_err();
+    assert!(broken.contains("4 requests at cell gold"), "{broken}");
+    // The first one leaves the first endpoint before the second request comes.
+    let [first, second] = [&both[..3], &both[3..]];
+    let one_after_the_other = [first, &[left("1")], second, &[left_other("1")]].concat();
+    let over = [vec![left("2"), left_other("2")], answers(&tags)].concat();
+    assert_eq!(fed(1, &[one_after_the_other, over].concat()), Ok(()));
+}
+
+/// Catches: a router that sends a request again over a connection that is one too many.
+#[test]
+fn each_attempt_of_a_request_has_its_connection() {
+    let on = |hosts: [&str; 3]| {
+        let at = |host: &str| {
+            let arrived = arrived_with("gold", "1", "1", |it| it.host = host.to_owned());
+            with_header(arrived, "x-cellway-tenant", "globex")
+        };
+        let left = |host: &str| Fact::Left {
+            host: host.to_owned(),
+            tag: Some("1".to_owned()),
+        };
+        let over = answers(&["1"]);
+        let facts = [
+            vec![sent("1", "globex")],
+            hosts.map(at).into(),
+            hosts.map(left).into(),
+            over,
+        ];
+        fed(1, &facts.concat())
+    };
+    assert_eq!(on(["gold-1", "gold-2", "gold-2"]), Ok(()));
+    let broken = on(["gold-1", "gold-2", "gold-3"]).unwrap_err();
+    assert!(broken.contains("3 connections to cell gold"), "{broken}");
+}
+
+/// Catches: a false alarm about a cell that notices late that its router has gone away.
+#[test]
+fn an_attempt_is_over_with_its_request() {
+    let three = ["1", "2", "3"];
+    let gone = |tag: &&str| answered(tag, Answer::Ok);
+    let gone: Vec<_> = three.iter().map(gone).collect();
+    let four = arrivals("globex", &["4"]);
+    let late = three.iter().map(|tag| left(tag)).collect();
+    let facts = [
+        arrivals("globex", &three),
+        gone,
+        four,
+        late,
+        answers(&["4"]),
+    ]
+    .concat();
+    for short in ["client", "another"] {
+        assert_eq!(fed_by(short, Duration::ZERO, 1, &facts), Ok(()));
+    }
+}
+
+/// Catches: clients that ask for streams, or don't read, whose requests nobody counts.
+#[test]
+fn requests_that_outlast_their_answer_count_until_it_begins() {
+    let by_cell = |facts: &[Fact]| fed_by("another", Duration::ZERO, 1, facts);
+    let four = ["1", "2", "3", "4"];
+    let at_once = [arrivals("globex", &four), begun_answers(&four)].concat();
+    assert!(by_cell(&at_once).is_err());
+    let begun = [
+        arrivals("globex", &["1", "2", "3"]),
+        vec![left("1")],
+        arrivals("globex", &["4"]),
+        ["2", "3", "4"].iter().map(|tag| left(tag)).collect(),
+        answers(&four),
+    ]
+    .concat();
+    assert_eq!(by_cell(&begun), Ok(()));
+    assert!(fed(1, &begun).is_err());
+}
+
+#[test]
+fn an_endpoint_that_stops_works_on_nothing() {
+    let four = ["1", "2", "3", "4"];
+    let stopped = vec![Fact::EndpointStopped("gold-1".to_owned())];
+    let gone = four.iter().map(|tag| answered(tag, Answer::Ok)).collect();
+    let facts = [arrivals("globex", &four), stopped, gone].concat();
+    assert!(fed(1, &facts).is_err());
 }
