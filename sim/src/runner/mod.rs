@@ -11,8 +11,8 @@ use crate::expected;
 use crate::invariants::{self, Bounds};
 use crate::observer::Observer;
 use crate::replay;
-use crate::report::Report;
-use crate::scenario::{self, LoadError, Scenario, ScenarioErrors};
+use crate::report::{Herds, Report};
+use crate::scenario::{self, Client, LoadError, Scenario, ScenarioErrors};
 use crate::trace::Trace;
 use crate::world::{World, bounds};
 
@@ -95,6 +95,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String) -> Repor
         events: std::mem::take(&mut state.events),
         trace: trace.lines(),
         lines: std::mem::take(&mut state.timeline),
+        herds: herds(scenario),
     };
     // A run that was cut short can't meet its expectations.
     if report.passed() {
@@ -102,6 +103,19 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String) -> Repor
         report.violations.extend(missing);
     }
     report
+}
+
+/// The clients that the scenario describes together.
+fn herds(scenario: &Scenario) -> Herds {
+    let clients = scenario.clients.iter();
+    let member = |client: &Client| {
+        let number = client.name.strip_prefix(&client.entry)?.strip_prefix('-')?;
+        Some((
+            client.name.clone(),
+            (client.entry.clone(), number.parse().ok()?),
+        ))
+    };
+    clients.filter_map(member).collect()
 }
 
 /// Runs the world to its end or to the first failure. Returns the time that it reached.

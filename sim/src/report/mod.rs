@@ -1,9 +1,12 @@
 //! The result of a run.
 
+mod timeline;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+pub(crate) use self::timeline::{Herds, Line};
 use crate::failure::{Request, Violation};
 
 /// The result of one run of a scenario.
@@ -31,22 +34,8 @@ pub struct Report {
     /// Every event, line by line: see [`Trace`](crate::Trace).
     pub trace: Vec<String>,
     pub(crate) lines: Vec<Line>,
+    pub(crate) herds: Herds,
     pub(crate) replay: String,
-}
-
-/// A line of the timeline.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
-    at: Duration,
-    host: String,
-    text: String,
-}
-
-impl Line {
-    pub(crate) fn new(at: Duration, host: &str, text: String) -> Self {
-        let host = host.to_owned();
-        Self { at, host, text }
-    }
 }
 
 impl Report {
@@ -70,25 +59,10 @@ impl Report {
     }
 
     /// What happened, for people and for snapshots: faults, what routers applied and refused, and each
-    /// change in the answers of a client. It has no request ids and no bytes.
+    /// change in the answers of a client. It has no request ids and no bytes. Clients that a scenario describes
+    /// together share the lines that are the same.
     pub fn timeline(&self) -> String {
-        let mut text = String::new();
-        let host = self
-            .lines
-            .iter()
-            .map(|line| line.host.len())
-            .max()
-            .unwrap_or(0);
-        for line in &self.lines {
-            let (secs, tenths) = (line.at.as_secs(), line.at.subsec_millis() / 100);
-            // Writing to a string can't fail.
-            let _ = writeln!(
-                text,
-                "{secs:>5}.{tenths}s  {:<host$}  {}",
-                line.host, line.text
-            );
-        }
-        text
+        timeline::render(&self.lines, &self.herds)
     }
 
     /// How often each client got each answer.
