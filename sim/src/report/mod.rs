@@ -59,8 +59,8 @@ impl Report {
     }
 
     /// What happened, for people and for snapshots: faults, what routers applied and refused, and each
-    /// change in the answers of a client. It has no request ids and no bytes. Clients that a scenario describes
-    /// together share the lines that are the same.
+    /// change in the answers of a client. It has no request ids and no bytes. Clients that a scenario
+    /// describes together share the lines that are the same.
     pub fn timeline(&self) -> String {
         timeline::render(&self.lines, &self.herds)
     }
