@@ -1,17 +1,19 @@
 use super::*;
 
+/// When, who, and what.
+type Said = (u64, &'static str, &'static str);
+
 /// A herd of five clients, `web-1` to `web-5`, and a client `other`.
-fn rendered(lines: &[(u64, &str, &str)]) -> String {
-    let line = |(at, host, text): &(u64, &str, &str)| {
-        Line::new(Duration::from_millis(*at), host, (*text).to_owned())
-    };
+fn rendered(lines: &[Said]) -> String {
+    let line =
+        |(at, host, text): &Said| Line::new(Duration::from_millis(*at), host, (*text).to_owned());
     let lines: Vec<_> = lines.iter().map(line).collect();
     let herd = (1..=5).map(|number| (format!("web-{number}"), ("web".to_owned(), number)));
     render(&lines, &herd.collect())
 }
 
 /// All of a herd are answered the same, one every hundred milliseconds from this time on.
-fn all(at: u64) -> Vec<(u64, &'static str, &'static str)> {
+fn all(at: u64) -> Vec<Said> {
     let hosts = ["web-3", "web-1", "web-2", "web-5", "web-4"];
     let times = (0..).map(|n| at + n * 100);
     times
@@ -46,7 +48,7 @@ fn clients_of_a_herd_that_see_the_same_share_a_line() {
 #[test]
 fn each_client_that_behaves_differently_changes_the_timeline() {
     let same = rendered(&all(300));
-    let changes: [fn(&mut (u64, &str, &str)); 3] = [
+    let changes: [fn(&mut Said); 3] = [
         |line| line.2 = "is answered overloaded",
         |line| line.0 += 900,
         |line| line.0 += 5_000,
