@@ -5,6 +5,7 @@
 
 mod check;
 mod choices;
+mod client;
 mod credential;
 mod error;
 mod expectations;
@@ -29,6 +30,8 @@ pub use fault::{Authority, Change, Fault, FaultKind, markdown as faults_in_markd
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";
 
+/// The longest that a world may run.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The first key of every identity provider.
 pub(crate) const FIRST_KEY: &str = "key-1";
 /// The envelope key that signs at the start of a world.
