@@ -20,8 +20,8 @@ use crate::fact::{Arrived, CircuitChange, Fact};
 /// client got no other answer from there, or if it is one of the cell's and a fault may have kept it from
 /// arriving. An answer with a status that the settings don't list is as good as one that serves the request,
 /// except 429 and gRPC's 8, which say neither. A gRPC status after a message is as good, too. A request that
-/// an endpoint hands back unprocessed fails there each time that it comes. What clients were answered decides,
-/// so a change is judged once they must know.
+/// an endpoint hands back unprocessed fails there each time that it comes. What clients were answered
+/// decides, so a change is judged once they must know.
 #[derive(Debug)]
 pub struct InARow {
     request_id: String,
