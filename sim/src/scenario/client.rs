@@ -53,20 +53,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         source: refer(&bound.source, &names.cells, field, "cell", errors),
         shows: bound.shows,
     });
-    // A client may have a tenant that the world doesn't list: it must be refused.
-    spelled(&spec.tenant, "workload.client.tenant", errors);
-    if !is_kid(spec.signer.get_ref()) {
-        let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
-        errors.add(spec.signer.span(), "workload.client.signer", problem);
-    }
-    if spec.websocket && spec.stream.is_none() {
-        let problem = "needs `stream`, which says how long it lasts";
-        errors.add(spec.name.span(), "workload.client.websocket", problem);
-    }
-    if spec.states_length && !(spec.websocket && spec.protocol == ClientProtocol::Http2) {
-        let problem = "needs `websocket` and `protocol = \"http2\"`";
-        errors.add(spec.name.span(), "workload.client.states_length", problem);
-    }
+    names_and_needs(spec, errors);
     one_kind(spec, errors);
     calls(spec, errors);
     client_times(spec, errors);
@@ -101,6 +88,24 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         upload: upload(spec, errors),
         stops_reading: spec.stops_reading,
         timeout: spec.timeout.get_ref().0,
+    }
+}
+
+/// Checks the names of a client that stand for nothing in the file, and what its settings need.
+fn names_and_needs(spec: &file::Client, errors: &mut Errors<'_>) {
+    // A client may have a tenant that the world doesn't list: it must be refused.
+    spelled(&spec.tenant, "workload.client.tenant", errors);
+    if !is_kid(spec.signer.get_ref()) {
+        let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
+        errors.add(spec.signer.span(), "workload.client.signer", problem);
+    }
+    if spec.websocket && spec.stream.is_none() {
+        let problem = "needs `stream`, which says how long it lasts";
+        errors.add(spec.name.span(), "workload.client.websocket", problem);
+    }
+    if spec.states_length && !(spec.websocket && spec.protocol == ClientProtocol::Http2) {
+        let problem = "needs `websocket` and `protocol = \"http2\"`";
+        errors.add(spec.name.span(), "workload.client.states_length", problem);
     }
 }
 

@@ -41,6 +41,23 @@ fn fields_and_names() {
             "s.toml:19: workload.client.name: another host",
         ),
         (
+            "[[world.tenant]]",
+            "[[world.balancer]]\nname = \"lb\"\nrouter = \"router-1\"\nversion = 3\n[[world.tenant]]",
+            "s.toml:17: world.balancer.version: must be 1 or 2",
+        ),
+        (
+            "recovery = \"5s\"",
+            "recovery = \"50s\"",
+            "s.toml:2: duration: must be longer than 60s: the end of the last fault",
+        ),
+        ("[expect]", "[expect", "s.toml:29:"),
+    ]);
+}
+
+#[test]
+fn what_a_client_cannot_do() {
+    reported(&[
+        (
             "rate = \"1/s\"",
             "rate = \"1/s\"\nthrough = \"lb\"",
             "s.toml:22: workload.client.through: no balancer is called `lb`: there is none",
@@ -80,17 +97,6 @@ fn fields_and_names() {
             "rate = \"1/s\"\nupload = 0",
             "s.toml:22: workload.client.upload: must be a number of bytes from 1 to 4194304",
         ),
-        (
-            "[[world.tenant]]",
-            "[[world.balancer]]\nname = \"lb\"\nrouter = \"router-1\"\nversion = 3\n[[world.tenant]]",
-            "s.toml:17: world.balancer.version: must be 1 or 2",
-        ),
-        (
-            "recovery = \"5s\"",
-            "recovery = \"50s\"",
-            "s.toml:2: duration: must be longer than 60s: the end of the last fault",
-        ),
-        ("[expect]", "[expect", "s.toml:29:"),
     ]);
 }
 
