@@ -18,7 +18,7 @@ pub struct Received {
     /// How many requests came on the same connection before it.
     pub on_connection: u64,
     /// How many streams its client has acknowledged that the cell allows on the connection. `None` if the
-    /// cell has not [limited](EchoCell::allow_streams) them.
+    /// cell has not [limited](crate::cell::EchoCell::allow_streams) them.
     pub streams_known: Option<u32>,
     /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
     pub peer: Vec<String>,
