@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use cellway_core::http1::{
-    AnswerHead, Found, Guard, Interim, Limits, Part, RequestKind, read_fields,
+    AnswerHead, FIELDS_MAX, Found, Guard, Interim, Limits, Part, RequestKind, read_fields,
+    read_request,
 };
 
 mod reader;
@@ -11,7 +12,8 @@ use self::reader::Message;
 
 /// Any bytes as what a client sends on a connection, and as what a cell answers. The verdict is the
 /// same however the bytes are cut, and what passes has one reading: a strict reader, which works on
-/// whole messages and shares no code with the guard, finds the same ends.
+/// whole messages and shares no code with the guard, finds the same ends. Another parser, httparse, reads
+/// the same requests.
 pub(crate) fn run(data: &[u8]) {
     let seed = data.iter().fold(data.len(), |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
@@ -37,6 +39,47 @@ pub(crate) fn run(data: &[u8]) {
     for kind in [RequestKind::Other, RequestKind::Head] {
         reads(asked(kind), data);
     }
+    reads_requests(data);
+}
+
+/// Reads the heads of the requests that the guard passes, as the router does and as httparse does.
+fn reads_requests(data: &[u8]) {
+    let (mut guard, mut rest) = (Guard::requests(), data);
+    while let Ok(Some((part, len))) = guard.next(rest) {
+        let (bytes, after) = rest.split_at(len);
+        match part {
+            Part::Head => reads_request(bytes),
+            Part::Trailers => assert!(read_fields(&Bytes::copy_from_slice(bytes)).is_some()),
+            Part::Interim => panic!("no request is an interim answer"),
+            Part::Data | Part::Framing => {}
+        }
+        rest = after;
+        guard.stays();
+    }
+}
+
+fn reads_request(head: &[u8]) {
+    let request = read_request(&Bytes::copy_from_slice(head));
+    let request = request.expect("what passes as a head is one");
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut other = httparse::Request::new(&mut fields);
+    let parsed = other.parse(head);
+    assert_eq!(parsed, Ok(httparse::Status::Complete(head.len())));
+    assert_eq!(Some(request.method().as_str()), other.method);
+    let target: http::Uri = (other.path.unwrap_or_default().parse()).expect("a target");
+    assert_eq!(*request.uri(), target);
+    let minor = u8::from(request.version() == http::Version::HTTP_11);
+    assert_eq!(Some(minor), other.version);
+    // The map keeps the order of fields with one name, not of all.
+    let mut ours: Vec<_> = (request.headers().iter())
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes()))
+        .collect();
+    let mut theirs: Vec<_> = (other.headers.iter())
+        .map(|field| (field.name.to_ascii_lowercase(), field.value))
+        .collect();
+    ours.sort_by(|a, b| a.0.cmp(&b.0));
+    theirs.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(ours, theirs);
 }
 
 /// Reads the heads and trailers of the answers that the guard passes.
