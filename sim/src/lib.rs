@@ -1,4 +1,4 @@
-//! Cellway's simulator: the real router, hyper and rustls in a simulated network with simulated time,
+//! Cellway's simulator: the real router, h2 and rustls in a simulated network with simulated time,
 //! faults and invariants. One seed gives one run, byte for byte.
 //!
 //! A [`Scenario`] is a TOML file: a world, a workload, faults, and what must hold. [`Scenario::load`]

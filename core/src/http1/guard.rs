@@ -12,7 +12,6 @@ pub struct Guard {
     state: State,
     /// The request that the next answer belongs to.
     asked: Option<RequestKind>,
-    heads: u64,
     /// How many interim answers to the present request have come.
     interims: u16,
 }
@@ -47,9 +46,9 @@ enum State {
 /// Where an error was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// In a head: the parser behind the guard has seen nothing of the message.
+    /// In a head: nothing of the message has passed.
     InHead(MessageError),
-    /// In a body: the parser behind the guard has seen the head.
+    /// In a body: the head has passed.
     InBody(MessageError),
 }
 
@@ -109,7 +108,6 @@ impl Guard {
             limits,
             state: State::Head(Head::default()),
             asked: None,
-            heads: 0,
             interims: 0,
         }
     }
@@ -121,7 +119,7 @@ impl Guard {
     }
 
     /// Whether the last request asked to switch protocols. Then nothing passes until
-    /// [`stays`](Self::stays) or [`switches`](Self::switches) says how it was answered.
+    /// [`stays`](Self::stays) says that its answer didn't. After a switch, no byte is a message's.
     pub fn asks_to_switch(&self) -> bool {
         matches!(self.state, State::Asked)
     }
@@ -132,16 +130,6 @@ impl Guard {
         if self.asks_to_switch() {
             self.state = State::Head(Head::default());
         }
-    }
-
-    /// The connection has switched protocols. All further bytes pass.
-    pub fn switches(&mut self) {
-        self.state = State::UntilClose;
-    }
-
-    /// How many heads have passed, including interim answers.
-    pub fn heads(&self) -> u64 {
-        self.heads
     }
 
     /// Checks all bytes that haven't passed. They must begin after the last byte that passed.
@@ -199,7 +187,6 @@ impl Guard {
                 let Some(whole) = whole.map_err(Found::InHead)? else {
                     return Ok(None);
                 };
-                self.heads += 1;
                 let before = self.interims;
                 self.state = self.body(&whole);
                 if self.interims > INTERIMS_MAX {

@@ -289,7 +289,7 @@ fn request_line(line: &[u8]) -> Result<Start, MessageError> {
     Ok(Start { http10, status: 0 })
 }
 
-/// Checks a request's target. Every target that passes is one that hyper can parse.
+/// Checks a request's target. Every target that passes is one that [`http::Uri`] can parse.
 ///
 /// # Errors
 /// It isn't a target (RFC 9112, section 3.2): it is empty, or has a fragment, a control character or

@@ -222,9 +222,9 @@ fn request_lines_with_a_second_reading_are_refused() {
     assert_eq!(latin.found, Some(Found::InHead(MessageError::Target)));
 }
 
-/// Catches: an octet that passes in a target but that hyper can't parse.
+/// Catches: an octet that passes in a target but that the router can't read.
 #[test]
-fn every_target_that_passes_can_be_parsed_by_hyper() {
+fn every_target_that_passes_can_be_read() {
     for octet in 0..=u8::MAX {
         for (before, after) in [("/a", "b"), ("/?a", "b"), ("http://h/a", "b"), ("/ä", "")] {
             let target = [before.as_bytes(), &[octet], after.as_bytes()].concat();
@@ -284,7 +284,6 @@ fn bytes_before_a_bad_head_pass() {
     assert_eq!(scanned.found, Some(Found::InHead(MessageError::BareLf)));
     let mut guard = Guard::requests();
     let first = guard.scan(bytes.as_bytes());
-    assert_eq!(guard.heads(), 2, "the third is the bad one");
     assert_eq!(
         guard.scan(b"GET / HTTP/1.1\r\n\r\n").found,
         first.found,
@@ -432,9 +431,6 @@ fn nothing_passes_after_a_request_to_switch_until_it_is_answered() {
     assert!(!stays.asks_to_switch());
     let found = stays.scan(b"\0\n\n").found;
     assert!(found.is_some(), "a next request is guarded again");
-    let mut switches = asked();
-    switches.switches();
-    assert_eq!(switches.scan(b"\0\n\n").pass, 3);
 }
 
 #[test]

@@ -174,8 +174,8 @@ impl Activity {
         self.body_comes.store(false, Relaxed);
     }
 
-    /// Whether hyper reads nothing from an HTTP/1.1 connection, because its request is complete and
-    /// its answer isn't.
+    /// Whether nobody reads from an HTTP/1.1 connection, because its request is complete and its answer
+    /// isn't.
     pub(crate) fn only_awaits_answer(&self) -> bool {
         self.phase.load(Relaxed) == BUSY && !self.body_comes.load(Relaxed)
     }

@@ -7,45 +7,40 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use h2::SendStream;
 use tokio::sync::oneshot;
 
+use crate::data_plane::incoming::ClientBytes;
 use crate::lock::lock_uncontended;
 
 /// What runs in place of HTTP after a switch.
 pub(crate) type Tunnel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The state of one HTTP/1.1 connection. Only its task and its requests use it.
-#[derive(Default)]
+/// The switch that a request over HTTP/1.1 asks for. Only its connection and the request use it.
 pub(crate) struct Switch {
-    asked: AtomicBool,
-    switched: AtomicBool,
+    bytes: ClientBytes,
     tunnel: Mutex<Option<Tunnel>>,
 }
 
 impl Switch {
-    /// Notes that a request asked to switch. hyper doesn't close such a connection in order.
-    pub(crate) fn asks(&self) {
-        self.asked.store(true, Relaxed);
+    /// For a connection with these bytes.
+    pub(crate) fn new(bytes: ClientBytes) -> Self {
+        Self {
+            bytes,
+            tunnel: Mutex::default(),
+        }
     }
 
-    /// Whether any request asked to switch.
-    pub(crate) fn was_asked(&self) -> bool {
-        self.asked.load(Relaxed)
+    /// The connection's bytes. Only the tunnel may use them.
+    pub(crate) fn bytes(&self) -> ClientBytes {
+        self.bytes.clone()
     }
 
     /// Notes that the answer switches, and what runs afterwards.
     pub(crate) fn switches(&self, tunnel: Tunnel) {
-        self.switched.store(true, Relaxed);
         *lock_uncontended(&self.tunnel) = Some(tunnel);
-    }
-
-    /// Whether the answer to the last request switches.
-    pub(crate) fn has_switched(&self) -> bool {
-        self.switched.load(Relaxed)
     }
 
     /// What runs now, if the connection has switched.

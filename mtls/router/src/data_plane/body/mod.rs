@@ -15,7 +15,7 @@ pub(crate) use self::framing::{Exchange, Framing};
 pub(crate) use self::kept::Places;
 pub(crate) use self::progress::{End, Pace, Progress, Turn};
 pub(crate) use self::request::{DRAINED_MAX, RequestBody, SpareBody};
-pub(crate) use self::source::{SendBodyError, Source};
+pub(crate) use self::source::Source;
 
 /// Whether a recipient expects that a request with this method says how long its body is, also if it has none
 /// (RFC 9110, section 8.6).
@@ -23,7 +23,7 @@ pub(crate) fn expects_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// The error for a cut body. hyper then resets the stream or closes the connection, so that a
+/// The error for a cut body. The stream is then reset or the connection broken off, so that a
 /// recipient never takes a cut body for a complete one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BodyError(pub(crate) Reason);

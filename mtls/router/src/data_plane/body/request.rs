@@ -315,13 +315,16 @@ fn poll_read(
             if error.other_end_is_gone() {
                 progress.loses_client();
             }
+            if let Some(fault) = error.malformed_request() {
+                progress.is_malformed(fault);
+            }
             broken(RequestBodyError::Client(error))
         }
         Poll::Ready(Some(Ok(mut frame))) => {
             if !source.clean_trailers(&mut frame) {
                 return broken(RequestBodyError::Trailers);
             }
-            // Nothing follows trailers, and hyper doesn't poll after them.
+            // Nothing follows trailers, and nobody asks for more after them.
             let ended = ended || frame.is_trailers();
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             if !source.may_have(bytes) {

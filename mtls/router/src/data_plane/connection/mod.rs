@@ -1,14 +1,12 @@
 //! One client's connection, from the handshake to its end.
 
-mod announcing;
-mod attend;
 mod cork;
 mod ending;
 mod form;
+mod http1;
 mod http2;
 mod io;
 mod linger;
-mod rest;
 mod watch;
 
 use std::error::Error;
@@ -20,36 +18,27 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
-use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use cellway_env::Env;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use self::announcing::Announcing;
-use self::attend::Attending;
 use self::cork::Uncorking;
 use self::ending::Ending;
 use self::form::Form;
+use self::http1::Http1;
 use self::http2::Http2;
 use self::io::ClientIo;
-use self::rest::Resting;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::client::Client;
-use crate::data_plane::http1::{Faults, Guarded, HYPER_FIELDS_MAX, Requests};
 use crate::data_plane::http2::{Blocks, Listening};
 use crate::data_plane::incoming::Incoming;
 use crate::data_plane::origin::{self, ForwardingFields, Origin};
-use crate::data_plane::switch::Switch;
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed::RequestRefused;
 use crate::data_plane::worker_state::WorkerState;
@@ -62,9 +51,6 @@ use crate::wire::Wire;
 /// A client that sends this line expects no HTTP/1.1 answer: if the rest of the preface is wrong,
 /// the router closes the connection.
 const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
-
-/// hyper's own limit. It is larger than the router's, so that the router answers first.
-const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
 /// The state that all requests of a connection share.
 pub(crate) struct Connection<E: Env, S> {
@@ -81,8 +67,6 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) handshake: Mutex<Option<Duration>>,
     pub(crate) forwarding: ForwardingFields,
     pub(crate) activity: Arc<Activity>,
-    /// Malformed requests that the guard found on an HTTP/1.1 connection.
-    pub(crate) faults: Arc<Faults>,
     /// Tells the connection's tunnels when it is about to close.
     pub(crate) ending: Ending,
 }
@@ -284,7 +268,6 @@ impl<E: Env, S: Sink> Ready<E, S> {
             handshake: Mutex::new(opened.handshake),
             forwarding: ForwardingFields::new(origin.address, is_tls),
             activity,
-            faults: Arc::default(),
             ending: Ending::default(),
         });
         Self {
@@ -303,11 +286,11 @@ impl<E: Env, S: Sink> Ready<E, S> {
     /// Runs the connection to its end. `serve` answers its requests.
     pub(crate) async fn run<F, B>(
         self,
-        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Clone + Send + Unpin,
+        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Send + Unpin,
     ) -> Closed
     where
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
     {
         match self.http2 {
             true => self.run_http2(serve).await,
@@ -343,11 +326,11 @@ impl<E: Env, S: Sink> Ready<E, S> {
 
     fn run_http1<F, B>(
         self,
-        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Clone + Send + Unpin,
+        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Send + Unpin,
     ) -> impl Future<Output = Closed> + Send
     where
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
     {
         let Self {
             connection,
@@ -355,50 +338,14 @@ impl<E: Env, S: Sink> Ready<E, S> {
             settings,
             ..
         } = self;
-        // A closure, not a named type, so that a request's future is part of the connection's own
-        // future and isn't boxed.
-        let switch = Arc::new(Switch::default());
-        let service = service_fn({
-            let (connection, switch) = (connection.clone(), switch.clone());
-            let drain = connection.worker.drain.clone();
-            move |mut request: Request<hyper::body::Incoming>| {
-                if request.extensions().get::<OnUpgrade>().is_some() {
-                    switch.asks();
-                    request.extensions_mut().insert(switch.clone());
-                }
-                if let Some(fault) = connection.faults.next_request() {
-                    request.extensions_mut().insert(fault);
-                }
-                let request = request.map(Incoming::from);
-                let answering = serve(connection.clone(), request, Turns::unwatched());
-                Announcing::new(answering, drain.clone())
-            }
-        });
-        let builder = http1_builder();
-        let activity = connection.activity.clone();
-        let requests = Requests::new(connection.faults.clone(), switch.clone());
-        let make = move |io| {
-            let serving = builder.serve_connection(TokioIo::new(io), service.clone());
-            serving.with_upgrades()
+        // A closure, not a named type, so that a request's future isn't boxed.
+        let answer = {
+            let connection = connection.clone();
+            move |request| serve(connection.clone(), request, Turns::unwatched())
         };
-        let serve = |io| Resting::new(Guarded::new(io, requests), activity.clone(), make);
-        let serving = Attending::new(io, activity.clone(), switch, serve);
+        let activity = connection.activity.clone();
+        let drain = connection.worker.drain.clone();
+        let serving = Http1::new(io, activity, drain, answer);
         async move { watch::run(serving, &connection, &settings.timeouts).await }
     }
-}
-
-/// Serves HTTP/1.1 under the router's limits. The guard counts the fields.
-fn http1_builder() -> http1::Builder {
-    const { assert!(FIELDS_MAX <= HYPER_FIELDS_MAX) };
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        // The watch checks both timeouts, without a cost for each request.
-        .header_read_timeout(None)
-        // A client may close its sending side and still read. A client that is gone is noticed by
-        // reading ahead if it resets the connection, otherwise by the timeouts.
-        .half_close(true)
-        .max_header_size(HYPER_HEADER_BYTES_MAX);
-    builder
 }

@@ -63,7 +63,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(watch.ended(result));
         }
-        // If the client reads nothing, hyper doesn't poll the body, so the body can't report that
+        // If the client reads nothing, nobody polls the body, so the body can't report that
         // it was closed.
         if connection.activity.is_cut() {
             return Poll::Ready(Closed::StreamClosed);

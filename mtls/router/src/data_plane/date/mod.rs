@@ -1,4 +1,4 @@
-//! The `Date` header, from the environment's clock. hyper's own `Date` reads the system's clock.
+//! The `Date` header, from the environment's clock.
 
 use std::sync::Mutex;
 

@@ -4,15 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::answers::AnswerError;
+use cellway_core::http1::MessageError;
+
+use super::messages::ReadError;
 
 /// An error of a connection. Its text has the text of all its sources.
 #[derive(Debug)]
 pub(crate) enum HttpError {
-    /// A client's, from hyper.
-    Http1(hyper::Error),
+    /// A client's over HTTP/1.1.
+    Request(ReadError),
     /// A cell's over HTTP/1.1.
-    Answer(AnswerError),
+    Answer(ReadError),
     Http2(h2::Error),
     /// The request's body broke off on its way to an HTTP/1.1 cell.
     Upload(String),
@@ -25,7 +27,7 @@ impl HttpError {
     pub(crate) fn http2(&self) -> Option<&h2::Error> {
         match self {
             Self::Http2(error) => (!error.is_io()).then_some(error),
-            Self::Http1(_) | Self::Answer(_) | Self::Upload(_) | Self::Malformed(_) => None,
+            Self::Request(_) | Self::Answer(_) | Self::Upload(_) | Self::Malformed(_) => None,
         }
     }
 
@@ -33,17 +35,28 @@ impl HttpError {
     pub(crate) fn is_malformed(&self) -> bool {
         matches!(
             self,
-            Self::Malformed(_) | Self::Answer(AnswerError::Malformed(_))
+            Self::Malformed(_) | Self::Answer(ReadError::Malformed(_))
         )
+    }
+
+    /// What is malformed in a client's request.
+    pub(crate) fn malformed_request(&self) -> Option<MessageError> {
+        match self {
+            Self::Request(ReadError::Malformed(fault)) => Some(*fault),
+            Self::Request(_)
+            | Self::Answer(_)
+            | Self::Http2(_)
+            | Self::Upload(_)
+            | Self::Malformed(_) => None,
+        }
     }
 
     /// The error of the bytes below HTTP.
     pub(crate) fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Http1(error) => error.source()?.downcast_ref(),
-            Self::Answer(AnswerError::Io(error)) => Some(error),
+            Self::Request(ReadError::Io(error)) | Self::Answer(ReadError::Io(error)) => Some(error),
             Self::Http2(error) => error.get_io(),
-            Self::Answer(_) | Self::Upload(_) | Self::Malformed(_) => None,
+            Self::Request(_) | Self::Answer(_) | Self::Upload(_) | Self::Malformed(_) => None,
         }
     }
 
@@ -65,22 +78,15 @@ impl HttpError {
     /// Whether it arose on the router's side, so that it says nothing about the other end.
     pub(crate) fn is_user(&self) -> bool {
         match self {
-            Self::Http1(error) => error.is_user(),
             Self::Http2(error) => error.reason().is_none() && !error.is_io(),
             Self::Upload(_) => true,
-            Self::Answer(_) | Self::Malformed(_) => false,
+            Self::Request(_) | Self::Answer(_) | Self::Malformed(_) => false,
         }
     }
 }
 
-impl From<hyper::Error> for HttpError {
-    fn from(error: hyper::Error) -> Self {
-        Self::Http1(error)
-    }
-}
-
-impl From<AnswerError> for HttpError {
-    fn from(error: AnswerError) -> Self {
+impl From<ReadError> for HttpError {
+    fn from(error: ReadError) -> Self {
         Self::Answer(error)
     }
 }
@@ -93,20 +99,21 @@ impl From<h2::Error> for HttpError {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = match self {
-            Self::Http1(error) => error,
-            Self::Answer(error) => return error.fmt(f),
-            Self::Http2(error) => return error.fmt(f),
-            Self::Upload(error) => return f.write_str(error),
-            Self::Malformed(what) => return f.write_str(what),
-        };
-        error.fmt(f)?;
-        let mut source = error.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
+        match self {
+            Self::Request(ReadError::Closed | ReadError::Cut) => {
+                f.write_str("the client closed the connection in the middle of its request")
+            }
+            Self::Answer(ReadError::Closed) => {
+                f.write_str("the cell closed the connection before its answer")
+            }
+            Self::Answer(ReadError::Cut) => {
+                f.write_str("the cell closed the connection in the middle of its answer")
+            }
+            Self::Request(error) | Self::Answer(error) => error.fmt(f),
+            Self::Http2(error) => error.fmt(f),
+            Self::Upload(error) => f.write_str(error),
+            Self::Malformed(what) => f.write_str(what),
         }
-        Ok(())
     }
 }
 

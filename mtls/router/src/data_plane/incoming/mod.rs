@@ -1,41 +1,38 @@
 //! Bodies as they are received: of clients' requests, and of cells' answers.
 //!
-//! hyper reads clients' HTTP/1.1, [`Answers`] reads that of cells, and h2 reads HTTP/2. The rest of the data
-//! plane sees one body and one error.
+//! [`ClientBytes`] reads clients' HTTP/1.1, [`Answers`] reads that of cells, and h2 reads HTTP/2. The rest of
+//! the data plane sees one body and one error.
 
 mod answers;
 mod error;
 mod io;
+mod messages;
 mod received;
+mod requests;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming as Http1Body;
 
-pub(crate) use self::answers::{AnswerBody, AnswerError, Answers, SwitchedBytes};
+pub(crate) use self::answers::{AnswerBody, Answers, SwitchedBytes};
 pub(crate) use self::error::HttpError;
 pub(crate) use self::io::{Io, Stream};
+pub(crate) use self::messages::ReadError;
 pub(crate) use self::received::Received;
+pub(crate) use self::requests::{Asked, ClientBody, ClientBytes, ClientStream};
 
 /// A body that comes from the other end of a connection.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A client's, read by hyper.
-    Http1(Http1Body),
+    /// A client's over HTTP/1.1. Boxed, because most requests have none.
+    Request(Box<ClientBody>),
     /// A cell's.
     Answer(AnswerBody),
     Http2(Received),
     /// There is none.
     Empty,
-}
-
-impl From<Http1Body> for Incoming {
-    fn from(body: Http1Body) -> Self {
-        Self::Http1(body)
-    }
 }
 
 impl From<AnswerBody> for Incoming {
@@ -59,7 +56,7 @@ impl Body for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         match self.get_mut() {
-            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(HttpError::Http1),
+            Self::Request(body) => body.poll_frame(cx).map_err(HttpError::Request),
             Self::Answer(body) => body.poll_frame(cx).map_err(HttpError::from),
             Self::Http2(body) => body.poll_frame(cx).map_err(HttpError::Http2),
             Self::Empty => Poll::Ready(None),
@@ -68,7 +65,7 @@ impl Body for Incoming {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(body) => body.is_end_stream(),
+            Self::Request(body) => body.is_end_stream(),
             Self::Answer(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
             Self::Empty => true,
@@ -77,7 +74,7 @@ impl Body for Incoming {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Http1(body) => body.size_hint(),
+            Self::Request(body) => body.size_hint(),
             Self::Answer(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Empty => SizeHint::with_exact(0),

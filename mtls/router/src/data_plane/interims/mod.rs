@@ -2,10 +2,9 @@
 //! client.
 //!
 //! The request's task gets them from the cell's connection, sanitizes them and hands them to the client's
-//! side. hyper can't send any to an HTTP/1.1 client: the client's connection writes what waits in
-//! its [`Interims`] between two messages of hyper's. Over HTTP/2 the task of the stream sends those in
-//! [`StreamInterims`]. Each of these steps may leave an interim answer out, because a client must get
-//! along without.
+//! side. An HTTP/1.1 client's connection writes what waits in its [`Interims`] between two messages. Over
+//! HTTP/2 the task of the stream sends those in [`StreamInterims`]. Each of these steps may leave an
+//! interim answer out, because a client must get along without.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};

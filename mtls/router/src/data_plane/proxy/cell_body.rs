@@ -55,7 +55,7 @@ impl CellBody {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         if self.grpc {
-            // hyper would announce it.
+            // It would be announced.
             return SizeHint::default();
         }
         let hint = self.incoming.size_hint();

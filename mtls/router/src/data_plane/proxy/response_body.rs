@@ -22,8 +22,7 @@ use crate::data_plane::streams::Side;
 use crate::health_service;
 use crate::observe::event::Sink;
 
-/// A body from the cell or from the router itself to the client. Boxed, because hyper moves a body
-/// a dozen times.
+/// A body from the cell or from the router itself to the client. Boxed, because it is moved often.
 pub(crate) struct ResponseBody<E: Env, S: Sink>(Box<Answering<E, S>>);
 
 struct Answering<E: Env, S: Sink> {
@@ -284,7 +283,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     report.turns.client_has_the_turn(bytes);
                 }
-                // Nothing follows trailers, and hyper doesn't poll after them.
+                // Nothing follows trailers, and nobody asks for more after them.
                 let ended = body.is_over() || frame.is_trailers();
                 self.passed_on(&mut frame);
                 if ended {

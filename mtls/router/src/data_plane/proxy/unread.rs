@@ -173,7 +173,7 @@ async fn discarded(mut body: Incoming, most: u64) -> bool {
                 if read > most {
                     return false;
                 }
-                // hyper notices that nothing follows only when it reads again for the next request.
+                // Nothing more comes. The next request must not have to wait for another poll.
                 if body.is_end_stream() {
                     return true;
                 }

@@ -1,4 +1,4 @@
-//! Refuses requests that hyper accepts but a proxy must not: two recipients could read them
+//! Refuses requests that the grammar allows but a proxy must not pass on: two recipients could read them
 //! differently, and an attacker could use that to smuggle requests.
 //!
 //! The guard has already checked the bytes of HTTP/1.1 ([`crate::data_plane::http1`]). These are the

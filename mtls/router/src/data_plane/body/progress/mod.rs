@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use cellway_core::http1::MessageError;
 use tokio::time::Instant;
 
 use super::kept::Kept;
@@ -29,6 +30,8 @@ pub(crate) struct Progress {
     waiting: Mutex<Waiting>,
     too_long: AtomicBool,
     gone: AtomicBool,
+    /// What is malformed in it.
+    fault: OnceLock<MessageError>,
     /// Whether a body that nobody needs is read and discarded, so that the client's connection
     /// stays open.
     drains: bool,
@@ -97,6 +100,7 @@ impl Progress {
             waiting: Mutex::default(),
             too_long: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            fault: OnceLock::new(),
             drains,
             kept: Kept::default(),
         }
@@ -240,6 +244,16 @@ impl Progress {
     /// Whether the client can't get an answer any more.
     pub(crate) fn has_lost_client(&self) -> bool {
         self.gone.load(Relaxed)
+    }
+
+    /// Notes what is malformed in it.
+    pub(crate) fn is_malformed(&self, fault: MessageError) {
+        self.fault.get_or_init(|| fault);
+    }
+
+    /// What is malformed in it, if anything is.
+    pub(crate) fn fault(&self) -> Option<MessageError> {
+        self.fault.get().copied()
     }
 
     /// Notes that nothing moved and that the router waits for the client.

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::linger::Linger;
 use crate::data_plane::activity::Activity;
+use crate::data_plane::incoming::ClientStream;
 use crate::wire::Wire;
 
 /// The most bytes that are read ahead: a part of the next request that was sent early.
@@ -29,7 +30,7 @@ pub(crate) struct ClientIo<S> {
     activity: Arc<Activity>,
     /// Whether the client has closed its sending side.
     ended: bool,
-    /// Whether hyper has written all that it had: nothing of a message is left in its buffers.
+    /// Whether all was written that there was: nothing of a message is left in a buffer above this.
     is_between: bool,
     /// Set when the router has closed its sending side and discards what still comes.
     linger: Option<Box<Linger>>,
@@ -54,34 +55,8 @@ impl<S> ClientIo<S> {
         }
     }
 
-    /// Reads ahead while hyper doesn't read. Bytes and the end are kept for the next read. Returns
-    /// whether there are any.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if self.ended || !self.read_ahead.is_empty() {
-            return Ok(true);
-        }
-        let mut bytes = [0; AHEAD_MAX];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        if Pin::new(&mut self.wire)
-            .poll_read(cx, &mut buffer)?
-            .is_ready()
-        {
-            self.ended = buffer.filled().is_empty();
-            self.read_ahead = Bytes::copy_from_slice(buffer.filled());
-            // hyper may have started to read meanwhile.
-            cx.waker().wake_by_ref();
-        }
-        Ok(self.ended || !self.read_ahead.is_empty())
-    }
-
-    /// Writes the interim answers that wait, if hyper isn't in the middle of a message. hyper calls
-    /// this from its own writes too, so those of a request come before its answer.
+    /// Writes the interim answers that wait, unless a message is being written. An
+    /// answer calls this before its own bytes, so those of a request come before its answer.
     ///
     /// # Errors
     /// The connection is broken.
@@ -114,22 +89,6 @@ impl<S> ClientIo<S> {
         }
     }
 
-    /// Writes and flushes the interim answers that wait, while hyper doesn't write. They are left out if
-    /// hyper is in the middle of a message: then its own flush comes first.
-    pub(super) fn send_interims(&mut self, cx: &mut Context<'_>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        // Looked at before, because this isn't hyper's flush: it may still hold bytes of the message.
-        let is_between = self.is_between;
-        // hyper notices a broken connection by itself.
-        if let Poll::Ready(Ok(())) = self.poll_interims(cx)
-            && is_between
-        {
-            let _ = self.poll_flush_wire(cx);
-        }
-    }
-
     fn poll_flush_wire(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -142,7 +101,7 @@ impl<S> ClientIo<S> {
         result
     }
 
-    /// Called before bytes of hyper's are written.
+    /// Called before bytes of a message are written.
     fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -173,6 +132,39 @@ impl<S> Drop for ClientIo<S> {
             false => Unsent::SentWithin(patience),
         };
         leave(self.wire.stream(), unsent);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ClientStream for ClientIo<S> {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.ended || !self.read_ahead.is_empty() {
+            return Ok(true);
+        }
+        let mut bytes = [0; AHEAD_MAX];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        if Pin::new(&mut self.wire)
+            .poll_read(cx, &mut buffer)?
+            .is_ready()
+        {
+            self.ended = buffer.filled().is_empty();
+            self.read_ahead = Bytes::copy_from_slice(buffer.filled());
+        }
+        Ok(self.ended || !self.read_ahead.is_empty())
+    }
+
+    fn send_interims(&mut self, cx: &mut Context<'_>) {
+        // Looked at before, because this isn't the message's flush: some of its bytes may still be held.
+        let is_between = self.is_between;
+        // Whoever reads or writes notices a broken connection.
+        if let Poll::Ready(Ok(())) = self.poll_interims(cx)
+            && is_between
+        {
+            let _ = self.poll_flush_wire(cx);
+        }
+    }
+
+    fn notes_read(&self) {
+        self.activity.read();
     }
 }
 
@@ -232,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes only what it has written completely.
+        // Only what is written completely is flushed.
         self.is_between = true;
         self.poll_flush_wire(cx)
     }

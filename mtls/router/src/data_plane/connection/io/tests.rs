@@ -25,12 +25,12 @@ fn is_done<T>(polled: Poll<io::Result<T>>) -> bool {
 }
 
 /// Catches: hints that are written into the answer to the request before, because an earlier hint that
-/// was left out made hyper's buffers look empty.
+/// was left out made it look as if the answer were over.
 #[tokio::test]
 async fn hints_never_come_within_an_answer() {
     let (mut near, mut io, activity) = connection();
     let mut cx = Context::from_waker(Waker::noop());
-    // hyper has written a part of an answer, and holds the rest.
+    // A part of an answer is written.
     assert!(is_done(
         Pin::new(&mut io).poll_write(&mut cx, b"first half, ")
     ));

@@ -10,9 +10,10 @@ use http::Request;
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::upload::{Rest, Upload, UploadError};
+use super::outgoing::{Outgoing, SendError};
+use super::upload::{Rest, Upload, upload};
 use crate::data_plane::body::RequestBody;
-use crate::data_plane::incoming::{AnswerBody, AnswerError, Answers, HttpError, Io, Stream};
+use crate::data_plane::incoming::{AnswerBody, Answers, HttpError, Io, ReadError, Stream};
 use crate::data_plane::outlasting::Outlasting;
 use crate::settings::AnswerLimits;
 
@@ -31,7 +32,7 @@ pub(crate) struct Http1Connection {
     /// rest would take it for the next request.
     early: bool,
     /// Why the last write failed.
-    broken: Option<AnswerError>,
+    broken: Option<ReadError>,
     /// Memory for the next request's header.
     memory: BytesMut,
     /// When the connection should be replaced.
@@ -100,14 +101,14 @@ impl Http1Connection {
     pub(crate) fn begin(
         &mut self,
         slot: &mut Option<Request<RequestBody>>,
-    ) -> Result<(), AnswerError> {
-        let answers = self.answers.as_mut().ok_or(AnswerError::Closed)?;
+    ) -> Result<(), ReadError> {
+        let answers = self.answers.as_mut().ok_or(ReadError::Closed)?;
         answers.is_quiet()?;
         if let Some(request) = slot.take() {
             answers.expect(request.method());
             let memory = std::mem::take(&mut self.memory);
             let (head, body) = request.into_parts();
-            self.upload = Some(Upload::new(&head, body, memory));
+            self.upload = Some(upload(&head, body, memory));
             self.head = Some(head);
             self.early = false;
         }
@@ -133,19 +134,19 @@ impl Http1Connection {
     ) -> Poll<Result<AnswerHead, HttpError>> {
         self.send(cx)?;
         let Some(answers) = &mut self.answers else {
-            return Poll::Ready(Err(AnswerError::Closed.into()));
+            return Poll::Ready(Err(ReadError::Closed.into()));
         };
         let polled = answers.poll_head(cx, hear);
         // What comes before any byte of the request is written is no answer to it.
         if matches!(polled, Poll::Ready(Ok(_)))
             && (self.upload.as_ref()).is_some_and(|upload| !upload.has_begun())
         {
-            let unasked = AnswerError::Malformed(MessageError::Unasked);
+            let unasked = ReadError::Malformed(MessageError::Unasked);
             return Poll::Ready(Err(unasked.into()));
         }
         polled.map_err(|error| match (error, self.broken.take()) {
             // Of both, the first one says more.
-            (AnswerError::Closed | AnswerError::Io(_), Some(broken)) => broken.into(),
+            (ReadError::Closed | ReadError::Io(_), Some(broken)) => broken.into(),
             (error, _) => error.into(),
         })
     }
@@ -160,17 +161,17 @@ impl Http1Connection {
             Poll::Pending => return Ok(()),
             Poll::Ready(Ok(())) => {
                 let sent = self.upload.take();
-                self.memory = sent.and_then(Upload::into_memory).unwrap_or_default();
+                self.memory = sent.and_then(Outgoing::into_memory).unwrap_or_default();
             }
             // The cell has got nothing, so that it can't have answered.
-            Poll::Ready(Err(UploadError::Io(error))) if !upload.has_begun() => {
-                return Err(AnswerError::Io(error).into());
+            Poll::Ready(Err(SendError::Io(error))) if !upload.has_begun() => {
+                return Err(ReadError::Io(error).into());
             }
-            Poll::Ready(Err(UploadError::Io(error))) => {
+            Poll::Ready(Err(SendError::Io(error))) => {
                 self.upload = None;
-                self.broken = Some(AnswerError::Io(error));
+                self.broken = Some(ReadError::Io(error));
             }
-            Poll::Ready(Err(UploadError::Body(error))) => {
+            Poll::Ready(Err(error @ (SendError::Body(_) | SendError::Length))) => {
                 return Err(HttpError::Upload(error.to_string()));
             }
         }
@@ -180,7 +181,7 @@ impl Http1Connection {
     /// The body of the answer whose head was just read, and what is still to be sent meanwhile.
     pub(crate) fn take_body(&mut self) -> Option<(AnswerBody, Option<Rest>)> {
         let body = AnswerBody::new(self.answers.take()?);
-        self.early = self.upload.as_ref().is_some_and(Upload::is_owed);
+        self.early = self.upload.as_ref().is_some_and(Outgoing::is_owed);
         let rest = self.upload.take().map(|upload| {
             let (rest, outlasting) = Rest::new(upload, self.io.clone());
             self.outlasting = Some(outlasting);

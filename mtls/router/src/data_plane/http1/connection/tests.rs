@@ -32,7 +32,7 @@ async fn a_request_is_not_sent_to_a_cell_that_speaks_first() {
     cell.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
     let mut slot = slot();
     let error = connection.begin(&mut slot).unwrap_err();
-    let unasked = AnswerError::Malformed(MessageError::Unasked);
+    let unasked = ReadError::Malformed(MessageError::Unasked);
     assert_eq!(error.to_string(), unasked.to_string());
     assert!(slot.is_some());
 }
@@ -108,7 +108,7 @@ async fn a_request_stays_in_its_slot_if_the_connection_is_closed() {
     drop(cell);
     let mut slot = slot();
     let error = connection.begin(&mut slot).unwrap_err();
-    assert!(matches!(error, AnswerError::Closed), "{error}");
+    assert!(matches!(error, ReadError::Closed), "{error}");
     assert!(slot.is_some());
 }
 

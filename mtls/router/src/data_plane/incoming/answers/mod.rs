@@ -1,66 +1,25 @@
 //! Reads the answers of an HTTP/1.1 cell.
-//!
-//! The guard of [`cellway_core::http1`] follows the framing and checks each part of a message before the
-//! router uses it. No other parser looks for the end of a message. What the fields about it say is checked
-//! once more before they are passed on ([`Framing`](crate::data_plane::body::Framing)).
 
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use cellway_core::headers::elements;
 use cellway_core::http1::{
-    AnswerHead, Found, Guard, Interim, Limits, MessageError, Part, RequestKind, Rest, read_fields,
+    AnswerHead, Guard, Interim, Limits, MessageError, Part, RequestKind, Rest,
 };
-use http::header::CONNECTION;
-use http::{HeaderMap, Method, Version};
+use http::Method;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::poll_read_buf;
 
 use super::Io;
-
-/// The room for a read, in bytes: at first, and at most if each read fills it.
-const ROOM_FIRST: usize = 8 * 1024;
-const ROOM_MAX: usize = 128 * 1024;
-
-/// Why a cell's answer over HTTP/1.1 breaks off.
-#[derive(Debug)]
-pub(crate) enum AnswerError {
-    /// Reading or writing failed.
-    Io(io::Error),
-    /// The connection ended before the answer.
-    Closed,
-    /// The connection ended in the middle of the answer's body.
-    Cut,
-    /// The guard refuses what came.
-    Malformed(MessageError),
-}
-
-impl fmt::Display for AnswerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(f),
-            Self::Closed => f.write_str("the cell closed the connection before its answer"),
-            Self::Cut => f.write_str("the cell closed the connection in the middle of its answer"),
-            Self::Malformed(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for AnswerError {}
+use super::messages::{BodyState, Messages, ReadError, keeps};
 
 /// The reading side of a connection to an HTTP/1.1 cell.
 #[derive(Debug)]
 pub(crate) struct Answers {
     io: Io,
-    guard: Guard,
-    /// Bytes that came and have not passed.
-    came: BytesMut,
-    /// How many bytes the next read may bring.
-    room: usize,
+    messages: Messages,
     /// Whether any byte came since the last request was sent.
     heard: bool,
     /// Whether the cell keeps the connection open after the answer whose head was read last.
@@ -71,9 +30,7 @@ impl Answers {
     pub(crate) fn new(io: Io, limits: Limits) -> Self {
         Self {
             io,
-            guard: Guard::answers(limits),
-            came: BytesMut::new(),
-            room: ROOM_FIRST,
+            messages: Messages::new(Guard::answers(limits)),
             heard: false,
             keeps: false,
         }
@@ -81,10 +38,12 @@ impl Answers {
 
     /// Notes that a request with this method is about to be sent.
     pub(crate) fn expect(&mut self, method: &Method) {
-        self.guard.expect_answer_to(match *method == Method::HEAD {
-            true => RequestKind::Head,
-            false => RequestKind::Other,
-        });
+        self.messages
+            .guard
+            .expect_answer_to(match *method == Method::HEAD {
+                true => RequestKind::Head,
+                false => RequestKind::Other,
+            });
         self.heard = false;
     }
 
@@ -99,32 +58,29 @@ impl Answers {
     ///
     /// # Errors
     /// What is wrong.
-    pub(crate) fn is_quiet(&mut self) -> Result<(), AnswerError> {
+    pub(crate) fn is_quiet(&mut self) -> Result<(), ReadError> {
         let mut cx = Context::from_waker(Waker::noop());
-        let unasked = Err(AnswerError::Malformed(MessageError::Unasked));
-        if !self.came.is_empty() {
+        let unasked = Err(ReadError::Malformed(MessageError::Unasked));
+        if !self.messages.came.is_empty() {
             return unasked;
         }
         match self.poll_read(&mut cx) {
             Poll::Pending => Ok(()),
-            Poll::Ready(Ok(0)) => Err(AnswerError::Closed),
+            Poll::Ready(Ok(0)) => Err(ReadError::Closed),
             Poll::Ready(Ok(_)) => unasked,
-            Poll::Ready(Err(error)) => Err(AnswerError::Io(error)),
+            Poll::Ready(Err(error)) => Err(ReadError::Io(error)),
         }
     }
 
     /// Whether another request may follow: both messages are complete, and the cell keeps the connection
     /// open.
     pub(crate) fn is_reusable(&self) -> bool {
-        self.keeps && self.guard.rest() == Rest::Nothing && self.came.is_empty()
+        self.keeps && self.messages.guard.rest() == Rest::Nothing && self.messages.came.is_empty()
     }
 
     /// Gives back memory that a large answer took.
     pub(crate) fn rest(&mut self) {
-        if self.room > ROOM_FIRST {
-            self.room = ROOM_FIRST;
-            self.came = BytesMut::new();
-        }
+        self.messages.rest();
     }
 
     /// Reads the head of the answer. `hear` gets the interim answers before it, with their size.
@@ -132,16 +88,16 @@ impl Answers {
         &mut self,
         cx: &mut Context<'_>,
         mut hear: impl FnMut(Interim, usize),
-    ) -> Poll<Result<AnswerHead, AnswerError>> {
+    ) -> Poll<Result<AnswerHead, ReadError>> {
         loop {
             let Some((part, bytes)) = ready!(self.poll_part(cx))? else {
-                return Poll::Ready(Err(AnswerError::Closed));
+                return Poll::Ready(Err(ReadError::Closed));
             };
             // Whatever the guard passes as a head is one.
             let head = AnswerHead::read(&bytes);
-            let head = head.ok_or(AnswerError::Malformed(MessageError::Name))?;
+            let head = head.ok_or(ReadError::Malformed(MessageError::Name))?;
             if part == Part::Head {
-                self.keeps = keeps(&head);
+                self.keeps = keeps(head.version, &head.headers);
                 return Poll::Ready(Ok(head));
             }
             if let Some(interim) = Interim::new(head.status, head.headers) {
@@ -150,53 +106,28 @@ impl Answers {
         }
     }
 
-    /// The next part that passes. `None` at the end of the connection.
     fn poll_part(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<(Part, Bytes)>, AnswerError>> {
-        loop {
-            if let Some(part) = self.next()? {
-                return Poll::Ready(Ok(Some(part)));
-            }
-            if ready!(self.poll_read(cx)).map_err(AnswerError::Io)? == 0 {
-                return Poll::Ready(Ok(None));
-            }
-        }
-    }
-
-    /// The next part of what came, if it is complete.
-    fn next(&mut self) -> Result<Option<(Part, Bytes)>, AnswerError> {
-        match self.guard.next(&self.came) {
-            Ok(Some((part, len))) => Ok(Some((part, self.came.split_to(len).freeze()))),
-            Ok(None) => Ok(None),
-            Err(Found::InHead(fault) | Found::InBody(fault)) => {
-                Err(AnswerError::Malformed(fault.of_answer()))
-            }
-        }
+    ) -> Poll<Result<Option<(Part, Bytes)>, ReadError>> {
+        let part = self.messages.poll_part(&mut self.io, cx);
+        // What came either has passed or waits for more.
+        self.heard |= matches!(part, Poll::Ready(Ok(Some(_)))) || !self.messages.came.is_empty();
+        part.map_err(of_answer)
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.came.reserve(self.room);
-        let room = self.came.capacity() - self.came.len();
-        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.came))?;
+        let read = ready!(self.messages.poll_read(&mut self.io, cx))?;
         self.heard |= read > 0;
-        if read == room {
-            self.room = (room * 2).min(ROOM_MAX);
-        }
         Poll::Ready(Ok(read))
     }
 }
 
-/// Whether the connection stays open after this answer (RFC 9112, section 9.3).
-fn keeps(head: &AnswerHead) -> bool {
-    let says = |option: &[u8]| {
-        let mut options = elements(head.headers.get_all(CONNECTION));
-        options.any(|it| it.eq_ignore_ascii_case(option))
-    };
-    match head.version {
-        Version::HTTP_10 => says(b"keep-alive") && !says(b"close"),
-        _ => !says(b"close"),
+/// The same error, with the limits of answers.
+fn of_answer(error: ReadError) -> ReadError {
+    match error {
+        ReadError::Malformed(fault) => ReadError::Malformed(fault.of_answer()),
+        ReadError::Io(_) | ReadError::Closed | ReadError::Cut => error,
     }
 }
 
@@ -204,26 +135,14 @@ fn keeps(head: &AnswerHead) -> bool {
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
     answers: Box<Answers>,
-    /// Trailers that came with the last bytes.
-    trailers: Option<Box<HeaderMap>>,
-    /// Why it breaks off after the bytes that were passed on.
-    broken: Option<AnswerError>,
-    /// Whether its length is known from its header.
-    sized: bool,
-    ended: bool,
+    state: BodyState,
 }
 
 impl AnswerBody {
     /// The body that follows the head that was just read.
     pub(crate) fn new(answers: Box<Answers>) -> Self {
-        let rest = answers.guard.rest();
-        Self {
-            ended: rest == Rest::Nothing,
-            sized: matches!(rest, Rest::Nothing | Rest::Length(_)),
-            answers,
-            trailers: None,
-            broken: None,
-        }
+        let state = BodyState::new(&answers.messages);
+        Self { answers, state }
     }
 
     /// The reading side, for the connection's next exchange or for bytes of another protocol.
@@ -234,75 +153,27 @@ impl AnswerBody {
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        loop {
-            if let Some(trailers) = self.trailers.take() {
-                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+    ) -> Poll<Option<Result<Frame<Bytes>, ReadError>>> {
+        let Answers { io, messages, .. } = &mut *self.answers;
+        match ready!(self.state.poll_frame(messages, io, cx)) {
+            // After a failed write, the end may be that of a connection that was reset: the error is told
+            // only once, to the writer.
+            Some(Err(ReadError::Cut))
+                if messages.guard.rest() == Rest::UntilClose && !io.has_failed() =>
+            {
+                self.state.ended = true;
+                Poll::Ready(None)
             }
-            if let Some(broken) = self.broken.take() {
-                return Poll::Ready(Some(Err(broken)));
-            }
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(self.answers.poll_part(cx))? {
-                Some((Part::Data, data)) => {
-                    // The bytes came before what is wrong.
-                    self.broken = self.look_ahead().err();
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some((part, bytes)) => self.frames(part, &bytes)?,
-                // After a failed write, the end may be that of a connection that was reset: the error is told
-                // only once, to the writer.
-                None if self.answers.guard.rest() == Rest::UntilClose
-                    && !self.answers.io.has_failed() =>
-                {
-                    self.ended = true;
-                }
-                None => return Poll::Ready(Some(Err(AnswerError::Cut))),
-            }
+            frame => Poll::Ready(frame.map(|frame| frame.map_err(of_answer))),
         }
-    }
-
-    /// Reads the framing that came together with the last bytes, so that the end of the body is known
-    /// as soon as it is there.
-    fn look_ahead(&mut self) -> Result<(), AnswerError> {
-        loop {
-            match self.answers.guard.rest() {
-                Rest::Nothing => self.ended = true,
-                Rest::Framing => {
-                    if let Some((part, bytes)) = self.answers.next()? {
-                        self.frames(part, &bytes)?;
-                        continue;
-                    }
-                }
-                Rest::Length(_) | Rest::Chunk | Rest::UntilClose => {}
-            }
-            return Ok(());
-        }
-    }
-
-    /// Takes a part of the framing.
-    fn frames(&mut self, part: Part, bytes: &Bytes) -> Result<(), AnswerError> {
-        if part == Part::Trailers {
-            let trailers = read_fields(bytes);
-            let trailers = trailers.ok_or(AnswerError::Malformed(MessageError::Name))?;
-            self.trailers = (!trailers.is_empty()).then(|| Box::new(trailers));
-            self.ended = true;
-        }
-        Ok(())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.ended && self.trailers.is_none()
+        self.state.is_over()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        match self.answers.guard.rest() {
-            Rest::Nothing if self.sized => SizeHint::with_exact(0),
-            Rest::Length(left) => SizeHint::with_exact(left),
-            Rest::Nothing | Rest::Chunk | Rest::Framing | Rest::UntilClose => SizeHint::default(),
-        }
+        self.state.size_hint(&self.answers.messages)
     }
 }
 
@@ -316,7 +187,8 @@ pub(crate) struct SwitchedBytes {
 
 impl From<AnswerBody> for SwitchedBytes {
     fn from(body: AnswerBody) -> Self {
-        let Answers { came, io, .. } = *body.answers;
+        let Answers { messages, io, .. } = *body.answers;
+        let came = messages.came;
         Self { came, io }
     }
 }

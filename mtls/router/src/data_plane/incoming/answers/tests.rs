@@ -4,7 +4,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
+use http::HeaderMap;
+
 use super::*;
+use crate::data_plane::incoming::messages::{ROOM_FIRST, ROOM_MAX};
 
 /// A connection, and the cell's end of it.
 fn connected() -> (Box<Answers>, DuplexStream) {
@@ -69,7 +72,7 @@ async fn read(method: &Method, pieces: &[&[u8]], closes: bool) -> Got {
         }
         assert!(body.is_end_stream(), "{:?}", got.head);
         got.reusable = body.into_answers().is_reusable();
-        Ok::<_, AnswerError>(())
+        Ok::<_, ReadError>(())
     };
     let both = async { tokio::join!(said, reading) };
     let both = timeout(Duration::from_secs(1), both).await;
@@ -183,7 +186,7 @@ async fn a_connection_on_which_more_came_is_not_used_again() {
     let (mut answers, mut cell) = connected();
     answers.is_quiet().unwrap();
     cell.write_all(answer).await.unwrap();
-    let unasked = AnswerError::Malformed(MessageError::Unasked);
+    let unasked = ReadError::Malformed(MessageError::Unasked);
     let told = answers.is_quiet().unwrap_err().to_string();
     assert_eq!(told, unasked.to_string());
     assert!(answers.is_quiet().is_err(), "what came is kept");
@@ -210,7 +213,7 @@ async fn an_end_after_a_failed_write_ends_no_answer() {
         let data = poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap();
         assert_eq!(data.into_data().unwrap(), "part");
         let end = poll_fn(|cx| body.poll_frame(cx)).await;
-        let cut = end.map(|it| matches!(it, Err(AnswerError::Cut)));
+        let cut = end.map(|it| matches!(it, Err(ReadError::Cut)));
         assert_eq!(cut, fails.then_some(true));
     }
 }
@@ -263,7 +266,7 @@ async fn a_closed_connection_is_noticed() {
     answers.is_quiet().unwrap();
     drop(cell);
     let told = answers.is_quiet().unwrap_err();
-    assert!(matches!(told, AnswerError::Closed), "{told}");
+    assert!(matches!(told, ReadError::Closed), "{told}");
 }
 
 #[tokio::test]
@@ -302,7 +305,7 @@ async fn the_bytes_after_a_switch_are_all_there() {
 #[tokio::test]
 async fn reads_become_larger_while_they_fill_their_room() {
     let (mut answers, cell) = connected();
-    assert_eq!(answers.room, ROOM_FIRST);
+    assert_eq!(answers.messages.room, ROOM_FIRST);
     answers.expect(&Method::GET);
     let saying = async move {
         let mut cell = cell;
@@ -325,7 +328,10 @@ async fn reads_become_larger_while_they_fill_their_room() {
     let (_cell, (body, bytes)) = tokio::join!(saying, reading);
     assert_eq!(bytes, 1_000_000);
     let mut answers = body.into_answers();
-    assert!(answers.room > ROOM_FIRST && answers.room <= ROOM_MAX);
+    assert!(answers.messages.room > ROOM_FIRST && answers.messages.room <= ROOM_MAX);
     answers.rest();
-    assert_eq!((answers.room, answers.came.capacity()), (ROOM_FIRST, 0));
+    assert_eq!(
+        (answers.messages.room, answers.messages.came.capacity()),
+        (ROOM_FIRST, 0)
+    );
 }

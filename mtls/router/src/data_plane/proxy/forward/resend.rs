@@ -31,7 +31,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             return (Attempt::Failed(Reason::BodyTooLarge, detail), None);
         }
         if self.turn() == Turn::Broken || matches!(error, HttpError::Upload(_)) {
-            let broken = match self.report.connection.faults.in_body() {
+            let progress = self.progress.as_ref();
+            let broken = match progress.and_then(|progress| progress.fault()) {
                 Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),
                 None => Attempt::Failed(Reason::BadRequest, "the request's body broke off"),
             };

@@ -4,27 +4,19 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::data_plane::http2::StreamBytes;
-use crate::data_plane::incoming::SwitchedBytes;
+use crate::data_plane::incoming::{ClientBytes, SwitchedBytes};
 
 /// The bytes of one end.
 pub(super) enum End {
     /// All bytes of a client's connection.
-    Http1(TokioIo<Upgraded>),
+    Client(ClientBytes),
     /// All bytes of a cell's connection.
     Cell(SwitchedBytes),
     /// Those of a stream.
     Http2(StreamBytes),
-}
-
-impl From<Upgraded> for End {
-    fn from(connection: Upgraded) -> Self {
-        Self::Http1(TokioIo::new(connection))
-    }
 }
 
 impl AsyncRead for End {
@@ -34,7 +26,7 @@ impl AsyncRead for End {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Http1(end) => Pin::new(end).poll_read(cx, buf),
+            Self::Client(end) => Pin::new(end).poll_read(cx, buf),
             Self::Cell(end) => Pin::new(end).poll_read(cx, buf),
             Self::Http2(end) => Pin::new(end).poll_read(cx, buf),
         }
@@ -48,7 +40,7 @@ impl AsyncWrite for End {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Http1(end) => Pin::new(end).poll_write(cx, buf),
+            Self::Client(end) => Pin::new(end).poll_write(cx, buf),
             Self::Cell(end) => Pin::new(end).poll_write(cx, buf),
             Self::Http2(end) => Pin::new(end).poll_write(cx, buf),
         }
@@ -56,7 +48,7 @@ impl AsyncWrite for End {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Http1(end) => Pin::new(end).poll_flush(cx),
+            Self::Client(end) => Pin::new(end).poll_flush(cx),
             Self::Cell(end) => Pin::new(end).poll_flush(cx),
             Self::Http2(end) => Pin::new(end).poll_flush(cx),
         }
@@ -64,7 +56,7 @@ impl AsyncWrite for End {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Http1(end) => Pin::new(end).poll_shutdown(cx),
+            Self::Client(end) => Pin::new(end).poll_shutdown(cx),
             Self::Cell(end) => Pin::new(end).poll_shutdown(cx),
             Self::Http2(end) => Pin::new(end).poll_shutdown(cx),
         }

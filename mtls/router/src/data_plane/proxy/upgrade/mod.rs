@@ -28,7 +28,6 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use hyper::upgrade::OnUpgrade;
 
 use self::end::End;
 use self::tunnel::{Ends, Tunnel};
@@ -58,8 +57,8 @@ pub(in crate::data_plane::proxy) struct Upgrade {
 
 /// The client's side of a switch.
 enum Client {
-    /// Its connection, and what resolves to the connection's bytes after the switch.
-    Http1(Arc<Switch>, OnUpgrade),
+    /// Its connection.
+    Http1(Arc<Switch>),
     /// Its stream, and what comes on it.
     Http2(Arc<StreamSwitch>, RecvStream),
 }
@@ -99,7 +98,7 @@ impl Upgrade {
         incoming: Incoming,
     ) -> (Option<Box<Self>>, Option<Incoming>) {
         match incoming {
-            Incoming::Http1(_) | Incoming::Answer(_) | Incoming::Empty => {
+            Incoming::Request(_) | Incoming::Answer(_) | Incoming::Empty => {
                 let has_body = !incoming.is_end_stream();
                 (Self::take_http1(parts, has_body), Some(incoming))
             }
@@ -115,14 +114,13 @@ impl Upgrade {
 
     /// `None` if the request doesn't ask to switch.
     fn take_http1(parts: &mut Parts, has_body: bool) -> Option<Box<Self>> {
-        let client = parts.extensions.remove::<OnUpgrade>()?;
         let switch = parts.extensions.remove::<Arc<Switch>>()?;
         if has_body || matches!(parts.method, Method::CONNECT | Method::HEAD) {
             return None;
         }
         let asked = upgrade::field(&parts.headers)?;
         let key = headers::only(&parts.headers, &SEC_WEBSOCKET_KEY).cloned();
-        let client = Client::Http1(switch, client);
+        let client = Client::Http1(switch);
         Some(Self::new(parts, client, asked, key))
     }
 
@@ -239,7 +237,7 @@ impl Upgrade {
         }
         match std::mem::replace(response.body_mut(), Incoming::Empty) {
             Incoming::Answer(body) => Ok(Some(CellEnd::Http1(Box::new(body.into())))),
-            Incoming::Http1(_) | Incoming::Http2(_) | Incoming::Empty => {
+            Incoming::Request(_) | Incoming::Http2(_) | Incoming::Empty => {
                 broken("101 without a connection")
             }
         }
@@ -334,8 +332,9 @@ impl Switched {
         let ends = Ends { idle, stall, token };
         let tunnel = Tunnel::new(report, held, ends, upgrade.is_websocket());
         match upgrade.client {
-            Client::Http1(switch, connection) => {
-                let client = async { connection.await.ok().map(End::from) };
+            Client::Http1(switch) => {
+                let bytes = switch.bytes();
+                let client = async { Some(End::Client(bytes)) };
                 switch.switches(Box::pin(tunnel.run(client, self.cell)));
             }
             Client::Http2(switch, from) => {
