@@ -29,6 +29,12 @@ use super::{Claim, Env, Listener, Sharing, Unsent};
 /// How many connections the kernel holds for a listener before it is accepted from.
 const BACKLOG: i32 = 1024;
 
+/// How many bytes that the system has not sent yet it holds for a connection. Otherwise it holds
+/// megabytes, and takes more only when a third of them is gone: a client that reads slowly, but fast
+/// enough, would look like one that has stopped.
+#[cfg(target_os = "linux")]
+const UNSENT_MAX: u32 = 128 * 1024;
+
 const NOT_IP: &str = "is not an IP address";
 
 /// The machine that the process runs on. Use it inside a tokio runtime.
@@ -97,9 +103,7 @@ impl Env for TokioEnv {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(sharing == Sharing::Shared)?;
         socket.set_nonblocking(true)?;
-        // On Linux, accepted connections inherit this. It is set again for systems where they
-        // don't.
-        socket.set_tcp_nodelay(true)?;
+        set_inherited(&socket)?;
         socket.bind(&address.into())?;
         let kind = Kind::Bound(sharing);
         Ok(TokioClaim { socket, kind })
@@ -115,7 +119,7 @@ impl Env for TokioEnv {
         // The process that made it may have set none of these.
         socket.set_cloexec(true)?;
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
+        set_inherited(&socket)?;
         let kind = Kind::Adopted;
         Ok(TokioClaim { socket, kind })
     }
@@ -152,6 +156,14 @@ impl Env for TokioEnv {
     fn store(&self) -> &FileStore {
         &self.store
     }
+}
+
+/// Sets what accepted connections inherit on Linux. Where they don't, `accept` sets the first again.
+fn set_inherited(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
+    Ok(())
 }
 
 /// Whether the socket listens. Other systems than Linux can't say.

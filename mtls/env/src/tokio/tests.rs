@@ -109,6 +109,16 @@ async fn pair() -> (TcpStream, TcpStream) {
     (near.unwrap(), far.unwrap().0)
 }
 
+/// Catches: a client that reads slowly, and is cut because the system holds too much for it to take more.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_system_holds_few_unsent_bytes_for_a_client() {
+    let (_near, far) = pair().await;
+    let socket = SockRef::from(&far);
+    assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_MAX);
+    assert!(socket.tcp_nodelay().unwrap());
+}
+
 #[tokio::test]
 async fn a_stream_is_left_with_a_reset_or_in_order() {
     let (mut near, far) = pair().await;
