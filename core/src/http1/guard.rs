@@ -264,8 +264,8 @@ impl Guard {
             }
         }
         match (head.coding, head.length) {
-            // `Upgrade` is ignored in a request with a body.
-            (None, None | Some(0)) if head.upgrade => State::Asked,
+            // `Upgrade` is ignored in a request with a body, and in HTTP/1.0 (RFC 9110, section 7.8).
+            (None, None | Some(0)) if head.upgrade && !head.start.http10 => State::Asked,
             (Some(Coding::Chunked), _) => State::ChunkSize,
             (Some(Coding::Identity), _) => State::UntilClose,
             (None, None) if self.answers => State::UntilClose,

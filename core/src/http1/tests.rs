@@ -434,7 +434,11 @@ fn nothing_passes_after_a_request_to_switch_until_it_is_answered() {
 }
 
 #[test]
-fn a_request_with_a_body_does_not_switch() {
+fn a_request_with_a_body_or_of_http_1_0_does_not_switch() {
+    let old = b"GET / HTTP/1.0\r\nHost: a\r\nUpgrade: x\r\n\r\nGET / HTTP/1.0\r\n\r\n";
+    let mut guard = Guard::requests();
+    passes(guard.scan(old), old);
+    assert!(!guard.asks_to_switch(), "HTTP/1.0 has no switch");
     for body in [
         "Content-Length: 1\r\n\r\nx",
         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -109,7 +109,7 @@ fn write_head(
     }
     match (asking.keeps, asking.http10) {
         (false, _) if !switches => write_field(CONNECTION.as_str(), b"close", into),
-        (true, true) => write_field(CONNECTION.as_str(), b"keep-alive", into),
+        (true, true) if !switches => write_field(CONNECTION.as_str(), b"keep-alive", into),
         _ => {}
     }
     into.extend_from_slice(b"\r\n");
