@@ -292,8 +292,8 @@ async fn one_upload(answers: bool) -> (u16, Arc<Notify>, JoinHandle<Outcome>) {
     (address.port(), began, outcome)
 }
 
-/// Catches: a stream that stays open for as long as the connection, because a cell that has answered takes
-/// none of the body. A cell allows only so many streams.
+/// Catches: a stream that stays open for as long as the connection, because a cell that has answered
+/// takes none of the body. A cell allows only so many streams.
 #[tokio::test]
 async fn an_upload_that_an_http2_cell_does_not_take_ends_with_its_answer() {
     for length in [64 * 1024, 2_000_000] {
@@ -387,6 +387,31 @@ async fn a_client_that_closes_its_side_gets_its_answer() {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.contains("\"cell\""), "{answer}");
+    }
+}
+
+/// Catches: a request that is dropped because its client, like many, closes TCP without TLS's
+/// `close_notify`.
+#[tokio::test]
+async fn a_client_that_closes_its_side_below_tls_gets_its_answer() {
+    let clients = ca(1);
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let settings = secure(registry(plain_endpoint("http", port)), &clients, &ca(2));
+    let world = start(settings).await;
+    let roots = cellway_testbed::Ca::roots(&[&clients]).unwrap();
+    let config = provider().client(roots, None, Protocol::Http1).unwrap();
+    for request in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "GET / HT"] {
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = connected(&world).await;
+        let connecting = TlsConnector::from(config.clone()).connect(name, stream);
+        let mut stream = connecting.await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.get_mut().0.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        let whole = request.ends_with("\r\n\r\n");
+        assert_eq!(answer.starts_with("HTTP/1.1 401 "), whole, "{answer}");
     }
 }
 

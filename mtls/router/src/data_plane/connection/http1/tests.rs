@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
 use super::*;
+use crate::data_plane::activity;
 use crate::data_plane::connection::io::ClientIo;
 use crate::wire::Wire;
 
@@ -192,6 +193,9 @@ async fn a_connection_that_is_told_to_close_serves_what_has_come() {
             assert!(!world.settles().await);
         }
         world.serving.as_mut().finish_it();
+        if cut < REQUEST.len() {
+            assert!(!world.settles().await, "it waits for the rest");
+        }
         assert_eq!(world.says(&REQUEST[cut..]).await, CLOSING, "cut at {cut}");
         assert!(world.settles().await);
     }
@@ -214,6 +218,16 @@ async fn requests_that_come_together_are_served_one_after_the_other() {
         assert_eq!(answers, ANSWER.repeat(3), "cut at {cut}");
     }
     assert_eq!(world.served.load(Relaxed), 3 * all.len());
+}
+
+/// Catches: a header that may take forever because its first bytes came with the request before it.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_header_begins_when_its_first_bytes_are_there() {
+    let mut world = World::new();
+    world.says(REQUEST).await;
+    assert_eq!(world.activity.phase(), activity::Phase::Idle);
+    world.says(&[REQUEST, &REQUEST[..9]].concat()).await;
+    assert_eq!(world.activity.phase(), activity::Phase::Header);
 }
 
 /// Catches: a client that waits for `100 Continue` forever, or gets it although it has sent its body.

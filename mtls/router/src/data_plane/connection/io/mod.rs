@@ -142,12 +142,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> ClientStream for ClientIo<S> {
         }
         let mut bytes = [0; AHEAD_MAX];
         let mut buffer = ReadBuf::new(&mut bytes);
-        if Pin::new(&mut self.wire)
-            .poll_read(cx, &mut buffer)?
-            .is_ready()
-        {
-            self.ended = buffer.filled().is_empty();
-            self.read_ahead = Bytes::copy_from_slice(buffer.filled());
+        match Pin::new(&mut self.wire).poll_read(cx, &mut buffer) {
+            Poll::Pending => {}
+            // Many TLS clients close without close_notify. What is missing of a request is seen anyway.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.ended = true;
+            }
+            Poll::Ready(read) => {
+                read?;
+                self.ended = buffer.filled().is_empty();
+                self.read_ahead = Bytes::copy_from_slice(buffer.filled());
+            }
         }
         Ok(self.ended || !self.read_ahead.is_empty())
     }

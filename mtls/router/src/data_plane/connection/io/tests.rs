@@ -50,3 +50,52 @@ async fn hints_never_come_within_an_answer() {
     near.read_to_end(&mut read).await.unwrap();
     assert_eq!(read, [b"first half, second half\n", HINTS].concat());
 }
+
+/// A TLS connection whose client has closed TCP without `close_notify`.
+struct Unclosed;
+
+impl AsyncRead for Unclosed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+impl AsyncWrite for Unclosed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Catches: a request that is given up because its client closes its side while it waits.
+#[tokio::test]
+async fn an_end_without_close_notify_is_no_reset() {
+    let activity = Arc::new(Activity::new(Instant::now(), false, 0));
+    let mut io = ClientIo::new(
+        Wire::Plain(Unclosed),
+        Bytes::new(),
+        activity,
+        (|_, _| (), Duration::ZERO),
+    );
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(io.poll_ahead(&mut cx).unwrap());
+    let mut buffer = [0; 8];
+    let mut buffer = ReadBuf::new(&mut buffer);
+    assert!(is_done(Pin::new(&mut io).poll_read(&mut cx, &mut buffer)));
+    assert!(buffer.filled().is_empty());
+}

@@ -113,6 +113,13 @@ impl ClientBytes {
             Ok(Some((_, head))) => head,
             Ok(None) if messages.has_only_empty_lines() => return Poll::Ready(Ok(None)),
             Ok(None) => return Poll::Ready(Err(ReadError::Cut)),
+            // Over TLS without close_notify. A head that is missing is none.
+            Err(ReadError::Io(error))
+                if error.kind() == io::ErrorKind::UnexpectedEof
+                    && messages.has_only_empty_lines() =>
+            {
+                return Poll::Ready(Ok(None));
+            }
             Err(ReadError::Malformed(fault)) => {
                 return Poll::Ready(Ok(Some(messages.refused(fault))));
             }

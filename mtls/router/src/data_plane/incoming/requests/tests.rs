@@ -1,6 +1,8 @@
 use std::future::poll_fn;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::{Instant, timeout};
 
 use super::*;
 
@@ -50,8 +52,16 @@ fn connected() -> (ClientBytes, DuplexStream) {
     (ClientBytes::new(Wire(here)), there)
 }
 
+/// What the future returns once its task is woken. Time stands still until nothing more can happen.
+async fn woken<F: Future>(future: F) -> F::Output {
+    let began = Instant::now();
+    let output = timeout(Duration::from_secs(1), future).await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "the task is woken");
+    output.expect("the time has not passed")
+}
+
 async fn next(bytes: &ClientBytes) -> Result<Option<Asked>, ReadError> {
-    poll_fn(|cx| bytes.poll_request(cx)).await
+    woken(poll_fn(|cx| bytes.poll_request(cx))).await
 }
 
 /// Whether the next request has to wait.
@@ -60,8 +70,8 @@ async fn waits(bytes: &ClientBytes) -> bool {
 }
 
 async fn frame(body: &mut Incoming) -> Option<Result<Bytes, String>> {
-    let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *body), cx)).await;
-    frame.map(|frame| {
+    let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *body), cx));
+    woken(frame).await.map(|frame| {
         let frame = frame.map_err(|error| error.to_string())?;
         Ok(frame.into_data().unwrap_or_default())
     })
@@ -71,7 +81,7 @@ const POST: &[u8] = b"POST /1 HTTP/1.1\r\ncontent-length: 2\r\n\r\n";
 const GET: &[u8] = b"GET /2?q HTTP/1.1\r\nx: \t1 \r\nX: 2\r\n\r\n";
 
 /// Catches: a request that means something else than its bytes say, or that changes with how they come.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_are_read_one_after_the_other_however_they_are_cut() {
     let all = [b"\r\n", POST, b"hi", GET, POST, b"ho"].concat();
     for cut in 0..all.len() {
@@ -109,8 +119,28 @@ POST /1 HTTP/1.1 content-length=2 ho
     }
 }
 
+/// Catches: a client that is told to send its body in the middle of its answer, or not at all.
+#[tokio::test(start_paused = true)]
+async fn a_client_is_told_to_send_its_body_before_its_answer_begins() {
+    let expects = b"POST /1 HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+    for answered in [false, true] {
+        let (bytes, mut client) = connected();
+        client.write_all(expects).await.unwrap();
+        let asked = next(&bytes).await.unwrap().unwrap();
+        if answered {
+            bytes.answers();
+        }
+        let mut body = asked.request.into_body();
+        let told = poll_fn(|cx| {
+            assert!(http_body::Body::poll_frame(Pin::new(&mut body), cx).is_pending());
+            Poll::Ready([bytes.awaits_body(cx), bytes.awaits_body(cx)])
+        });
+        assert_eq!(told.await, [!answered, false]);
+    }
+}
+
 /// Catches: bytes of a request that are dropped with the memory of a large one before it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_came_with_a_large_request_is_kept() {
     let (bytes, mut client) = connected();
     let large = format!("GET /1 HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(40_000));
@@ -126,7 +156,7 @@ async fn what_came_with_a_large_request_is_kept() {
 
 /// Catches: bytes of a body that are read as a request while somebody still reads the body, and a
 /// connection that isn't told that it may read on.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_next_request_waits_for_the_body() {
     let (bytes, mut client) = connected();
     client.write_all(POST).await.unwrap();
@@ -147,7 +177,7 @@ async fn the_next_request_waits_for_the_body() {
 }
 
 /// Catches: a request that is read out of the rest of a body.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_request_follows_a_body_that_is_missing_or_malformed() {
     let chunked = b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
     for (rest, read) in [
@@ -170,7 +200,7 @@ async fn no_request_follows_a_body_that_is_missing_or_malformed() {
 }
 
 /// Catches: a cell that waits for the rest of a body forever, because its client's connection is gone.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_breaks_off_with_its_connection() {
     let (bytes, mut client) = connected();
     client.write_all(POST).await.unwrap();
@@ -188,7 +218,7 @@ async fn a_body_breaks_off_with_its_connection() {
 
 /// Catches: a body that looks complete although bytes in its middle were discarded with those that still came
 /// after an early answer.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_breaks_off_if_its_connection_reads_no_more() {
     let (bytes, mut client) = connected();
     client.write_all(POST).await.unwrap();
@@ -203,7 +233,7 @@ async fn a_body_breaks_off_if_its_connection_reads_no_more() {
 
 /// Catches: a malformed request that is answered with a body although it is a `HEAD`, and one that is
 /// answered as if it were good.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_malformed_request_is_replaced() {
     for (head, method) in [("\r\nHEAD", Method::HEAD), ("GET", Method::GET)] {
         let (bytes, mut client) = connected();
@@ -217,7 +247,7 @@ async fn a_malformed_request_is_replaced() {
 }
 
 /// Catches: an idle client whose end is reported as an error, and a request that is lost without one.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_an_end_between_requests_is_in_order() {
     for (said, in_order) in [
         (&b""[..], true),
