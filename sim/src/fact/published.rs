@@ -18,6 +18,8 @@ pub struct Published {
     pub assignment: Assignment,
     /// The cells of each placement that take traffic.
     pub placements: Assignment,
+    /// The placements of the tenants that have no cell of their own.
+    pub homes: BTreeMap<String, String>,
     /// The suspended tenants.
     pub suspended: BTreeSet<String>,
     /// The revoked subjects: tenant and subject.

@@ -205,6 +205,8 @@ pub struct Bounds {
     pub tenant_rates: BTreeMap<String, RateLimit>,
     /// How many requests in flight the registry allows to tenants.
     pub tenant_requests: BTreeMap<String, u32>,
+    /// How many requests in flight the registry allows to all tenants of a placement.
+    pub placement_requests: BTreeMap<String, u32>,
     /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
     /// When a fault may keep one router, or all of them, from the control plane.
@@ -233,6 +235,13 @@ pub struct Bounds {
     pub unfinished: BTreeSet<String>,
     /// Those of them whose bodies stop.
     pub stopping: BTreeSet<String>,
+}
+
+impl Bounds {
+    /// Whether the registry limits requests in flight. They may wait for that and not for a cell.
+    fn limits_in_flight(&self) -> bool {
+        !self.tenant_requests.is_empty() || !self.placement_requests.is_empty()
+    }
 }
 
 /// A key that its issuer has withdrawn.

@@ -120,6 +120,7 @@ impl Documents {
             placements: placements
                 .map(|placement| (placement.id.clone(), self.serving(&placement.cells)))
                 .collect(),
+            homes: self.homes(),
             suspended: suspended.map(|tenant| tenant.id.clone()).collect(),
             callers: self.callers(),
             revoked: self.revoked.clone(),
@@ -128,6 +129,15 @@ impl Documents {
             standby: self.standby(),
             by_tier: self.unknown_tenant == UnknownTenant::ByTier,
         }
+    }
+
+    /// The placements of the tenants that have no cell of their own.
+    fn homes(&self) -> BTreeMap<String, String> {
+        let home = |tenant: &Tenant| match &tenant.home {
+            Home::Placement(id) => Some((tenant.id.clone(), id.clone())),
+            Home::Cell(_) => None,
+        };
+        self.tenants.iter().filter_map(home).collect()
     }
 
     /// The registry after all good changes.
@@ -197,16 +207,6 @@ impl Documents {
     }
 
     fn render(&self, version: u64) -> Value {
-        let placements = self.placements.iter().map(|placement| {
-            let mut rendered = json!({
-                "id": placement.id, "tier": placement.tier, "cells": placement.cells,
-                "stateless": placement.stateless, "failover": placement.failover,
-            });
-            if let Some(fallback) = &placement.fallback {
-                rendered["fallback"] = fallback.as_str().into();
-            }
-            rendered
-        });
         let revoked = self.revoked.iter();
         let called = |subject: &String| self.certified.get(subject).unwrap_or(subject).clone();
         let revocations =
@@ -219,7 +219,7 @@ impl Documents {
             "version": version,
             "unknown_tenant": unknown,
             "cells": self.cells.iter().map(|cell| self.render_cell(cell)).collect::<Vec<_>>(),
-            "placements": placements.collect::<Vec<_>>(),
+            "placements": self.placements.iter().map(render_placement).collect::<Vec<_>>(),
             "revocations": revocations.collect::<Vec<_>>(),
             "tenants": self.tenants.iter().map(render_tenant).collect::<Vec<_>>(),
         })
@@ -366,6 +366,20 @@ fn render_cell(cell: &Cell, endpoints: &[String]) -> Value {
         "id": cell.id, "tier": cell.tier, "region": cell.region, "state": cell.state.as_str(),
         "endpoints": endpoints.collect::<Vec<_>>(),
     })
+}
+
+fn render_placement(placement: &Placement) -> Value {
+    let mut rendered = json!({
+        "id": placement.id, "tier": placement.tier, "cells": placement.cells,
+        "stateless": placement.stateless, "failover": placement.failover,
+    });
+    if let Some(fallback) = &placement.fallback {
+        rendered["fallback"] = fallback.as_str().into();
+    }
+    if let Some(requests_max) = placement.requests_max {
+        rendered["limits"]["requests_max"] = requests_max.into();
+    }
+    rendered
 }
 
 fn render_tenant(tenant: &Tenant) -> Value {

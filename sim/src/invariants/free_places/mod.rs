@@ -12,8 +12,8 @@ use crate::fact::{Fact, Life};
 ///
 /// A request waits from its decision until it arrives, less the time that it may be on its way. It has its
 /// place until its router reports its end and its client has the answer. Nothing is checked while a fault may
-/// keep requests from arriving, or if the registry limits the requests of tenants in flight, for which they
-/// wait too.
+/// keep requests from arriving, or if the registry limits the requests of tenants or placements in
+/// flight, because requests wait for that too.
 #[derive(Debug)]
 pub struct FreePlaces {
     request_id: String,
@@ -53,7 +53,7 @@ impl FreePlaces {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             request_id: format!("{}request-id", bounds.header_prefix),
-            holds: bounds.tenant_requests.is_empty(),
+            holds: !bounds.limits_in_flight(),
             transit: bounds.transit_max,
             settings: bounds.settings.clone(),
             few_streams: bounds.few_streams.clone(),

@@ -1,4 +1,4 @@
-//! Limits on requests in flight, of tenants and of cells, and on connections to cells.
+//! Limits on requests in flight, of tenants, placements and cells, and on connections to cells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
 use crate::fact::{Arrived, Fact};
 
-/// No more requests of a tenant are at cells at once than the registry allows it, and no more are at a
-/// cell than `requests_max` allows, over no more connections than `connections_max` allows. A request that is
-/// sent to two endpoints at once counts twice. This uses only what cells and clients report.
+/// No more requests of a tenant, or of all tenants of a placement, are at cells at once than the registry
+/// allows, and no more are at a cell than `requests_max` allows, over no more connections than
+/// `connections_max` allows. A request that is sent to two endpoints at once counts twice. This uses only
+/// what cells and clients report, and the simulator's own registry, which has the placement of each tenant.
 ///
 /// The only attempt of a request that is answered whole is at its cell from its arrival until shortly before
 /// its client has the answer. Any other attempt is there until shortly before the cell begins an answer or
@@ -18,8 +19,10 @@ use crate::fact::{Arrived, Fact};
 pub struct LimitsKept {
     settings: SettingsInForce,
     endpoints: Endpoints,
-    /// The limits that the registry sets.
-    own: BTreeMap<String, u32>,
+    /// The limits that the registry sets, for tenants and placements.
+    own: BTreeMap<Whose, u32>,
+    /// By registry version: the placement of each tenant that has no cell of its own.
+    homes: BTreeMap<u64, BTreeMap<String, String>>,
     prefix: String,
     delivery_max: Duration,
     transit_max: Duration,
@@ -49,7 +52,7 @@ struct Open {
 struct Attempt {
     since: Duration,
     connection: Connection,
-    whose: [Option<Whose>; 3],
+    whose: Vec<Whose>,
     /// Until when it was surely there, as its cell knows.
     left: Option<Duration>,
 }
@@ -72,6 +75,7 @@ struct Ended {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Whose {
     Tenant(String),
+    Placement(String),
     Cell(String),
     /// The connections to a cell.
     Connections(String),
@@ -80,10 +84,15 @@ enum Whose {
 impl LimitsKept {
     /// An invariant for routers with these settings and a registry with these limits.
     pub fn new(bounds: &Bounds) -> Self {
+        let tenants = bounds.tenant_requests.iter();
+        let tenants = tenants.map(|(id, most)| (Whose::Tenant(id.clone()), *most));
+        let placements = bounds.placement_requests.iter();
+        let placements = placements.map(|(id, most)| (Whose::Placement(id.clone()), *most));
         Self {
             settings: bounds.settings.clone(),
             endpoints: bounds.endpoints.clone(),
-            own: bounds.tenant_requests.clone(),
+            own: tenants.chain(placements).collect(),
+            homes: BTreeMap::new(),
             prefix: bounds.header_prefix.clone(),
             delivery_max: bounds.delivery_max,
             transit_max: bounds.transit_max,
@@ -100,8 +109,8 @@ impl LimitsKept {
         let most = match whose {
             Whose::Cell(_) => self.settings.most("", time, |it| it.limits.requests_max),
             Whose::Connections(_) => (self.settings).most("", time, |it| it.limits.connections_max),
-            Whose::Tenant(tenant) => {
-                let limit = *self.own.get(tenant)?;
+            Whose::Tenant(_) | Whose::Placement(_) => {
+                let limit = *self.own.get(whose)?;
                 let part = |it: &RouterSettings| (limit / it.rates.shared_by.max(1)).max(1);
                 self.settings.most("", time, part) as usize
             }
@@ -109,14 +118,32 @@ impl LimitsKept {
         Some(most.saturating_mul(self.routers.len()))
     }
 
+    /// Whose limits in the registry count this request.
+    fn limited(&self, arrived: &Arrived) -> impl Iterator<Item = Whose> {
+        let stamp = |name: &str| arrived.header(&format!("{}{name}", self.prefix));
+        let tenant = stamp("tenant").unwrap_or_default();
+        let version = stamp("placement-epoch").and_then(|it| it.parse::<u64>().ok());
+        let homes = version.and_then(|version| self.homes.get(&version));
+        let placement = homes.and_then(|homes| homes.get(tenant));
+        let whose = [
+            Some(Whose::Tenant(tenant.to_owned())),
+            placement.map(|id| Whose::Placement(id.clone())),
+        ];
+        let limited = whose.into_iter().flatten();
+        limited.filter(|whose| self.own.contains_key(whose))
+    }
+
     fn arrives(&mut self, at: Duration, arrived: &Arrived) {
+        let of_cell = [
+            Whose::Cell(arrived.cell.clone()),
+            Whose::Connections(arrived.cell.clone()),
+        ];
+        let whose = self.limited(arrived).chain(of_cell).collect();
         let tag = arrived.tag.as_deref().unwrap_or_default();
         let open = self.open.get_mut(tag);
         let Some(open) = open.filter(|open| open.answered.is_none()) else {
             return;
         };
-        let tenant = arrived.header(&format!("{}tenant", self.prefix));
-        let limited = tenant.filter(|tenant| self.own.contains_key(*tenant));
         open.arrived += 1;
         open.attempts.push(Attempt {
             since: at,
@@ -124,11 +151,7 @@ impl LimitsKept {
                 host: arrived.host.clone(),
                 number: arrived.connection,
             },
-            whose: [
-                limited.map(|tenant| Whose::Tenant(tenant.to_owned())),
-                Some(Whose::Cell(arrived.cell.clone())),
-                Some(Whose::Connections(arrived.cell.clone())),
-            ],
+            whose,
             left: None,
         });
     }
@@ -185,7 +208,7 @@ impl LimitsKept {
             // It may have failed without the knowledge of its cell, and another attempt goes on.
             let lost = !alone && self.endpoints.may_lose(host, since, until);
             if since < until && !lost {
-                let mut whose = attempt.whose.iter().flatten();
+                let mut whose = attempt.whose.iter();
                 whose.try_for_each(|it| self.ends(it, &attempt, until))?;
             }
         }
@@ -224,6 +247,9 @@ impl LimitsKept {
                 .filter(|it| (it.from..it.until).contains(&moment));
             let (count, what) = match whose {
                 Whose::Tenant(name) => (at_once.count(), format!("requests of tenant {name}")),
+                Whose::Placement(name) => {
+                    (at_once.count(), format!("requests of placement {name}"))
+                }
                 Whose::Cell(name) => (at_once.count(), format!("requests at cell {name}")),
                 Whose::Connections(name) => {
                     let connections: BTreeSet<_> = at_once.map(|it| &it.connection).collect();
@@ -253,6 +279,9 @@ impl Invariant for LimitsKept {
                 if !is_new {
                     self.forget();
                 }
+            }
+            Fact::Published(said) => {
+                self.homes.insert(said.version, said.homes.clone());
             }
             Fact::Crashed(life) => {
                 self.routers.remove(&life.router);

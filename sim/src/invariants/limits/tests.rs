@@ -1,8 +1,9 @@
 use super::super::testing::*;
 use super::*;
-use crate::fact::{Answer, Life};
+use crate::fact::{Answer, Life, Published};
 
-/// So many routers share the limit of `acme`, of two requests. A cell may have three. The end of an answer is
+/// So many routers share the limits of `acme` and of the placement `shared`, of two requests each. A cell may
+/// have three. The end of an answer is
 /// on its way for at most `delivery_max`.
 fn fed_late(delivery_max: Duration, shared_by: u32, facts: &[Fact]) -> Result<(), String> {
     fed_by("client", delivery_max, shared_by, facts)
@@ -17,6 +18,7 @@ fn fed_by(
 ) -> Result<(), String> {
     let bounds = Bounds {
         tenant_requests: [("acme".to_owned(), 2)].into(),
+        placement_requests: [("shared".to_owned(), 2)].into(),
         delivery_max,
         endpoints: one_each(),
         short_requests: [short.to_owned()].into(),
@@ -69,6 +71,36 @@ fn notices_a_tenant_with_more_requests_than_its_limit() {
     let three = [arrivals("acme", &three), answers(&three)].concat();
     let broken = fed(1, &three).unwrap_err();
     assert!(broken.contains("of tenant acme"), "{broken}");
+}
+
+/// Catches: a router that counts the requests of a placement for each tenant or each cell, or not at all.
+#[test]
+fn notices_a_placement_with_more_requests_than_its_limit() {
+    let homes = |version, tenants: &[&str]| {
+        let home = |tenant: &&str| ((*tenant).to_owned(), "shared".to_owned());
+        Fact::Published(Box::new(Published {
+            homes: tenants.iter().map(home).collect(),
+            ..document(version, &[])
+        }))
+    };
+    let of = |tag: &str, tenant: &str, (cell, version): (&str, &str)| {
+        let arrived = with_header(arrived(cell, tag, tag), "x-cellway-tenant", tenant);
+        let arrived = with_header(arrived, "x-cellway-placement-epoch", version);
+        [sent(tag, tenant), arrived]
+    };
+    let fed = |third: (&str, &str)| {
+        let facts = [
+            vec![homes(1, &["globex", "hooli"]), homes(2, &["globex"])],
+            of("1", "globex", ("gold", "1")).into(),
+            of("2", "globex", ("iron", "1")).into(),
+            of("3", "hooli", third).into(),
+            answers(&["1", "2", "3"]),
+        ];
+        fed(1, &facts.concat())
+    };
+    let broken = fed(("iron", "1")).unwrap_err();
+    assert!(broken.contains("of placement shared"), "{broken}");
+    assert_eq!(fed(("iron", "2")), Ok(()), "it has a cell of its own");
 }
 
 #[test]

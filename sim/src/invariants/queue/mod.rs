@@ -20,7 +20,7 @@ const HIGH_IN_A_ROW: usize = 3;
 ///
 /// With its place, a request may still try to connect to an endpoint that fails. While some endpoints of
 /// the cell have a fault and others have none, only the time before that counts. Nothing is checked if the
-/// registry limits the requests of tenants in flight, because requests wait for that too.
+/// registry limits the requests of tenants or placements in flight, because requests wait for that too.
 ///
 /// The places are counted where requests arrive. Whether a request waited in vain is what its client
 /// was answered.
@@ -29,7 +29,7 @@ pub struct FairQueue {
     request_id: String,
     settings: SettingsInForce,
     endpoints: Endpoints,
-    /// Whether requests wait for cells only, and not for their tenants' limits.
+    /// Whether requests wait for cells only, and not for limits of the registry.
     holds: bool,
     transit: Duration,
     /// Requests that aren't answered yet, by tag.
@@ -77,7 +77,7 @@ impl FairQueue {
             request_id: format!("{}request-id", bounds.header_prefix),
             settings: bounds.settings.clone(),
             endpoints: bounds.endpoints.clone(),
-            holds: bounds.tenant_requests.is_empty(),
+            holds: !bounds.limits_in_flight(),
             transit: bounds.transit_max,
             open: BTreeMap::new(),
             tenants: BTreeSet::new(),

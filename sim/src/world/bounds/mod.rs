@@ -22,8 +22,8 @@ use super::state::AUDIENCE;
 use crate::fact::{self, Published};
 use crate::invariants::{Asked, Bounds, Caller, RouterSettings, rules};
 use crate::scenario::{
-    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Scenario,
-    Tenant,
+    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Placement,
+    Scenario, Tenant,
 };
 
 /// How the routers' own headers begin.
@@ -71,6 +71,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         short_requests: clients::short_requests(scenario),
         tenant_rates: tenant_rates(scenario),
         tenant_requests: tenant_requests(scenario),
+        placement_requests: placement_requests(scenario),
         endpoints: endpoints::of(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
         few_streams: few_streams(scenario),
@@ -83,8 +84,8 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
     }
 }
 
-/// Whether a place stays free even if all tenants but one flood a cell, one after another, with a
-/// tenant's share.
+/// Whether a place stays free even if all tenants but one flood a cell, or their placement, one after
+/// another, with a tenant's share.
 fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
     let share = settings.limits.tenant_share;
     let few_streams = scenario.faults.iter().all(|it| match &it.kind {
@@ -99,7 +100,20 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
         }
         _ => true,
     });
-    few_streams && leaves_room(settings.limits.places, share, scenario.tenants.len())
+    let mut placements = scenario.placements.iter();
+    let placements = placements.all(|it| {
+        let part = |most: u32| (most / settings.rates.shared_by.max(1)).max(1) as usize;
+        let tenants = tenants_of(scenario, it);
+        (it.requests_max).is_none_or(|most| leaves_room(part(most), share, tenants))
+    });
+    few_streams && placements && leaves_room(settings.limits.places, share, scenario.tenants.len())
+}
+
+/// How many tenants this placement has at the start. None gets there later.
+fn tenants_of(scenario: &Scenario, placement: &Placement) -> usize {
+    let tenants = scenario.tenants.iter();
+    let at_home = |it: &&Tenant| it.home == Home::Placement(placement.id.clone());
+    tenants.filter(at_home).count()
 }
 
 /// Whether all these tenants but one leave a place free, although each takes all that it may.
@@ -142,6 +156,12 @@ fn tenant_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
 fn tenant_requests(scenario: &Scenario) -> BTreeMap<String, u32> {
     let limit = |tenant: &Tenant| Some((tenant.id.clone(), tenant.requests_max?));
     scenario.tenants.iter().filter_map(limit).collect()
+}
+
+/// How many requests in flight the registry allows to all tenants of a placement.
+fn placement_requests(scenario: &Scenario) -> BTreeMap<String, u32> {
+    let limit = |placement: &Placement| Some((placement.id.clone(), placement.requests_max?));
+    scenario.placements.iter().filter_map(limit).collect()
 }
 
 /// How long a message from a router to a client may take, faults included.
