@@ -203,6 +203,8 @@ pub struct Bounds {
     pub room_for_quiet: bool,
     /// The rate limits that the registry sets for tenants.
     pub tenant_rates: BTreeMap<String, RateLimit>,
+    /// The rate limits that the registry sets for placements.
+    pub placement_rates: BTreeMap<String, RateLimit>,
     /// How many requests in flight the registry allows to tenants.
     pub tenant_requests: BTreeMap<String, u32>,
     /// How many requests in flight the registry allows to all tenants of a placement.

@@ -223,6 +223,7 @@ fn placement(spec: &file::Placement, names: &KnownNames, errors: &mut Errors<'_>
         stateless: spec.stateless,
         fallback: spec.fallback.as_ref().map(&mut placement),
         failover: spec.failover,
+        rate: spec.rate_limit,
         requests_max: spec.requests_max,
     }
 }

@@ -143,6 +143,8 @@ pub(super) struct Placement {
     /// Its tenants also go to another cell while theirs can't be reached.
     #[serde(default)]
     pub failover: bool,
+    /// How many requests its tenants may send together.
+    pub rate_limit: Option<RateLimitSpec>,
     /// How many of its tenants' requests may be at cells at once.
     pub requests_max: Option<u32>,
 }

@@ -175,6 +175,8 @@ pub struct Placement {
     pub fallback: Option<String>,
     /// Its tenants also go to another cell while theirs can't be reached.
     pub failover: bool,
+    /// How many requests its tenants may send together.
+    pub rate: Option<RateLimitSpec>,
     /// How many of its tenants' requests may be at cells at once.
     pub requests_max: Option<u32>,
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cellway_core::rate_limit::RateLimitSpec;
 use serde_json::{Value, json};
 
 use super::{keys, pki};
@@ -376,9 +377,7 @@ fn render_placement(placement: &Placement) -> Value {
     if let Some(fallback) = &placement.fallback {
         rendered["fallback"] = fallback.as_str().into();
     }
-    if let Some(requests_max) = placement.requests_max {
-        rendered["limits"]["requests_max"] = requests_max.into();
-    }
+    render_limits(&mut rendered, placement.rate, placement.requests_max);
     rendered
 }
 
@@ -400,7 +399,13 @@ fn render_tenant(tenant: &Tenant) -> Value {
     if let Some(role) = &tenant.default_role {
         rendered["default_role"] = role.as_str().into();
     }
-    if let Some(rate) = tenant.rate {
+    render_limits(&mut rendered, tenant.rate, tenant.requests_max);
+    rendered
+}
+
+/// Adds the limits of a tenant or a placement.
+fn render_limits(rendered: &mut Value, rate: Option<RateLimitSpec>, requests_max: Option<u32>) {
+    if let Some(rate) = rate {
         let mut limit = json!({ "requests": rate.requests });
         let given = [("window_secs", rate.window_secs), ("burst", rate.burst)];
         for (name, number) in given {
@@ -410,8 +415,7 @@ fn render_tenant(tenant: &Tenant) -> Value {
         }
         rendered["limits"]["rate"] = limit;
     }
-    if let Some(requests_max) = tenant.requests_max {
+    if let Some(requests_max) = requests_max {
         rendered["limits"]["requests_max"] = requests_max.into();
     }
-    rendered
 }

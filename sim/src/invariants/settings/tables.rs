@@ -1,9 +1,9 @@
 //! The parts of a router's settings, one for each group that invariants look at together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cellway_core::rate_limit::RateLimit;
+use cellway_router::settings::RateRule;
 
 /// How long a router uses an issuer's keys and accepts its tokens.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -171,10 +171,10 @@ pub struct QueueSettings {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct RateSettings {
-    /// The rate limit of each tenant, if the registry sets none.
-    pub tenant: Option<RateLimit>,
+    /// The rate limits of each `[[traffic]]`, by its name.
+    pub rules: BTreeMap<String, Vec<RateRule>>,
+    /// The `[[traffic]]` of each client's requests.
+    pub traffic: BTreeMap<String, String>,
     /// How many routers share each rate limit.
     pub shared_by: u32,
-    /// Whether placements or routes have rate limits too.
-    pub others: bool,
 }

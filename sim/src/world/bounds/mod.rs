@@ -70,6 +70,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         reloads_stuck: reloads_stuck(scenario),
         short_requests: clients::short_requests(scenario),
         tenant_rates: tenant_rates(scenario),
+        placement_rates: placement_rates(scenario),
         tenant_requests: tenant_requests(scenario),
         placement_requests: placement_requests(scenario),
         endpoints: endpoints::of(scenario, &settings),
@@ -150,6 +151,12 @@ fn tenants_at(scenario: &Scenario, target: &str) -> usize {
 fn tenant_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
     let limit = |tenant: &Tenant| Some((tenant.id.clone(), RateLimit::new(tenant.rate?).ok()?));
     scenario.tenants.iter().filter_map(limit).collect()
+}
+
+/// The rate limits that the registry sets for placements.
+fn placement_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
+    let limit = |it: &Placement| Some((it.id.clone(), RateLimit::new(it.rate?).ok()?));
+    scenario.placements.iter().filter_map(limit).collect()
 }
 
 /// How many requests in flight the registry allows to tenants.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cellway_core::health::WhenAllEjected;
 use cellway_router::config::Config;
 use cellway_router::settings::{
-    CellLimits, CellShares, ClientTimeouts, ListenerSettings, Priority, RateRule, RateScope,
-    RouterSettings as Resolved, UpstreamSettings,
+    CellLimits, CellShares, ClientTimeouts, ListenerSettings, Priority, RouterSettings as Resolved,
+    UpstreamSettings,
 };
 use toml::Table;
 
@@ -57,7 +57,7 @@ pub(super) fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettin
         envelope: envelope(&router),
         limits: limits(&upstream.limits),
         queue: queue(scenario, listener, &upstream.limits),
-        rates: rates(&router)?,
+        rates: rates(scenario, &router, listener),
         upgrades_end_with_token: listeners.all(|it| it.traffic.upgrades_end_with_token),
     })
 }
@@ -217,21 +217,19 @@ fn high_priority(scenario: &Scenario, listener: &ListenerSettings) -> BTreeSet<S
     clients.map(|client| client.name.clone()).collect()
 }
 
-fn rates(router: &Resolved) -> Option<RateSettings> {
-    let listener = router.listeners.first()?;
-    let mut rules = listener.traffic.rates.iter();
-    let tenant = rules.find(|rule| rule.per == RateScope::Tenant);
-    Some(RateSettings {
-        tenant: tenant.map(|rule| rule.limit),
-        shared_by: router.rate_limits.shared_by.get(),
-        others: has_other_rates(listener),
-    })
-}
-
-/// Whether a placement or a route has a rate limit at this listener.
-fn has_other_rates(listener: &ListenerSettings) -> bool {
+fn rates(scenario: &Scenario, router: &Resolved, listener: &ListenerSettings) -> RateSettings {
     let routed = listener.routes.iter().map(|route| &route.traffic);
-    let mut all = routed.chain([&listener.traffic]);
-    let is_other = |rule: &RateRule| rule.per != RateScope::Tenant;
-    all.any(|traffic| traffic.rates.iter().any(is_other))
+    let all = routed.chain([&listener.traffic]);
+    let traffic_of = |client: &Client| {
+        // A path that servers read differently is refused before it is counted.
+        let routed = listener.route_of(&client.path).ok()?;
+        Some((client.name.clone(), routed.traffic.name.to_string()))
+    };
+    RateSettings {
+        rules: all
+            .map(|traffic| (traffic.name.to_string(), traffic.rates.clone()))
+            .collect(),
+        traffic: scenario.clients.iter().filter_map(traffic_of).collect(),
+        shared_by: router.rate_limits.shared_by.get(),
+    }
 }
