@@ -338,6 +338,11 @@ fn grpc() {
 }
 
 #[test]
+fn health_checks() {
+    matches_snapshot("health_checks");
+}
+
+#[test]
 fn envoy_failover() {
     matches_snapshot("envoy_failover");
 }

@@ -24,6 +24,8 @@ pub enum CellFault {
     GrpcStatus(u8),
     /// It ends gRPC calls with this status after a message, if it takes calls.
     LateGrpcStatus(u8),
+    /// Its gRPC health service says that it doesn't serve, if it takes calls. It serves other requests.
+    NotServing,
     /// It cuts its answers in the middle of the body. Every second one had announced its length.
     ResetMidBody,
     /// It stops sending in the middle of its answers' bodies.

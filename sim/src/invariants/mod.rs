@@ -17,6 +17,7 @@ mod cause;
 mod cell_bound;
 mod cell_certificates;
 mod certificates;
+mod checks;
 mod claims;
 mod client_trust;
 mod drained;
@@ -91,6 +92,7 @@ pub use cause::EjectedForCause;
 pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use cell_certificates::CellCertificates;
 pub use certificates::CertificateLife;
+pub use checks::{CheckTrouble, ChecksTrue};
 pub use claims::{TenantChoice, TierKept, TokenAudience};
 pub use client_trust::ClientTrust;
 pub use drained::Drained;
@@ -211,6 +213,8 @@ pub struct Bounds {
     pub placement_requests: BTreeMap<String, u32>,
     /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
+    /// When checks of endpoints must fail.
+    pub check_troubles: Vec<CheckTrouble>,
     /// When a fault may keep one router, or all of them, from the control plane.
     pub registry_troubles: Vec<(Option<String>, Duration, Duration)>,
     /// Envelope keys that must not seal between these times, because another key has replaced them.
@@ -309,6 +313,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(StreamsKept::new(bounds)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
+        Box::new(ChecksTrue::new(bounds)),
         Box::new(EjectedRest::new(bounds)),
         Box::new(AllInPanic::new(bounds)),
         Box::new(EjectedForCause::new(bounds)),

@@ -121,7 +121,11 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
         };
         match report {
             // A health check is for nobody, and carries no tag and no stamps.
-            Report::Arrived(received) | Report::Ended(received, _) | Report::Left(received)
+            Report::Arrived(received)
+            | Report::Ended(received, _)
+            | Report::CallEnded(received, _)
+            | Report::Unserved(received, _)
+            | Report::Left(received)
                 if is_health_check(&received.headers) => {}
             Report::Arrived(received) => {
                 let arrived = Arrived {

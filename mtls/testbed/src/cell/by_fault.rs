@@ -44,6 +44,7 @@ impl EchoCell {
             | CellFault::Unavailable(_)
             | CellFault::GrpcStatus(_)
             | CellFault::LateGrpcStatus(_)
+            | CellFault::NotServing
             | CellFault::ResetMidBody
             | CellFault::StallMidBody
             | CellFault::HalfOpen
@@ -89,7 +90,11 @@ impl EchoCell {
             drop(working);
         }
         match fault {
-            CellFault::None | CellFault::GoAway | CellFault::Slow(_) | CellFault::Busy(_)
+            CellFault::None
+            | CellFault::NotServing
+            | CellFault::GoAway
+            | CellFault::Slow(_)
+            | CellFault::Busy(_)
                 if stream_secs(&received.path).is_some() =>
             {
                 let secs = stream_secs(&received.path).unwrap_or_default();
@@ -102,6 +107,7 @@ impl EchoCell {
             | CellFault::Busy(_)
             | CellFault::GrpcStatus(_)
             | CellFault::LateGrpcStatus(_)
+            | CellFault::NotServing
             | CellFault::Hang
             | CellFault::Deaf
             | CellFault::AnswerEarly(_)

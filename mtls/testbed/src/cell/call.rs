@@ -1,6 +1,8 @@
 //! Answers to gRPC calls (grpc/grpc, `doc/PROTOCOL-HTTP2.md`).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use cellway_envoy::grpc;
+use cellway_envoy::health::{CHECK_PATH, HealthCheckResponse, ServingStatus};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
@@ -27,6 +29,21 @@ pub(super) fn message(text: &[u8]) -> Bytes {
     frame.freeze()
 }
 
+/// The bytes before a message.
+const FRAME_HEAD: u64 = 5;
+
+/// What a cell with this fault says of its health, if a message of so many bytes asks for that at this path
+/// (grpc/grpc, `doc/health-checking.md`).
+pub(super) fn health(path: &str, asked: u64, fault: CellFault) -> Option<Bytes> {
+    let status = match fault == CellFault::NotServing {
+        true => ServingStatus::NotServing,
+        false => ServingStatus::Serving,
+    };
+    let status = status.into();
+    let asks = path == CHECK_PATH && asked >= FRAME_HEAD;
+    asks.then(|| grpc::write(&HealthCheckResponse { status }))
+}
+
 /// How a cell with this fault ends a call. `None`: it says no gRPC status.
 pub(super) fn ending(fault: CellFault) -> Option<CallEnding> {
     let (status, has_message) = match fault {
@@ -37,6 +54,7 @@ pub(super) fn ending(fault: CellFault) -> Option<CallEnding> {
         CellFault::GrpcStatus(status) => (status, false),
         CellFault::LateGrpcStatus(status) => (status, true),
         CellFault::None
+        | CellFault::NotServing
         | CellFault::Slow(_)
         | CellFault::Busy(_)
         | CellFault::HalfOpen

@@ -197,7 +197,8 @@ impl EchoCell {
     }
 
     /// From now on it answers gRPC calls as a gRPC server does: with one message, its echo, and the
-    /// status in trailers. Before that, it echoes them like other requests.
+    /// status in trailers. It answers calls of `grpc.health.v1.Health/Check` about itself. Before that, it
+    /// echoes all calls like other requests.
     pub fn take_calls(&self) {
         self.state.takes_calls.store(true, Ordering::Relaxed);
     }
@@ -355,7 +356,13 @@ impl Handler for EchoCell {
             Some(bytes) => Bytes::from(vec![b'x'; bytes]),
             None => Bytes::from(echo(peer, &received, &ended, verdict.as_ref())),
         };
-        let body = if is_call { call::message(&body) } else { body };
+        let body = match is_call {
+            true => {
+                let health = call::health(&received.path, ended.body_bytes, fault);
+                health.unwrap_or_else(|| call::message(&body))
+            }
+            false => body,
+        };
         let mut response = self.by_fault(fault, &received, body).await;
         response.headers_mut().extend(answer_headers);
         if is_call {

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
+use cellway_envoy::grpc;
+use cellway_envoy::health::{CHECK_PATH, HealthCheckRequest, HealthCheckResponse, ServingStatus};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
@@ -317,6 +319,27 @@ async fn a_cell_answers_calls() {
         let said = [in_header, in_trailers].map(|it| it.map(HeaderValue::from_static));
         assert_eq!([status(&answer.headers), status(&answer.trailers)], said);
         assert_eq!(answer.body.is_empty(), in_trailers.is_none(), "{fault:?}");
+    }
+}
+
+/// Catches: a cell whose health checks fail although it serves, or succeed although it says that it doesn't.
+#[tokio::test]
+async fn a_cell_says_whether_it_serves() {
+    let cell = EchoCell::new("eu-1", |_| ());
+    cell.take_calls();
+    let port = run_cell(&cell, ServerTls::plain_h2()).await;
+    for (fault, status) in [
+        (CellFault::None, ServingStatus::Serving),
+        (CellFault::NotServing, ServingStatus::NotServing),
+    ] {
+        cell.set_fault(fault);
+        let kind = HeaderValue::from_static("application/grpc");
+        let mut check = Request::get(CHECK_PATH).header(header::CONTENT_TYPE, kind);
+        check.method = Method::POST;
+        check.body = grpc::write(&HealthCheckRequest::default());
+        let answer = client(port, None, Protocol::Http2).send(check).await;
+        let said: HealthCheckResponse = grpc::read(&answer.unwrap().body).unwrap();
+        assert_eq!(said.status(), status);
     }
 }
 

@@ -31,8 +31,8 @@ pub struct EndpointTrouble {
 /// What may happen to requests in an endpoint's trouble.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Harm {
-    /// They may be refused, with a status that is about the caller, such as 403 or 429. No router may eject
-    /// the endpoint for this.
+    /// They may be refused, with a status that is about the caller, such as 403 or 429, or only checks of the
+    /// endpoint may fail. No router may eject the endpoint for this.
     Excused,
     /// They may fail once they have arrived.
     Answers,
@@ -54,6 +54,11 @@ impl Endpoints {
     /// Whether a router may eject the endpoint for what happens to it in this time.
     pub(super) fn may_be_ejected(&self, host: &str, from: Duration, until: Duration) -> bool {
         self.may_harm(Harm::Answers, host, [from, until])
+    }
+
+    /// Whether the endpoint has any fault in this time.
+    pub(super) fn has_fault(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.may_harm(Harm::Excused, host, [from, until])
     }
 
     /// Whether requests may fail on their way to the endpoint in this time.

@@ -1,8 +1,10 @@
 //! The parts of a router's settings, one for each group that invariants look at together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use cellway_core::health::CheckSettings;
 use cellway_router::settings::RateRule;
 
 /// How long a router uses an issuer's keys and accepts its tokens.
@@ -82,6 +84,8 @@ pub struct HealthSettings {
     pub fails_without_usable: bool,
     /// How long the share of an endpoint grows after it has come back.
     pub slow_start: Duration,
+    /// How it checks endpoints. For each cell the first that names it counts.
+    pub checks: Vec<Arc<CheckSettings>>,
 }
 
 /// When a router ejects endpoints.

@@ -146,6 +146,11 @@ table! {
             lasts Host("answers", target),
             says ("{target} ends calls with the status {status} after a message")
             docs "the same, after a message; so the status is in the trailers, where it says nothing about the endpoint";
+        /// The gRPC health service of a cell says that it doesn't serve.
+        "not_serving" => NotServing(target: String = http2_cell)
+            lasts Host("answers", target),
+            says ("{target} says that it doesn't serve")
+            docs "a cell's `grpc.health.v1.Health` answers `NOT_SERVING`; it serves all other requests";
         /// A cell accepts requests and never answers.
         "half_open" => HalfOpen(target: String = cell_target)
             lasts Host("answers", target),

@@ -73,6 +73,7 @@ fn named<'a>(
         | FaultKind::Busy(name, _)
         | FaultKind::GrpcStatus(name, _)
         | FaultKind::LateGrpcStatus(name, _)
+        | FaultKind::NotServing(name)
         | FaultKind::EarlyHints(name, _)
         | FaultKind::HalfOpen(name)
         | FaultKind::Hang(name)
@@ -115,6 +116,7 @@ fn harm(settings: &SettingsInForce, kind: &FaultKind) -> Harm {
         }
         // After a message the status says nothing about the endpoint.
         FaultKind::LateGrpcStatus(..) => Harm::Excused,
+        FaultKind::NotServing(_) => Harm::Excused,
         FaultKind::Slow(..)
         | FaultKind::Busy(..)
         | FaultKind::Hang(_)

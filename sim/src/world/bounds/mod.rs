@@ -5,6 +5,7 @@
     reason = "each bound depends on the few kinds of faults that it names"
 )]
 
+mod checks;
 mod clients;
 mod endpoints;
 mod keys;
@@ -74,6 +75,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         tenant_requests: tenant_requests(scenario),
         placement_requests: placement_requests(scenario),
         endpoints: endpoints::of(scenario, &settings),
+        check_troubles: checks::troubles(scenario),
         envelopes: scenario.seals_envelopes(),
         few_streams: few_streams(scenario),
         cut_off: clients::cut_off(scenario),

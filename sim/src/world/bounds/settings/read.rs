@@ -121,6 +121,7 @@ fn health(upstream: &UpstreamSettings) -> HealthSettings {
         },
         fails_without_usable: all_ejected == WhenAllEjected::Fail,
         slow_start: upstream.health.slow_start,
+        checks: upstream.health.checks.clone(),
     }
 }
 

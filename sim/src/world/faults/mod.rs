@@ -1,9 +1,11 @@
 //! Applies the faults of a scenario's timeline.
 
+mod cells;
+
 use std::time::Duration;
 
 use cellway_testbed::{
-    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, Reads, TestbedError, Validity,
+    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, TestbedError, Validity,
 };
 use http::StatusCode;
 
@@ -52,32 +54,6 @@ pub(super) fn timeline(faults: &[Fault]) -> Vec<Due> {
     due
 }
 
-/// What a cell does wrong that answers requests in this way.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "no other kind is about how a cell answers"
-)]
-fn cell_fault(kind: &FaultKind) -> CellFault {
-    match kind {
-        FaultKind::Busy(_, delay) => CellFault::Busy(*delay),
-        FaultKind::Unavailable(_, after) => CellFault::Unavailable(*after),
-        FaultKind::GrpcStatus(_, status) => CellFault::GrpcStatus(*status),
-        FaultKind::LateGrpcStatus(_, status) => CellFault::LateGrpcStatus(*status),
-        FaultKind::EarlyHints(_, hints) => CellFault::EarlyHints(*hints),
-        FaultKind::HalfOpen(_) => CellFault::HalfOpen,
-        FaultKind::Hang(_) => CellFault::Hang,
-        FaultKind::Deaf(_) => CellFault::Deaf,
-        FaultKind::AnswerEarly(_) => CellFault::AnswerEarly(Reads::Slowly),
-        FaultKind::AnswerUnread(_) => CellFault::AnswerEarly(Reads::Never),
-        FaultKind::Reset(_) => CellFault::ResetMidBody,
-        FaultKind::Flap(_) => CellFault::Flapping,
-        FaultKind::BreakOff(_) => CellFault::BreakOff,
-        FaultKind::RefuseStreams(_) => CellFault::RefuseStreams,
-        FaultKind::GoAway(_) => CellFault::GoAway,
-        _ => CellFault::None,
-    }
-}
-
 impl World {
     /// Does what is due.
     ///
@@ -99,6 +75,7 @@ impl World {
             | FaultKind::Unavailable(name, _)
             | FaultKind::GrpcStatus(name, _)
             | FaultKind::LateGrpcStatus(name, _)
+            | FaultKind::NotServing(name)
             | FaultKind::EarlyHints(name, _)
             | FaultKind::HalfOpen(name)
             | FaultKind::Hang(name)
@@ -109,7 +86,7 @@ impl World {
             | FaultKind::Flap(name)
             | FaultKind::BreakOff(name)
             | FaultKind::RefuseStreams(name)
-            | FaultKind::GoAway(name) => self.fail_cell(name, begins, cell_fault(kind)),
+            | FaultKind::GoAway(name) => self.fail_cell(name, begins, cells::fault(kind)),
             FaultKind::FewStreams(to, streams) => self.allow(to, begins.then_some(*streams)),
             FaultKind::RefuseConnections(name) => self.open_doors(name, !begins),
             FaultKind::EmptyKeys(host) => self.fail_provider(host, begins, IdpFault::EmptySet),
@@ -245,31 +222,6 @@ impl World {
                 Some(ServiceFault::Status(code)) => CellFault::Status(status(code)),
             };
             self.fail_cell(name, true, fault);
-        }
-    }
-
-    fn fail_cell(&self, name: &str, begins: bool, fault: CellFault) {
-        let state = self.handle.lock();
-        for host in self.scenario.hosts_of(name) {
-            let fault = if begins { fault } else { CellFault::None };
-            state.cells[&host].echo.set_fault(fault);
-        }
-    }
-
-    /// Sets how many streams a cell's hosts allow on each connection.
-    fn allow(&self, name: &str, streams: Option<u32>) {
-        for host in self.scenario.hosts_of(name) {
-            let cell = self.handle.lock().cells[&host].clone();
-            cell.echo.allow_streams(streams);
-            self.tell(&Fact::StreamsAllowed(host));
-        }
-    }
-
-    /// Sets whether a cell's hosts accept new connections.
-    fn open_doors(&self, name: &str, open: bool) {
-        let state = self.handle.lock();
-        for host in self.scenario.hosts_of(name) {
-            state.cells[&host].door.set(open);
         }
     }
 
