@@ -338,6 +338,11 @@ fn grpc() {
 }
 
 #[test]
+fn in_a_row() {
+    matches_snapshot("in_a_row");
+}
+
+#[test]
 fn health_checks() {
     matches_snapshot("health_checks");
 }

@@ -15,6 +15,7 @@ use crate::fact::{Arrived, CircuitChange, Fact};
 /// A breaker opens, and an endpoint is ejected, only if as many requests may have failed *there* as the
 /// settings say, since the last one that was served well. Failures of connections and failing answers count
 /// apart, and a breaker counts only the first. An endpoint that is on probation is ejected for one failure.
+/// Probation ends with the first request that is served well there, and after `ejection_secs`.
 ///
 /// A request may have failed at an endpoint if it arrived there while a fault may make it fail, and its
 /// client got no other answer from there, or if it is one of the cell's and a fault may have kept it from
@@ -123,6 +124,7 @@ impl InARow {
             host: arrived.host.clone(),
             at,
             reset: false,
+            closed: false,
         });
     }
 
@@ -132,10 +134,9 @@ impl InARow {
         };
         if how.is_unprocessed() {
             request.handed_back.push((host.to_owned(), at));
-        } else if how == Unserved::StreamReset
-            && let Some(last) = request.arrived.iter_mut().rfind(|it| it.host == host)
-        {
-            last.reset = true;
+        } else if let Some(last) = request.arrived.iter_mut().rfind(|it| it.host == host) {
+            last.reset = how == Unserved::StreamReset;
+            last.closed = how == Unserved::ConnectionClosed;
         }
     }
 
@@ -192,12 +193,9 @@ impl InARow {
     fn takes(&self, change: &Change) -> Vec<(Kind, usize)> {
         let Change { at, router, .. } = change;
         let least = |setting| self.least(*at, router, setting);
-        let probation =
-            (self.settings).most(router, [Duration::ZERO, *at], |it| it.outlier.ejection[0]);
-        let returned = change.record.returned;
         match change.what {
             What::BreakerOpened => vec![(Kind::Connection, least(|it| it.breaker.failures))],
-            What::Ejected if returned.is_some_and(|it| *at <= it + probation) => {
+            What::Ejected if self.on_probation(change) => {
                 vec![(Kind::Connection, 1), (Kind::Answer, 1)]
             }
             What::Ejected => vec![
@@ -205,6 +203,31 @@ impl InARow {
                 (Kind::Answer, least(|it| it.outlier.answer_failures)),
             ],
         }
+    }
+
+    /// Whether the endpoint may have been on probation until this ejection. A router looks only at the first
+    /// success after a failure, so it may overlook those that follow one that came while it was ejected.
+    fn on_probation(&self, change: &Change) -> bool {
+        let Change { at, router, .. } = change;
+        let Record {
+            ejected: Some(ejected),
+            returned: Some(returned),
+            ..
+        } = change.record
+        else {
+            return false;
+        };
+        let lasts =
+            (self.settings).most(router, [Duration::ZERO, *at], |it| it.outlier.ejection[0]);
+        let of_router = self.requests.values().filter(|it| it.router == *router);
+        let place = self.place(change);
+        let served = of_router.filter_map(|it| it.ends_row(Kind::Answer, place));
+        let served: Vec<_> = served
+            .filter(|[_, answered]| *answered >= ejected)
+            .filter(|time| !change.record.was_open(*time))
+            .collect();
+        let seen = !served.is_empty() && served.iter().all(|[arrived, _]| *arrived > returned);
+        *at <= returned + lasts && !seen
     }
 
     /// Judges the changes that clients must know all about.
@@ -252,16 +275,20 @@ impl InARow {
         Err(why.trim_end_matches(';').to_owned())
     }
 
-    /// The failures of this kind at the endpoint when it changed.
-    fn row(&self, kind: Kind, least: usize, change: &Change) -> Row {
-        let place = Place {
+    fn place<'a>(&'a self, change: &'a Change) -> Place<'a> {
+        Place {
             router: &change.router,
             host: &change.host,
             until: change.at,
             endpoints: &self.endpoints,
             settings: &self.settings,
             delivery_max: self.delivery_max,
-        };
+        }
+    }
+
+    /// The failures of this kind at the endpoint when it changed.
+    fn row(&self, kind: Kind, least: usize, change: &Change) -> Row {
+        let place = self.place(change);
         let of_router = || {
             self.requests
                 .values()

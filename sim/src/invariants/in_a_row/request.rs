@@ -42,6 +42,8 @@ pub(super) struct Arrival {
     pub(super) at: Duration,
     /// The endpoint has reset its stream.
     pub(super) reset: bool,
+    /// The endpoint has closed its connection before it answered.
+    pub(super) closed: bool,
 }
 
 /// What the client's answer says about the endpoint where its request arrived last.
@@ -170,6 +172,7 @@ impl Request {
             Went::Well | Went::Neither if last => false,
             Went::Listed if last => kind == Kind::Answer,
             Went::BrokeOff if last && arrival.reset => kind == Kind::Answer,
+            Went::BrokeOff if last && arrival.closed => kind == Kind::Connection,
             // No other attempt can have taken too long.
             Went::TookTooLong if last && !place.may(self.sent, |it| it.retries.processed) => {
                 kind == Kind::Connection

@@ -5,7 +5,7 @@ use crate::fact::Answer;
 
 /// Two failures in a row open a breaker, and three eject an endpoint for four seconds. `a` has the endpoints
 /// `a-1` and `a-2`. All endpoints may do this harm all the time.
-fn fed_with(harm: Option<Harm>, facts: &[Fact]) -> Result<(), String> {
+fn bounds(harm: Option<Harm>) -> Bounds {
     let mut endpoints = one_each();
     if let Some(hosts) = endpoints.hosts.get_mut("a") {
         hosts.insert("a-2".to_owned());
@@ -22,7 +22,7 @@ fn fed_with(harm: Option<Harm>, facts: &[Fact]) -> Result<(), String> {
         harm,
     };
     endpoints.troubles = hosts.map(trouble).collect();
-    let bounds = Bounds {
+    Bounds {
         endpoints,
         delivery_max: SECOND,
         ..with_settings(|it| {
@@ -33,8 +33,11 @@ fn fed_with(harm: Option<Harm>, facts: &[Fact]) -> Result<(), String> {
             it.outlier.statuses = [503].into();
             it.outlier.grpc_statuses = [14].into();
         })
-    };
-    feed(&mut InARow::new(&bounds), facts)
+    }
+}
+
+fn fed_with(harm: Option<Harm>, facts: &[Fact]) -> Result<(), String> {
+    feed(&mut InARow::new(&bounds(harm)), facts)
 }
 
 /// Requests that have arrived may fail.
@@ -54,6 +57,18 @@ fn served(tag: &str) -> Vec<Fact> {
 
 fn fails(tag: &str) -> Vec<Fact> {
     at_cell("a", tag, reset())
+}
+
+/// A request that breaks off in this way.
+fn unserved(tag: &str, how: Unserved) -> Vec<Fact> {
+    let [sent, arrived, answered]: [Fact; 3] = fails(tag).try_into().expect("three facts");
+    let unserved = Fact::Unserved {
+        cell: "a".to_owned(),
+        host: "a-1".to_owned(),
+        tag: Some(tag.to_owned()),
+        how,
+    };
+    vec![sent, arrived, unserved, answered]
 }
 
 fn opened() -> Vec<Fact> {
@@ -129,6 +144,28 @@ fn one_failure_ejects_an_endpoint_on_probation() {
     );
 }
 
+/// Catches: a router that ejects an endpoint for one failure although it has served a request since it
+/// returned, and a false alarm about one that has overlooked this.
+#[test]
+fn probation_ends_with_a_success() {
+    let three = [fails("1"), fails("2"), fails("3"), ejected()].concat();
+    let eject_again = |then: &[Vec<Fact>]| {
+        let facts = [three.clone(), then.concat(), ejected()].concat();
+        // Two facts a second, so that the second ejection comes within four seconds.
+        let mut invariant = InARow::new(&bounds(Some(Harm::Answers)));
+        for (at, fact) in (0..).zip(&facts) {
+            invariant.observe(SECOND * at / 2, fact)?;
+        }
+        invariant.finish(SECOND * 60)
+    };
+    let back = || ejection(false);
+    assert_eq!(eject_again(&[back(), fails("4")]), Ok(()));
+    let error = eject_again(&[back(), served("4"), fails("5")]).unwrap_err();
+    assert!(error.contains("1 failures of connections"), "{error}");
+    let meanwhile = [served("4"), back(), served("5"), fails("6")];
+    assert_eq!(eject_again(&meanwhile), Ok(()));
+}
+
 #[test]
 fn failures_at_another_endpoint_are_not_counted_here() {
     let listed = || Answer::Cell(503);
@@ -161,16 +198,7 @@ fn a_success_at_another_endpoint_ends_no_row_here() {
 
 #[test]
 fn failures_of_connections_and_failing_answers_are_counted_apart() {
-    let stream_reset = |tag: &str| {
-        let [sent, arrived, answered]: [Fact; 3] = fails(tag).try_into().expect("three facts");
-        let unserved = Fact::Unserved {
-            cell: "a".to_owned(),
-            host: "a-1".to_owned(),
-            tag: Some(tag.to_owned()),
-            how: Unserved::StreamReset,
-        };
-        vec![sent, arrived, unserved, answered]
-    };
+    let stream_reset = |tag: &str| unserved(tag, Unserved::StreamReset);
     let timeout = |tag| at_cell("a", tag, Answer::Router("cell_timeout_header".to_owned()));
     let listed = |tag| at_cell("a", tag, Answer::Cell(503));
     for answer in [&listed as &dyn Fn(&'static str) -> Vec<Fact>, &stream_reset] {
@@ -190,6 +218,17 @@ fn failures_of_connections_and_failing_answers_are_counted_apart() {
         assert!(fed(&breaker).is_err());
         assert!(fed(&[answer("1"), answer("2"), opened()].concat()).is_err());
     }
+}
+
+/// Catches: a connection that an endpoint closes and that may count as a failing answer.
+#[test]
+fn a_connection_that_is_closed_is_no_answer() {
+    let closed = |tag: &str| unserved(tag, Unserved::ConnectionClosed);
+    let listed = |tag| at_cell("a", tag, Answer::Cell(503));
+    let mixed = [closed("1"), closed("2"), listed("3"), ejected()].concat();
+    assert!(fed(&mixed).is_err());
+    let three = [listed("1"), closed("2"), closed("3"), closed("4")];
+    assert_eq!(fed(&[three.concat(), ejected()].concat()), Ok(()));
 }
 
 /// Catches: a client that breaks off, or waits no longer, and is taken for a failure of the endpoint.
