@@ -253,8 +253,8 @@ impl HealthControl {
         self.refresh_view(now.mono);
     }
 
-    /// Takes the outcome of an exchange. Outcomes of ejected endpoints, and of those that the
-    /// registry doesn't have, are ignored.
+    /// Takes the outcome of an exchange. Outcomes of endpoints that the registry doesn't have are
+    /// ignored. Those of ejected ones only say whether they return on probation.
     pub fn handle_outcome(&mut self, now: Now, endpoint: EndpointId, outcome: Outcome) {
         let Some(registry) = self.registry.clone() else {
             return;
@@ -333,9 +333,9 @@ impl HealthControl {
         let Some(record) = self.records.get_mut(&endpoint) else {
             return;
         };
-        let forgotten =
-            record.ejected_until().is_none() && record.succeeded(now.mono, &self.settings.outlier);
-        if forgotten {
+        if record.ejected_until().is_some() {
+            record.tried(true);
+        } else if record.succeeded(now.mono, &self.settings.outlier) {
             self.records.remove(&endpoint);
         }
     }
@@ -351,6 +351,7 @@ impl HealthControl {
         let settings = &self.settings.outlier;
         let record = self.records.entry(endpoint.id).or_default();
         if record.ejected_until().is_some() {
+            record.tried(false);
             return;
         }
         if !record.failed(now.mono, cause, settings) || !may_eject {

@@ -22,8 +22,9 @@ enum State {
     /// It has not been ejected lately.
     #[default]
     Steady,
-    /// It takes no traffic until then.
-    Ejected { until: Mono },
+    /// It takes no traffic until then, unless too few others are usable. `well`: what it was sent last
+    /// went well.
+    Ejected { until: Mono, well: bool },
     /// It returned then. On probation, a single failure ejects it again.
     Returned { at: Mono, probation: bool },
 }
@@ -32,7 +33,7 @@ impl Record {
     /// Until when the endpoint is ejected, if it is.
     pub(super) fn ejected_until(&self) -> Option<Mono> {
         match self.state {
-            State::Ejected { until } => Some(until),
+            State::Ejected { until, .. } => Some(until),
             State::Steady | State::Returned { .. } => None,
         }
     }
@@ -40,6 +41,13 @@ impl Record {
     /// Failures in a row: of connections, and of answers.
     pub(super) fn rows(&self) -> (u32, u32) {
         (self.connection, self.answers)
+    }
+
+    /// Notes an outcome while it is ejected.
+    pub(super) fn tried(&mut self, went_well: bool) {
+        if let State::Ejected { well, .. } = &mut self.state {
+            *well = went_well;
+        }
     }
 
     /// Counts a failure. `true` if it is one too many.
@@ -75,21 +83,24 @@ impl Record {
             level,
             state: State::Ejected {
                 until: now.after(duration),
+                well: false,
             },
             ..Self::default()
         };
         duration
     }
 
-    /// Returns the endpoint to traffic, on probation.
+    /// Returns the endpoint to traffic, on probation unless it is known to work: workers don't report a
+    /// success again before another failure.
     pub(super) fn returns(&mut self, now: Mono) {
         debug_assert!(
             self.ejected_until().is_some(),
             "only an ejected endpoint returns"
         );
+        let well = matches!(self.state, State::Ejected { well: true, .. });
         self.state = State::Returned {
             at: now,
-            probation: true,
+            probation: !well,
         };
     }
 

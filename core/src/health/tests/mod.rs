@@ -103,6 +103,30 @@ fn every_failure_counts_and_a_success_between_clears() {
     }
 }
 
+/// Catches: an endpoint that is ejected for one failure although it works: workers report a success only
+/// after a failure, so the router may hear of the last one while it is ejected, and gets requests in
+/// panic.
+#[test]
+fn a_success_during_an_ejection_ends_probation() {
+    for (tried, ejects) in [
+        (&[][..], true),
+        (&[Outcome::Success], false),
+        (&[Outcome::Success, Outcome::Reset], true),
+        (&[Outcome::Reset, Outcome::Recovered], false),
+    ] {
+        let mut control = control(&registry(1, 2, None));
+        fail(&mut control, at(0), 0, 3);
+        for outcome in tried {
+            control.handle_outcome(at(1), EndpointId(0), *outcome);
+        }
+        assert_eq!(rests(&control), [0], "it stays ejected");
+        control.handle_timeout(at(10));
+        assert_eq!(rests(&control), NONE);
+        fail(&mut control, at(11), 0, 1);
+        assert_eq!(rests(&control).contains(&0), ejects, "{tried:?}");
+    }
+}
+
 #[test]
 fn returns_by_timer_and_rests_longer_each_time() {
     let mut control = control(&registry(1, 2, None));
