@@ -11,6 +11,7 @@
 
 mod anonymous;
 mod answers;
+mod body_limit;
 mod body_waits;
 mod breaker;
 mod cause;
@@ -86,6 +87,7 @@ use cellway_core::rate_limit::RateLimit;
 
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
+pub use body_limit::BodyLimit;
 pub use body_waits::BodyWaits;
 pub use breaker::OneProbe;
 pub use cause::EjectedForCause;
@@ -325,6 +327,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(CellWaits::new(bounds)),
         Box::new(StalledCut::new(bounds)),
         Box::new(BodyWaits::new(bounds)),
+        Box::new(BodyLimit::new(bounds)),
         Box::new(Retried::new(bounds)),
         Box::new(RetriesBounded::new(bounds)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),

@@ -2,6 +2,7 @@
 
 mod tables;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use tables::{
@@ -45,8 +46,17 @@ pub struct RouterSettings {
     pub queue: QueueSettings,
     /// How many requests may come in a time.
     pub rates: RateSettings,
+    /// The most bytes of a body of each client's route, if it has a limit.
+    pub body_max: BTreeMap<String, u64>,
     /// Whether WebSockets end with the tokens that opened them.
     pub upgrades_end_with_token: bool,
+}
+
+impl RouterSettings {
+    /// The most bytes of a body that this client may send.
+    pub(super) fn body_max_of(&self, client: &str) -> u64 {
+        self.body_max.get(client).copied().unwrap_or(u64::MAX)
+    }
 }
 
 /// The settings of all routers over time. A change may be in force as soon as it is written. The

@@ -1,6 +1,6 @@
 //! What invariants need to know of a router's settings, by table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cellway_core::health::WhenAllEjected;
@@ -58,6 +58,7 @@ pub(super) fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettin
         limits: limits(&upstream.limits),
         queue: queue(scenario, listener, &upstream.limits),
         rates: rates(scenario, &router, listener),
+        body_max: body_max(scenario, listener),
         upgrades_end_with_token: listeners.all(|it| it.traffic.upgrades_end_with_token),
     })
 }
@@ -216,6 +217,15 @@ fn high_priority(scenario: &Scenario, listener: &ListenerSettings) -> BTreeSet<S
     };
     let clients = scenario.clients.iter().filter(is_high);
     clients.map(|client| client.name.clone()).collect()
+}
+
+/// How long the bodies of each client may be.
+fn body_max(scenario: &Scenario, listener: &ListenerSettings) -> BTreeMap<String, u64> {
+    let max = |client: &Client| {
+        let routed = listener.route_of(&client.path).ok()?;
+        Some((client.name.clone(), routed.traffic.body_bytes_max?))
+    };
+    scenario.clients.iter().filter_map(max).collect()
 }
 
 fn rates(scenario: &Scenario, router: &Resolved, listener: &ListenerSettings) -> RateSettings {
