@@ -34,6 +34,7 @@ mod flooded_streams;
 mod forward;
 mod frames;
 mod grpc;
+mod half_closed;
 mod health_checks;
 mod health_service;
 mod hedge;
