@@ -19,10 +19,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::cells::{played, receive, until_closed};
 use crate::frames::{CANCEL, Came, Frames, Outcome};
+use crate::half_closed::behind_tls;
 use crate::memory::{self, BUFFER, Memory};
 use crate::world::{
-    PATIENCE, World, ca, cell, listen, mtls_policy, plain, plain_endpoint, provider, registry,
-    secure, set_policy, start,
+    PATIENCE, World, cell, listen, mtls_policy, plain, plain_endpoint, registry, set_policy, start,
 };
 
 /// More than the sockets between client and router hold.
@@ -36,7 +36,7 @@ pub(crate) async fn refusing() -> World {
     start(settings).await
 }
 
-async fn connected(world: &World) -> TcpStream {
+pub(crate) async fn connected(world: &World) -> TcpStream {
     TcpStream::connect(("127.0.0.1", world.port)).await.unwrap()
 }
 
@@ -87,12 +87,7 @@ async fn a_refused_upload_is_heard_of_over_plain_tcp_and_tls() {
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
 
-    let clients = ca(1);
-    let (_cell, port) = cell("a", ServerTls::plain()).await;
-    let settings = secure(registry(plain_endpoint("http", port)), &clients, &ca(2));
-    let world = start(settings).await;
-    let roots = cellway_testbed::Ca::roots(&[&clients]).unwrap();
-    let config = provider().client(roots, None, Protocol::Http1).unwrap();
+    let (world, config) = behind_tls().await;
     let name = ServerName::try_from("localhost").unwrap();
     let stream = connected(&world).await;
     let mut stream = TlsConnector::from(config)

@@ -6,19 +6,15 @@ use cellway_router::settings::RouterSettings;
 use cellway_testbed::{CellFault, Protocol, ServerTls};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::answer_before_body::connected;
 use crate::cells::silent;
 use crate::suspension::soon;
 use crate::world::{World, ca, cell, plain, plain_endpoint, provider, registry, secure, start};
 
-async fn connected(world: &World) -> TcpStream {
-    TcpStream::connect(("127.0.0.1", world.port)).await.unwrap()
-}
-
 /// A router that refuses requests without a token, and how to connect to it.
-async fn behind_tls() -> (World, Arc<rustls::ClientConfig>) {
+pub(crate) async fn behind_tls() -> (World, Arc<rustls::ClientConfig>) {
     let clients = ca(1);
     let (_cell, port) = cell("a", ServerTls::plain()).await;
     let settings = secure(registry(plain_endpoint("http", port)), &clients, &ca(2));

@@ -85,12 +85,6 @@ impl HttpError {
     }
 }
 
-impl From<ReadError> for HttpError {
-    fn from(error: ReadError) -> Self {
-        Self::Answer(error)
-    }
-}
-
 impl From<h2::Error> for HttpError {
     fn from(error: h2::Error) -> Self {
         Self::Http2(error)

@@ -57,7 +57,7 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         match self.get_mut() {
             Self::Request(body) => body.poll_frame(cx).map_err(HttpError::Request),
-            Self::Answer(body) => body.poll_frame(cx).map_err(HttpError::from),
+            Self::Answer(body) => body.poll_frame(cx).map_err(HttpError::Answer),
             Self::Http2(body) => body.poll_frame(cx).map_err(HttpError::Http2),
             Self::Empty => Poll::Ready(None),
         }

@@ -134,7 +134,7 @@ impl Http1Connection {
     ) -> Poll<Result<AnswerHead, HttpError>> {
         self.send(cx)?;
         let Some(answers) = &mut self.answers else {
-            return Poll::Ready(Err(ReadError::Closed.into()));
+            return Poll::Ready(Err(HttpError::Answer(ReadError::Closed)));
         };
         let polled = answers.poll_head(cx, hear);
         // What comes before any byte of the request is written is no answer to it.
@@ -142,12 +142,12 @@ impl Http1Connection {
             && (self.upload.as_ref()).is_some_and(|upload| !upload.has_begun())
         {
             let unasked = ReadError::Malformed(MessageError::Unasked);
-            return Poll::Ready(Err(unasked.into()));
+            return Poll::Ready(Err(HttpError::Answer(unasked)));
         }
         polled.map_err(|error| match (error, self.broken.take()) {
             // Of both, the first one says more.
-            (ReadError::Closed | ReadError::Io(_), Some(broken)) => broken.into(),
-            (error, _) => error.into(),
+            (ReadError::Closed | ReadError::Io(_), Some(broken)) => HttpError::Answer(broken),
+            (error, _) => HttpError::Answer(error),
         })
     }
 
@@ -165,7 +165,7 @@ impl Http1Connection {
             }
             // The cell has got nothing, so that it can't have answered.
             Poll::Ready(Err(SendError::Io(error))) if !upload.has_begun() => {
-                return Err(ReadError::Io(error).into());
+                return Err(HttpError::Answer(ReadError::Io(error)));
             }
             Poll::Ready(Err(SendError::Io(error))) => {
                 self.upload = None;

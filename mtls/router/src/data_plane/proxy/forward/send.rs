@@ -250,7 +250,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         slot: &mut Option<Request<RequestBody>>,
     ) -> impl Future<Output = Result<Response<Incoming>, HttpError>> {
         async move {
-            http1.begin(slot)?;
+            http1.begin(slot).map_err(HttpError::Answer)?;
             let mut hear = |interim, bytes| {
                 if self.hears_interims && self.allowance.takes(bytes) {
                     self.pass_on(interim);

@@ -271,7 +271,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     ) -> Result<Response<Incoming>, HttpError> {
         match sender {
             Sender::H1(http1) => {
-                http1.begin(slot)?;
+                http1.begin(slot).map_err(HttpError::Answer)?;
                 let head = poll_fn(|cx| http1.poll_answer(cx, |_, _| ())).await?;
                 Ok(self.answer_of(http1, head))
             }
