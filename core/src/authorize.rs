@@ -64,15 +64,11 @@ fn allows(
         AllowedCallers::Verified | AllowedCallers::Granted { .. }
             if reason == Reason::Anonymous =>
         {
-            let (reason, detail) = if auth.jwt {
-                let detail =
-                    "the rule does not allow anonymous callers, and there is no bearer token";
-                (Reason::MissingToken, detail)
-            } else {
-                let detail =
-                    "the rule does not allow anonymous callers, and there is no client certificate";
-                (Reason::MissingCertificate, detail)
+            let reason = match auth.jwt {
+                true => Reason::MissingToken,
+                false => Reason::MissingCertificate,
             };
+            let detail = "the rule does not allow anonymous callers, and there is no credential";
             return Err(Refused::new(CHECK, reason, detail));
         }
         AllowedCallers::Verified => return Ok(()),

@@ -79,7 +79,8 @@ reasons! {
     /// Authentication is disabled; the identity is the policy's `insecure_identity`.
     Insecure => "insecure", Allow;
 
-    /// The policy requires a bearer token, and the request has none.
+    /// The request has no bearer token, and the policy requires one; or the policy accepts several kinds of
+    /// credentials, a bearer token among them, and the request has none.
     MissingToken => "missing_token", Unauthenticated;
     /// The token isn't a well-formed signed JWT in an `Authorization: Bearer` field, or a claim in it
     /// has the wrong form.
@@ -254,15 +255,15 @@ reasons! {
     /// The cell's certificate isn't trusted, or doesn't carry the endpoint's SAN.
     CellUntrusted => "cell_untrusted", BadGateway;
 
-    /// The TCP connection to the cell took too long.
+    /// The TCP connection to the cell took longer than `connect_timeout_ms`.
     CellTimeoutConnect => "cell_timeout_connect", GatewayTimeout;
-    /// The TLS handshake with the cell took too long.
+    /// The TLS handshake with the cell took longer than `tls_timeout_ms`.
     CellTimeoutTls => "cell_timeout_tls", GatewayTimeout;
-    /// The cell's response header took too long.
+    /// The cell's response header took longer than `header_timeout_ms`.
     CellTimeoutHeader => "cell_timeout_header", GatewayTimeout;
-    /// Nothing moved between router and cell for too long.
+    /// Nothing moved between router and cell for `idle_timeout_ms`.
     CellTimeoutIdle => "cell_timeout_idle", GatewayTimeout;
-    /// The whole exchange took too long.
+    /// The whole exchange took longer than `total_timeout_ms`, or than the deadline in `grpc-timeout`.
     CellTimeoutTotal => "cell_timeout_total", GatewayTimeout;
 }
 

@@ -156,8 +156,8 @@ impl Context<'_> {
     /// The refusal for a credential that the policy requires and the request lacks.
     fn missing(&self, presented: Presented<'_>) -> Option<Refused> {
         let auth = self.auth;
-        if !auth.all && !presented.is_empty() {
-            None
+        if !auth.all {
+            presented.is_empty().then(|| none_of(auth)).flatten()
         } else if auth.jwt && presented.token.is_none() {
             Some(NO_TOKEN)
         } else if auth.mtls && presented.certificate.is_none() {
@@ -251,6 +251,34 @@ impl Presented<'_> {
     fn is_empty(&self) -> bool {
         self.token.is_none() && self.certificate.is_none() && self.routing_key.is_none()
     }
+}
+
+/// The refusal for a request without credentials under a policy that accepts any one of several. It
+/// has the reason of the first of them.
+fn none_of(auth: &AuthPolicy) -> Option<Refused> {
+    let (first, detail) = match (auth.jwt, auth.mtls, auth.routing_key) {
+        (true, true, true) => (
+            NO_TOKEN,
+            "there is no bearer token, no client certificate and no routing key",
+        ),
+        (true, true, false) => (
+            NO_TOKEN,
+            "there is neither a bearer token nor a client certificate",
+        ),
+        (true, false, true) => (
+            NO_TOKEN,
+            "there is neither a bearer token nor a routing key",
+        ),
+        (false, true, true) => (
+            NO_CERTIFICATE,
+            "there is neither a client certificate nor a routing key",
+        ),
+        (true, false, false) => return Some(NO_TOKEN),
+        (false, true, false) => return Some(NO_CERTIFICATE),
+        (false, false, true) => return Some(NO_ROUTING_KEY),
+        (false, false, false) => return None,
+    };
+    Some(Refused::new(first.check, first.reason, detail))
 }
 
 const NO_TOKEN: Refused = Refused::new(

@@ -63,7 +63,7 @@ fn checked(
         }
         Some(previous) if registry.version == previous.version => {
             let detail = format!(
-                "version {} is in force with other content: publish a change under a higher version",
+                "version {} was in use with other content: publish a change under a higher version",
                 previous.version
             );
             return Err(refused(
@@ -126,7 +126,7 @@ fn check_version(
     match (version, previous) {
         (Some(version), Some(previous)) if version < previous.version => {
             let detail = format!(
-                "version {version} is older than version {}, which is in force",
+                "version {version} is older than version {}, the last one in use",
                 previous.version
             );
             Err(refused(RegistryErrorReason::OlderVersion, detail))
@@ -370,13 +370,14 @@ impl ShrinkCheck {
         }
         let percent = usize::from(limits.shrink_percent_max);
         for (what, was, is) in [
-            ("cells", previous.cells.len(), self.cells),
-            ("tenants", previous.tenant_count(), self.tenants),
+            ("cell", previous.cells.len(), self.cells),
+            ("tenant", previous.tenant_count(), self.tenants),
         ] {
             if was.saturating_sub(is).saturating_mul(100) > was.saturating_mul(percent) {
                 let version = previous.version;
+                let plural = if is == 1 { "" } else { "s" };
                 let detail = format!(
-                    "{is} {what} after {was}; a loss of more than {percent} % needs allow_shrink_from = {version}"
+                    "{is} {what}{plural} after {was}; a loss of more than {percent} % needs allow_shrink_from = {version}"
                 );
                 return Err(refused(RegistryErrorReason::Shrunken, detail));
             }

@@ -193,7 +193,7 @@ fn check_compares_the_registry_with_what_was_kept_on_disk() {
         ),
         (
             &other,
-            "version 5 is in force with other content",
+            "version 5 was in use with other content",
             "under a higher version",
         ),
         (&fewer, "2 tenants after 12", "allow_shrink_from = 5"),

@@ -110,7 +110,7 @@ async fn admit_capped<E: Env, S: Sink>(
     report.ends(Phase::Queue);
     admitted.map_err(|Unadmitted { full, resource }| {
         if total.is_some_and(|total| total <= Instant::now()) {
-            let detail = "the request waited for a place at the cell until its time was over";
+            let detail = "the request waited for a place at the cell until total_timeout_ms or its gRPC deadline";
             return Refused::new(Reason::CellTimeoutTotal, detail);
         }
         refused(report, &bulkhead, allow, resource, full)

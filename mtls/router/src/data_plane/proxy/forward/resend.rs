@@ -131,7 +131,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     true => Reason::CellTimeoutTotal,
                     false => reason,
                 };
-                (Attempt::Failed(reason, "the cell took too long"), None)
+                (Attempt::Failed(reason, reason.describe()), None)
             }
         }
     }
