@@ -422,10 +422,7 @@ fn cannot_start(error: &StartError, path: &str, config: &Config) -> Exit {
     let StartError::Settings(refused) = error else {
         return failed(error);
     };
-    for finding in &refused.findings {
-        let at = config.stated.place(&finding.setting).within(path);
-        complain(format_args!("{at}: {finding}"));
-    }
+    complain(config.stated.located(path, &refused.findings));
     complain(format_args!(
         "\nThe router doesn't start. `cellway check --config {path}` shows warnings too."
     ));

@@ -6,13 +6,14 @@ use cellway_core::policy::Mode;
 use cellway_env::Env;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::config::Stated;
 use crate::control_plane::check::{Usable, examine};
 use crate::control_plane::driver::{Command, Configure};
 use crate::error::ReloadError;
 use crate::finding::Finding;
 use crate::observe::event::{Changed, Event, Sink};
 use crate::observe::{Refusals, Refused, Reporter};
-use crate::settings::RouterSettings;
+use crate::settings::{ListenerSettings, RouterSettings};
 use crate::tls::Provider;
 use crate::view::ViewCell;
 
@@ -84,7 +85,9 @@ impl<E: Env, S: Sink> Applier<E, S> {
         let (done, result) = oneshot::channel();
         let applier = Arc::clone(self);
         self.env.spawn(async move {
-            let applied = applier.apply(settings, &Changed::default(), || ()).await;
+            let applied = applier
+                .apply(settings, (&Changed::default(), None), || ())
+                .await;
             // An error only says that nobody waits any more.
             let _ = done.send(applied);
         });
@@ -92,14 +95,15 @@ impl<E: Env, S: Sink> Applier<E, S> {
     }
 
     /// Reads every file of the settings, and puts all of it in force if all of it is good. Reports it
-    /// as a change of `changed`. `also` is done once the settings are in force, before that is reported.
+    /// as a change of `changed`, and refused settings with their place in the file, if they are `stated` in
+    /// one. `also` is done once the settings are in force, before that is reported.
     ///
     /// # Errors
     /// What is wrong with them; the old are still in force.
     pub(crate) async fn apply(
         &self,
         settings: RouterSettings,
-        changed: &Changed,
+        (changed, stated): (&Changed, Option<(&str, &Stated)>),
         also: impl FnOnce() + Send,
     ) -> Result<(), ReloadError> {
         let _one_at_a_time = self.applying.lock().await;
@@ -112,7 +116,10 @@ impl<E: Env, S: Sink> Applier<E, S> {
                 Ok(())
             }
             Err(refused) => {
-                self.refuse(&refused.to_string());
+                match stated {
+                    Some((file, stated)) => self.refuse(&stated.located(file, &refused.findings)),
+                    None => self.refuse(&refused.to_string()),
+                }
                 Err(refused)
             }
         }
@@ -169,19 +176,7 @@ fn drained() -> ReloadError {
 /// Refuses changes that a running router can't make: listeners' addresses, the registry's source
 /// and the state directory. Otherwise clients would find out that an address is missing.
 fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), ReloadError> {
-    let bound = |settings: &RouterSettings| -> Vec<_> {
-        let listeners = settings.listeners.iter();
-        listeners
-            .map(|listener| (listener.name.clone(), listener.bind))
-            .collect()
-    };
     let changed = [
-        (
-            "listener",
-            bound(before) != bound(after),
-            "names and addresses of listeners can only change at a restart; restart the router, or upgrade \
-             it with SIGUSR2, which loses no connection (docs/drain.md)",
-        ),
         (
             "registry",
             before.sources.registry.location != after.sources.registry.location,
@@ -199,11 +194,38 @@ fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), 
         ),
     ];
     let changed = changed.into_iter().filter(|(_, changed, _)| *changed);
-    let findings: Vec<_> = changed
-        .map(|(setting, _, problem)| Finding::error(setting, problem))
-        .collect();
+    let changed = changed.map(|(setting, _, problem)| Finding::error(setting, problem));
+    let moved = moved_listeners(&before.listeners, &after.listeners);
+    let findings: Vec<_> = moved.into_iter().chain(changed).collect();
     match findings.is_empty() {
         true => Ok(()),
         false => Err(ReloadError { findings }),
     }
+}
+
+/// What differs in the names and addresses of listeners.
+fn moved_listeners(before: &[ListenerSettings], after: &[ListenerSettings]) -> Vec<Finding> {
+    const FIX: &str = "undo it, restart the router, or upgrade it with SIGUSR2, which loses no connection \
+                       (docs/drain.md)";
+    let (count, new_count) = (before.len(), after.len());
+    if count != new_count {
+        let problem = format!(
+            "there are {new_count} listeners instead of {count}, and their number can't change while the \
+             router runs; {FIX}"
+        );
+        return vec![Finding::error("listener", problem)];
+    }
+    let mut findings = Vec::new();
+    for (at, (old, new)) in before.iter().zip(after).enumerate() {
+        let (was, is) = (old.bind.to_string(), new.bind.to_string());
+        let differences = [
+            ("name", &*old.name, &*new.name),
+            ("bind", was.as_str(), is.as_str()),
+        ];
+        for (setting, was, is) in differences.into_iter().filter(|(_, was, is)| was != is) {
+            let problem = format!("can't change from {was} to {is} while the router runs; {FIX}");
+            findings.push(Finding::error(format!("listener[{at}].{setting}"), problem));
+        }
+    }
+    findings
 }

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::error::Place;
 use super::places::Places;
+use crate::finding::Finding;
 
 /// How many bytes of the digest are shown.
 const SHOWN: usize = 8;
@@ -36,6 +37,15 @@ impl Stated {
     /// Where a setting was written, or else the table that holds it.
     pub fn place(&self, setting: &str) -> Place {
         self.places.of(setting)
+    }
+
+    /// These findings, one in a line, each with its place in `file`.
+    pub fn located(&self, file: &str, findings: &[Finding]) -> String {
+        let lines = findings.iter().map(|finding| {
+            let at = self.place(&finding.setting).within(file);
+            format!("{at}: {finding}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// The first 16 hex digits of a SHA-256. Replicas with the same settings have the same digest,

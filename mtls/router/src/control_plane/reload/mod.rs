@@ -17,6 +17,7 @@ use crate::config::{Config, LogTable};
 use crate::control_plane::apply::Applier;
 use crate::envelope;
 use crate::error::ReloadError;
+use crate::finding::Finding;
 use crate::observe::event::{Changed, Event, Sink};
 use crate::observe::log::{LogChange, LogControl, LogError, subjects};
 use crate::settings::RegistryLocation;
@@ -176,7 +177,8 @@ where
             control.commit(log);
         };
         let settings = config.router.clone();
-        applier.apply(settings, &changed, switch).await
+        let stated = Some((self.file.as_str(), &config.stated));
+        applier.apply(settings, (&changed, stated), switch).await
     }
 
     /// Notes the state of files that only the new settings name, before they are read. So a change
@@ -213,15 +215,19 @@ where
                 old.share_addresses != new.share_addresses,
             ),
         ];
-        let changed = changed.iter().filter(|(_, changed)| *changed);
-        let changed: Vec<_> = changed.map(|(setting, _)| *setting).collect();
-        match changed.is_empty() {
+        let changed = changed.into_iter().filter(|(_, changed)| *changed);
+        let findings: Vec<_> = changed
+            .map(|(setting, _)| {
+                Finding::error(
+                    setting,
+                    "can't change while the router runs; undo it, restart the router, or upgrade it with \
+                     SIGUSR2, which loses no connection (docs/drain.md)",
+                )
+            })
+            .collect();
+        match findings.is_empty() {
             true => Ok(()),
-            false => Err(format!(
-                "{}: can't change while the router runs; restart the router, or upgrade it with SIGUSR2, \
-                 which loses no connection (docs/drain.md)",
-                changed.join(", ")
-            )),
+            false => Err(new.stated.located(&self.file, &findings)),
         }
     }
 
