@@ -34,6 +34,8 @@ pub(super) struct Repeats {
     slots: Box<[Slot]>,
     /// For lines that found no slot, by kind.
     others: [Slot; Kind::COUNT],
+    /// How often settings were reloaded.
+    reloads: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -80,14 +82,29 @@ impl Repeats {
         Self {
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             others: Default::default(),
+            reloads: AtomicU64::new(0),
         }
     }
 
     /// Returns how many similar lines were left out before this one, or `None` if this one is left
     /// out too.
     pub(super) fn count(&self, now: Mono, event: &Event<'_>) -> Option<u64> {
+        if matches!(event, Event::Reloaded { .. } | Event::ReloadRefused { .. }) {
+            self.reloads.fetch_add(1, Relaxed);
+        }
         let Some((kind, key)) = key(event) else {
             return Some(0);
+        };
+        let key = match kind {
+            // Whoever reloads wants to know whether a source is still wrong.
+            Kind::Source => hash((key, self.reloads.load(Relaxed))).max(1),
+            Kind::Cell
+            | Kind::Answer
+            | Kind::Retry
+            | Kind::Failover
+            | Kind::Envelope
+            | Kind::Listener
+            | Kind::Tls => key,
         };
         let now = millis(now.since_origin());
         let until = now + millis(kind.interval());

@@ -1,8 +1,9 @@
 use cellway_core::{Reason, Text};
+use cellway_env::fetch::FetchError;
 
 use super::*;
-use crate::observe::event::Owner;
 use crate::observe::event::testing::responded;
+use crate::observe::event::{Changed, Owner};
 
 fn at(secs: u64) -> Mono {
     Mono::from_origin(Duration::from_secs(secs))
@@ -27,6 +28,35 @@ fn the_first_failure_is_written_and_the_next_line_counts_the_rest() {
     assert_eq!(unreachable(10), Some(8_422));
     assert_eq!(unreachable(11), None);
     assert_eq!(unreachable(100), Some(1));
+}
+
+/// Catches: an operator who corrects a file, reloads, and reads nothing although it is still wrong.
+#[test]
+fn after_a_reload_a_source_that_is_still_wrong_is_written_again() {
+    let repeats = Repeats::new();
+    let error = FetchError::Timeout(Duration::from_secs(1));
+    let refused = |secs| {
+        let event = Event::SourceFailed {
+            source: "registry",
+            error: &error,
+        };
+        repeats.count(at(secs), &event)
+    };
+    let unreachable = |secs| failed(&repeats, secs, "https://a", Reason::CellUnreachable);
+    assert_eq!([refused(0), refused(1)], [Some(0), None]);
+    assert_eq!([unreachable(1), unreachable(2)], [Some(0), None]);
+    let changed = Changed::default();
+    for event in [
+        Event::Reloaded { changed: &changed },
+        Event::ReloadRefused {
+            error: "is missing",
+        },
+    ] {
+        repeats.count(at(3), &event);
+        assert_eq!([refused(4), refused(5)], [Some(0), None]);
+        // A reload says nothing about cells.
+        assert_eq!(unreachable(5), None);
+    }
 }
 
 #[test]
