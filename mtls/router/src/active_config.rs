@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use cellway_core::headers::HeaderRules;
 use cellway_core::path::PathError;
-use cellway_core::policy::PolicyId;
 use cellway_core::{Now, Unix};
 use cellway_env::Env;
 use rustls::pki_types::CertificateDer;
 
 use crate::envelope::Sealer;
 use crate::finding::Findings;
-use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
+use crate::settings::{ListenerSettings, Routed, RouterSettings, Serves, TrafficSettings};
 use crate::tls::{
     AdminServer, CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider,
     ServerTls, Trust, certificate_dates,
@@ -160,13 +159,12 @@ impl ActiveConfig {
         &self.settings.listeners[listener]
     }
 
-    /// The policy of a request for this path and query.
+    /// What applies to a request for this path and query.
     ///
     /// # Errors
     /// As [`ListenerSettings::route_of`].
-    pub(crate) fn policy(&self, listener: usize, target: &str) -> Result<PolicyId, PathError> {
-        let routed = self.listener(listener).route_of(target);
-        routed.map(|routed| routed.policy)
+    pub(crate) fn routed(&self, listener: usize, target: &str) -> Result<Routed<'_>, PathError> {
+        self.listener(listener).route_of(target)
     }
 
     /// How a request for this path and query is forwarded after its policy was found.

@@ -16,7 +16,9 @@ use cellway_router::config::Config;
 use cellway_router::explain::{
     Envelope, Explanation, NOT_ASKED, Question, envelope, explain, gather,
 };
-use cellway_router::settings::{Pem, RouterSettings};
+use cellway_router::settings::{
+    ClientCertificate, ListenerSettings, Pem, Routed, RouterSettings, Serves,
+};
 use cellway_router::tls::{Provider, router_source_config, verified_leaf};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method};
@@ -37,10 +39,11 @@ cell.
 Examples:
   cellway explain -c cellway.toml --token-file token.jwt --path /orders
   cellway explain -c cellway.toml --cert client.pem --listener public --json
+  cellway explain -c cellway.toml --cert client.pem --method POST --path '/orders?id=7'
   cellway explain -c cellway.toml --token \"$TOKEN\" --offline
 
 Exit codes: 0 the request would be allowed, 1 it would be denied (or the configuration has
-mistakes), 2 usage (the configuration has no such listener, accepts no certificates), 3 a file can't
+mistakes), 2 usage (the configuration has no such listener, the listener asks for no certificate), 3 a file can't
 be read")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -51,10 +54,11 @@ pub(crate) struct Args {
     /// A file with the bearer token
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
-    /// A PEM file with the client's certificate chain, leaf first
+    /// A PEM file with the client's certificate chain, leaf first. Without it the client shows none
     #[arg(long, value_name = "FILE")]
     cert: Option<String>,
-    /// Path and query of the request, for the policy's rules and a routing key's signature
+    /// Path and query of the request: the listener's routes go by it, the policy's rules, and a
+    /// routing key's signature
     #[arg(long, default_value = "/", value_parser = path_and_query)]
     path: String,
     /// Method of the request, for the policy's rules and a routing key's signature
@@ -125,7 +129,9 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let env = TokioEnv::new();
     let config = args.config.load(&env).await?;
     let settings = &config.router;
-    let policy = policy(args, &config)?;
+    let listener = listener(args, &config)?;
+    let routed = routed(args, listener)?;
+    let policy = routed.policy;
     let authorization = bearer(&env, args).await?;
     let cell_bound = match &args.cba_file {
         Some(path) => Some(of_file(path, &text(&env, path).await?)?),
@@ -135,7 +141,7 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let routing_key = of_option("--routing-key", args.routing_key.as_deref())?;
     let signature = args.routing_key_signature.as_deref();
     let routing_key_signature = of_option("--routing-key-signature", signature)?;
-    let peer = peer(&env, args, settings).await?;
+    let peer = peer(&env, args, settings, listener).await?;
     let client = match args.offline && !args.fetch {
         true => None,
         false => Some(client(&env, settings).await?),
@@ -171,15 +177,16 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     };
     let text = match args.json {
         true => json(
+            (listener, &routed),
             &explanation,
             envelope.as_ref(),
             told.as_deref(),
-            &sources,
-            &doubts,
+            (&sources, &doubts),
         ),
         false => {
             let (sources, told) = ((&*sources, &*doubts), told.as_deref());
-            let mut page = page(&explanation, sources, told, &settings.policy, policy);
+            let mut page = heading(&settings.policy, (listener, &routed));
+            page += &body(&explanation, sources, told, &settings.policy, policy);
             if let Some(envelope) = &envelope {
                 page += &format!("\nenvelope: {envelope}");
             }
@@ -193,7 +200,7 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     Ok(say(&text, exit))
 }
 
-fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
+fn listener<'a>(args: &Args, config: &'a Config) -> Result<&'a ListenerSettings, Exit> {
     let listeners = &config.router.listeners;
     let names = || {
         let names: Vec<_> = listeners.iter().map(|listener| &*listener.name).collect();
@@ -207,18 +214,18 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
         }
         (Some(name), all) => all.iter().find(|listener| *listener.name == **name),
     };
-    let found = found.ok_or_else(|| {
+    found.ok_or_else(|| {
         let name = args.listener.as_deref().unwrap_or_default();
         misused(format!("no listener is called {name}; known: {}", names()))
-    })?;
-    match found.route_of(&args.path) {
-        Ok(routed) => Ok(routed.policy),
-        Err(why) => {
-            let reason = cellway_core::Reason::AmbiguousRequest;
-            let text = format!("deny 400 {reason}: {why}, and the listener's routes go by it");
-            Err(say(&text, Exit::No))
-        }
-    }
+    })
+}
+
+fn routed<'a>(args: &Args, listener: &'a ListenerSettings) -> Result<Routed<'a>, Exit> {
+    listener.route_of(&args.path).map_err(|why| {
+        let reason = cellway_core::Reason::AmbiguousRequest;
+        let text = format!("deny 400 {reason}: {why}, and the listener's routes go by it");
+        say(&text, Exit::No)
+    })
 }
 
 /// The value of `Authorization`. `None` if there is no token.
@@ -260,21 +267,30 @@ fn of_option(option: &str, value: Option<&str>) -> Result<Option<HeaderValue>, E
 }
 
 const BEARER: &str = "Bearer ";
+const NO_DECISION: &str = "The TLS handshake would be refused; there is no decision.";
 const NO_HEADER: &str = "has bytes that a header can't hold, such as a line break";
 
 async fn peer(
     env: &TokioEnv,
     args: &Args,
     settings: &RouterSettings,
+    listener: &ListenerSettings,
 ) -> Result<Option<PeerCertificate>, Exit> {
+    let asked = listener.asks_for_certificate();
+    let name = &listener.name;
     let Some(path) = &args.cert else {
+        if asked == ClientCertificate::Required {
+            let problem = "requires a client certificate; give it with --cert";
+            complain(format_args!("listener {name} {problem}\n{NO_DECISION}"));
+            return Err(Exit::No);
+        }
         return Ok(None);
     };
-    if !settings.trusts_clients() {
-        let advice = "leave --cert out, or set trust.bundle in the configuration";
-        return Err(misused(format!(
-            "no client certificate is accepted; {advice}"
-        )));
+    if !settings.trusts_clients() || asked == ClientCertificate::None {
+        let problem = "doesn't ask clients for a certificate";
+        let advice =
+            "leave --cert out, or set trust.bundle and the listener's tls.client_certificate";
+        return Err(misused(format!("listener {name} {problem}; {advice}")));
     }
     // A missing file must not be reported as a refused handshake.
     let there = env.store().stat(path).await;
@@ -287,9 +303,7 @@ async fn peer(
     )
     .await;
     let leaf = leaf.map_err(|error| {
-        complain(format_args!(
-            "{error}\nThe TLS handshake would be refused; there is no decision."
-        ));
+        complain(format_args!("{error}\n{NO_DECISION}"));
         Exit::No
     })?;
     let peer = PeerCertificate::from_der(&leaf);
@@ -307,11 +321,11 @@ async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<Toki
 }
 
 fn json(
+    (listener, routed): (&ListenerSettings, &Routed<'_>),
     explanation: &Explanation,
     envelope: Option<&Envelope>,
     token: Option<&str>,
-    sources: &[String],
-    doubts: &[Mismatch],
+    (sources, doubts): (&[String], &[Mismatch]),
 ) -> String {
     let warning = |doubt: &Mismatch| {
         serde_json::json!({
@@ -320,7 +334,15 @@ fn json(
             "fix": doubt.fix,
         })
     };
+    let traffic = match &listener.serves {
+        Serves::Proxy => Some(&*routed.traffic.name),
+        // Envoy forwards the request.
+        Serves::ExtAuthz(_) => None,
+    };
     let whole = serde_json::json!({
+        "listener": &*listener.name,
+        "route": routed.route.map(|path| path.as_str()),
+        "traffic": traffic,
         "warnings": doubts.iter().map(warning).collect::<Vec<_>>(),
         "decision": explanation.decision,
         "steps": explanation.steps,
@@ -331,15 +353,22 @@ fn json(
     serde_json::to_string_pretty(&whole).unwrap_or_default()
 }
 
-fn page(
+/// What is asked: the policy and the route.
+fn heading(policy: &Policy, (listener, routed): (&ListenerSettings, &Routed<'_>)) -> String {
+    let auth = policy.auth(routed.policy);
+    let (name, mode) = (&auth.name, auth.mode.as_str());
+    let applies = listener.describe(routed);
+    format!("policy {name} ({mode})\nfor   {applies}\n")
+}
+
+fn body(
     explanation: &Explanation,
     (sources, doubts): (&[String], &[Mismatch]),
     token: Option<&str>,
     policy: &Policy,
     id: PolicyId,
 ) -> String {
-    let auth = policy.auth(id);
-    let mut page = format!("policy {} ({})\n", auth.name, auth.mode.as_str());
+    let mut page = String::new();
     for source in sources {
         page += &format!("from  {source}\n");
     }

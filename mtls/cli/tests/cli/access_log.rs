@@ -53,7 +53,8 @@ fn a_line_says_who_served_and_how_long_it_took() {
     let line = serving.wait("request");
     let expected = json!({
         "level": "info", "event": "request", "listener": "local", "trace_id": TRACE,
-        "method": "POST", "path": "/orders", "protocol": "HTTP/1.1", "tenant": "acme",
+        "method": "POST", "path": "/orders", "protocol": "HTTP/1.1", "policy": "default",
+        "traffic": "default", "tenant": "acme",
         "status": 200, "owner": "cell", "cell": "a", "endpoint": format!("h2c://{at}"),
         "endpoint_protocol": "HTTP/2", "attempts": 1, "request_bytes": 5, "complete": true,
     });
@@ -75,8 +76,8 @@ fn a_line_says_who_served_and_how_long_it_took() {
     let line = serving.wait("request");
     let expected = json!({
         "level": "info", "event": "request", "listener": "local", "trace_id": TRACE,
-        "method": "POST", "path": "/orders", "protocol": "HTTP/1.1", "status": 401,
-        "owner": "router", "reason": "missing_token", "detail": "there is no bearer token",
+        "method": "POST", "path": "/orders", "protocol": "HTTP/1.1", "policy": "default",
+        "traffic": "default", "status": 401, "owner": "router", "reason": "missing_token", "detail": "there is no bearer token",
         "attempts": 0, "request_bytes": 0,
         "complete": true,
     });

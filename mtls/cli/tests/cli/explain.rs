@@ -2,7 +2,7 @@
 
 use cellway_core::routing_key::Signed;
 
-use crate::{CONFIG, Folder, run, signer, token};
+use crate::{CONFIG, Folder, bad_files, run, signer, token};
 
 /// Catches: a refused key set without a message that says what is wrong with it.
 #[test]
@@ -64,6 +64,7 @@ fn explain_shows_each_step_and_the_decision() {
     let out = out.replace(&folder.root().display().to_string(), "DIR");
     let expected = "\
 policy default (required)
+for   listener local, traffic default
 from  keys of https://idp.example at DIR/keys.json: read
 from  file:DIR/registry.json: read
 ";
@@ -85,6 +86,73 @@ from  file:DIR/registry.json: read
         !out.contains("alice") && !out.contains(&token("acme", false)),
         "{out}"
     );
+}
+
+/// Catches: an explanation that doesn't say which route it is about, or names another one.
+#[test]
+fn explain_says_which_route_and_traffic_apply() {
+    let folder = Folder::new();
+    let route = "route = [{ path = \"/orders/**\", traffic = \"slow\" }]";
+    let routed = CONFIG.replacen("[[listener]]", &format!("[[listener]]\n{route}"), 1);
+    let traffic = "\n[[traffic]]\nname = \"slow\"\ntotal_timeout_ms = 60000\n";
+    folder.write("cellway.toml", format!("{routed}{traffic}"));
+    let (path, token) = (folder.config(), token("acme", false));
+    let args = ["explain", "-c", &path, "--token", &token, "--path"];
+    for (asked, expected) in [
+        (
+            "/orders/7",
+            "for   listener local, route /orders/**, traffic slow\n",
+        ),
+        (
+            "/",
+            "for   listener local, no route matches, traffic default\n",
+        ),
+    ] {
+        let (code, out, err) = run(&[&args[..], &[asked]].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
+    let (_, out, _) = run(&[&args[..], &["/orders/7", "--json"]].concat());
+    let page: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let found = ["listener", "route", "traffic"].map(|key| page[key].as_str());
+    assert_eq!(found, [Some("local"), Some("/orders/**"), Some("slow")]);
+}
+
+/// Catches: an explanation that allows a request whose handshake fails, or that decides by a
+/// certificate that the router never asks for.
+#[test]
+fn explain_goes_by_what_the_listener_asks_of_clients() {
+    let folder = bad_files::good(1);
+    let file = folder.config();
+    let config = std::fs::read_to_string(&file).unwrap();
+    let token = token("acme", false);
+    let explain = |more: &[&str]| {
+        let args = [
+            &["explain", "-c", &file, "--offline", "--token", &token],
+            more,
+        ]
+        .concat();
+        run(&args)
+    };
+    let (code, out, err) = explain(&["--listener", "tls"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, _, err) = explain(&["--listener", "local", "--cert", "none.pem"]);
+    assert_eq!(code, 2, "{err}");
+    let problem = "listener local doesn't ask clients for a certificate";
+    assert!(err.contains(problem), "{err}");
+
+    folder.write(
+        "cellway.toml",
+        config.replace("\"optional\"", "\"required\""),
+    );
+    let (code, out, err) = explain(&["--listener", "tls"]);
+    assert_eq!((code, &*out), (1, ""), "{err}");
+    for expected in [
+        "listener tls requires a client certificate; give it with --cert",
+        "there is no decision",
+    ] {
+        assert!(err.contains(expected), "{expected} in {err}");
+    }
 }
 
 #[test]
@@ -166,7 +234,7 @@ fn explain_tells_bad_usage_from_files_that_cannot_be_read() {
         (
             ["--cert", "none.pem"],
             2,
-            "no client certificate is accepted",
+            "listener local doesn't ask clients for a certificate",
         ),
         (
             ["--token", "two\nlines"],

@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cellway_core::http1::MessageError;
+use cellway_core::path::PathPattern;
 use cellway_core::{Identity, mix, trace};
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
 
+use crate::active_config::ActiveConfig;
 use crate::data_plane::body::Progress;
-use crate::observe::event::{Exchange, Phase, Phases};
+use crate::observe::event::{Applied, Exchange, Phase, Phases};
 use crate::observe::spans::OwnSpan;
 use crate::settings::AccessLog;
 
@@ -27,10 +30,14 @@ const NONE: u8 = u8::MAX;
 pub(crate) struct Record {
     /// Whether the header could be read.
     is_read: bool,
+    /// The settings that decide the request, and the position of its listener.
+    config: (Arc<ActiveConfig>, usize),
     method: Method,
     path: Option<PathAndQuery>,
     version: Version,
     traceparent: Option<HeaderValue>,
+    /// Whether it has an `Upgrade` that isn't passed on.
+    upgrade_ignored: bool,
     /// Whether the request is logged even if nothing fails.
     picked: bool,
     /// Whether there is an access log. Otherwise the notes are for the span.
@@ -60,11 +67,13 @@ impl Record {
     /// Starts the notes about a request. `None` if none is logged and this one has no span. `count` is
     /// a number that differs from request to request.
     pub(crate) fn of(
-        (settings, span): (AccessLog, Option<OwnSpan>),
+        (config, listener): (&Arc<ActiveConfig>, usize),
+        span: Option<OwnSpan>,
         request: &Parts,
         body: Option<&Arc<Progress>>,
         (count, tls): (u64, Option<Duration>),
     ) -> Option<Box<Self>> {
+        let settings = config.settings.access_log;
         let picked = match settings {
             AccessLog::Off if span.is_none() => return None,
             AccessLog::Off | AccessLog::Errors => false,
@@ -78,10 +87,13 @@ impl Record {
         };
         Some(Box::new(Self {
             is_read: request.extensions.get::<MessageError>().is_none(),
+            config: (config.clone(), listener),
             method: request.method.clone(),
             path: request.uri.path_and_query().cloned(),
             version: request.version,
             traceparent,
+            upgrade_ignored: request.version <= Version::HTTP_11
+                && request.headers.contains_key(UPGRADE),
             picked,
             logged: settings != AccessLog::Off,
             span,
@@ -98,6 +110,11 @@ impl Record {
         }))
     }
 
+    /// Notes that other settings decide the request, because of a reload while it waited.
+    pub(crate) fn is_under(&mut self, config: &Arc<ActiveConfig>) {
+        self.config.0 = config.clone();
+    }
+
     /// Notes the trace that the router started.
     pub(crate) fn is_of_trace(&mut self, traceparent: &HeaderValue) {
         self.traceparent = Some(traceparent.clone());
@@ -107,6 +124,11 @@ impl Record {
     pub(crate) fn started_trace(&self) -> Option<&str> {
         self.span.filter(|span| span.parent.is_none())?;
         trace::trace_id(self.traceparent.as_ref()?)
+    }
+
+    /// Notes that the cell is asked to switch the protocol.
+    pub(crate) fn passes_upgrade(&mut self) {
+        self.upgrade_ignored = false;
     }
 
     /// Notes who is calling.
@@ -168,12 +190,22 @@ impl Record {
             (at != NONE).then(|| url(at.into())).flatten()
         };
         let identity = self.identity.as_deref();
+        let path = self.path.as_ref();
+        let target = path.map_or("/", |path| path.as_str());
+        let (config, listener) = (&self.config.0, self.config.1);
+        let routed = config.routed(listener, target).ok();
         Exchange {
             is_read: self.is_read,
+            applied: routed.filter(|_| self.is_read).map(|routed| Applied {
+                route: routed.route.map(PathPattern::as_str),
+                policy: &config.settings.policy.auth(routed.policy).name,
+                traffic: &routed.traffic.name,
+            }),
             method: &self.method,
-            path: self.path.as_ref().map_or("/", |path| path.path()),
+            path: path.map_or("/", |path| path.path()),
             version: self.version,
             traceparent: self.traceparent.as_ref(),
+            upgrade_ignored: self.upgrade_ignored && self.attempts.load(Relaxed) > 0,
             tenant: identity.and_then(|identity| identity.tenant.as_ref()),
             subject: identity.and_then(|identity| identity.subject.as_ref()),
             attempts: self.attempts.load(Relaxed),

@@ -72,6 +72,7 @@ impl ListenerSettings {
     /// client could choose the weaker policy.
     pub fn route_of(&self, target: &str) -> Result<Routed<'_>, PathError> {
         let own = Routed {
+            route: None,
             policy: self.policy,
             traffic: &self.traffic,
         };
@@ -81,9 +82,36 @@ impl ListenerSettings {
         let path = Path::of(target)?;
         let found = self.routes.iter().find(|route| route.path.matches(path));
         Ok(found.map_or(own, |route| Routed {
+            route: Some(&route.path),
             policy: route.policy,
             traffic: &route.traffic,
         }))
+    }
+
+    /// Whether the router sees certificates of this listener's clients. For an Envoy that asks for
+    /// authorization, these are the certificates that it reports.
+    pub fn asks_for_certificate(&self) -> ClientCertificate {
+        match (&self.serves, &self.tls) {
+            (Serves::ExtAuthz(_), _) => ClientCertificate::Optional,
+            (Serves::Proxy, Some(tls)) => tls.client_certificate,
+            (Serves::Proxy, None) => ClientCertificate::None,
+        }
+    }
+
+    /// Says for an operator what applies to a request of this listener: the route that matched, and
+    /// the `[[traffic]]`.
+    pub fn describe(&self, routed: &Routed<'_>) -> String {
+        let route = match routed.route {
+            Some(path) => format!(", route {}", path.as_str()),
+            None if self.routes.is_empty() => String::new(),
+            None => ", no route matches".to_owned(),
+        };
+        let traffic = match self.serves {
+            Serves::Proxy => format!(", traffic {}", routed.traffic.name),
+            // Envoy forwards the request.
+            Serves::ExtAuthz(_) => String::new(),
+        };
+        format!("listener {}{route}{traffic}", self.name)
     }
 
     /// Whether connections from this peer must start with a PROXY header.
@@ -122,6 +150,8 @@ pub struct ListenerRoute {
 /// What applies to one request: what its route says, or else its listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Routed<'a> {
+    /// The pattern of the route that matched. `None`: none did.
+    pub route: Option<&'a PathPattern>,
     /// Which credentials it needs, and who may send it.
     pub policy: PolicyId,
     /// How it is forwarded.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cellway_router::settings::{AccessLog, RouterSettings, TrafficSettings};
+use cellway_core::path::PathPattern;
+use cellway_router::settings::{AccessLog, ListenerRoute, RouterSettings, TrafficSettings};
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -64,6 +65,57 @@ async fn a_line_has_the_caller_the_endpoint_and_the_body() {
     ];
     for line in expected {
         world.events.line(&line).await;
+    }
+}
+
+/// Catches: an operator who can't see which of the settings a request got; and one who sees those of
+/// another route.
+#[tokio::test]
+async fn a_line_says_which_route_policy_and_traffic_apply() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    let listener = &mut settings.listeners[0];
+    listener.routes = vec![ListenerRoute {
+        path: PathPattern::new("/orders/**").unwrap(),
+        policy: listener.policy,
+        traffic: Arc::new(TrafficSettings {
+            name: "slow".into(),
+            ..TrafficSettings::default()
+        }),
+    }];
+    let world = start(with(AccessLog::Full, settings)).await;
+    let client = world.client(Protocol::Http1);
+    for (path, route, traffic) in [
+        ("/orders/7?all", "/orders/**", "slow"),
+        ("/", "-", "default"),
+    ] {
+        client.send(Request::get(path)).await.unwrap();
+        let line = format!("applied route {route}, policy default, traffic {traffic}");
+        world.events.line(&line).await;
+    }
+    // Servers could read it in two ways, so no route applies.
+    client.send(Request::get("/a/%2e%2e/orders")).await.unwrap();
+    world.events.line("applied -").await;
+}
+
+/// Catches: a client that asks to switch, gets a plain answer, and nobody can see why.
+#[tokio::test]
+async fn a_line_says_that_an_upgrade_was_ignored() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let settings = plain(registry(plain_endpoint("http", port)));
+    let world = start(with(AccessLog::Full, settings)).await;
+    let mut client = Raw::new(&world).await;
+    let line = "applied route -, policy default, traffic default";
+    for (protocol, ignored) in [("tcp", ", without its upgrade"), ("websocket", "")] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        client.send(&request).await;
+        client.answer().await;
+        // The tunnel ends with its client.
+        client = Raw::new(&world).await;
+        world.events.line(&format!("{line}{ignored}")).await;
     }
 }
 

@@ -13,7 +13,7 @@ use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
 use cellway_core::{Decision, Now, Text, Unix};
 use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
-use cellway_router::event::{Event, Exchange, Phase, Responded, Sink};
+use cellway_router::event::{Applied, Event, Exchange, Phase, Responded, Sink};
 use cellway_router::settings::RegistryLocation;
 use cellway_router::settings::{
     AccessLog, ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RateSettings,
@@ -74,6 +74,25 @@ fn logged(exchange: &Exchange<'_>) -> String {
     )
 }
 
+/// What the access log says about the settings that apply to a request.
+fn applied(exchange: &Exchange<'_>) -> String {
+    let Some(Applied {
+        route,
+        policy,
+        traffic,
+    }) = exchange.applied
+    else {
+        return "applied -".to_owned();
+    };
+    let route = route.unwrap_or("-");
+    let ignored = if exchange.upgrade_ignored {
+        ", without its upgrade"
+    } else {
+        ""
+    };
+    format!("applied route {route}, policy {policy}, traffic {traffic}{ignored}")
+}
+
 /// What the access log says about a request's time, in whole milliseconds.
 fn took(exchange: &Exchange<'_>, first_byte: Duration, total: Duration) -> String {
     let phase = |phase| exchange.phases.of(phase).as_millis();
@@ -113,6 +132,7 @@ fn of_clients(event: &Event<'_>) -> Option<Vec<String>> {
             exchange
                 .map(logged)
                 .into_iter()
+                .chain(exchange.map(applied))
                 .chain(took)
                 .chain([format!("{bytes} bytes to the client"), responded])
                 .collect()

@@ -37,6 +37,7 @@ use crate::data_plane::well_formed::RequestRefused;
 use crate::lock::lock_uncontended;
 use crate::observe::Reporter;
 use crate::observe::event::{Asked, Event, Phase, Sink};
+use crate::settings::Routed;
 use crate::shares::Holders;
 use crate::view::{Loaded, View, ViewCell};
 
@@ -235,13 +236,13 @@ fn reverify_client<E: Env, S: Sink>(
     verified.map_err(Refused::chain)
 }
 
-/// The policy that decides the request.
-fn policy<E: Env, S: Sink>(
+/// The route of the request, and with it the policy that decides it.
+fn routed<'a, E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    view: &View,
+    view: &'a View,
     path: &str,
     credentials: &Credentials,
-) -> Result<PolicyId, Refused> {
+) -> Result<Routed<'a>, Refused> {
     let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
     let config = &view.config;
     let has_routes = config.has_routes(case.listener);
@@ -250,17 +251,17 @@ fn policy<E: Env, S: Sink>(
             "a header names another method, path or content type",
         ));
     }
-    let policy = config
-        .policy(case.listener, path)
-        .map_err(|why| ambiguous(why.detail()))?;
-    let goes_by_target = || has_routes || config.settings.policy.auth(policy).rules.is_some();
+    let routed = config.routed(case.listener, path);
+    let routed = routed.map_err(|why| ambiguous(why.detail()))?;
+    let auth = config.settings.policy.auth(routed.policy);
+    let goes_by_target = || has_routes || auth.rules.is_some();
     if !case.has_target && goes_by_target() {
         return Err(Refused::new(
             Reason::BadRequest,
             "the listener's rules or routes need a method and a path; send both",
         ));
     }
-    Ok(policy)
+    Ok(routed)
 }
 
 /// Asks core once, and emits the result.
@@ -273,8 +274,9 @@ fn once<E: Env, S: Sink>(
 ) -> Result<Outcome, Refused> {
     let authorizer = case.authorizer;
     let path = target::path_and_query(parts);
-    let policy = policy(case, view, path, credentials)
+    let routed = routed(case, view, path, credentials)
         .map_err(|why| tell(case, view, parts, credentials, why))?;
+    let policy = routed.policy;
     let evidence = Evidence {
         policy,
         method: &parts.method,
@@ -290,6 +292,10 @@ fn once<E: Env, S: Sink>(
         true => authorizer.reporter.now(),
     };
     let mut steps = case.explained.recorder();
+    if let Some(steps) = &mut steps {
+        let listener = view.config.listener(case.listener);
+        steps.pass("route", || listener.describe(&routed));
+    }
     let snapshot = &view.snapshot;
     let outcome = match &mut steps {
         None => {
@@ -329,10 +335,14 @@ fn tell<E: Env, S: Sink>(
     let authorizer = case.authorizer;
     let config = &view.config;
     // An ambiguous path matches no route, so the event has the listener's own policy.
-    let picked = config.policy(case.listener, target::path_and_query(parts));
-    let policy = picked.unwrap_or_else(|_| config.listener(case.listener).policy);
+    let listener = config.listener(case.listener);
+    let routed = config.routed(case.listener, target::path_and_query(parts));
+    let policy = routed.as_ref().map_or(listener.policy, |it| it.policy);
     let decision = Decision::Deny(refused.as_denial());
     if let Some(mut steps) = case.explained.recorder() {
+        if let Ok(routed) = &routed {
+            steps.pass("route", || listener.describe(routed));
+        }
         steps.fail("request", || refused.detail.to_owned());
         case.explained.decided(steps, &decision);
     }

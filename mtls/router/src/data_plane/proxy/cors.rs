@@ -24,10 +24,9 @@ impl Grant {
         if !config.has_cors(listener) {
             return None;
         }
-        let policy = config
-            .policy(listener, target::path_and_query(request))
-            .ok()?;
-        let rules = config.settings.policy.auth(policy).cors.clone()?;
+        let target = target::path_and_query(request);
+        let routed = config.routed(listener, target).ok()?;
+        let rules = config.settings.policy.auth(routed.policy).cors.clone()?;
         let origin = rules.origin(&request.headers);
         Some(Box::new(Self { rules, origin }))
     }

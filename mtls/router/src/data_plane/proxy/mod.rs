@@ -87,8 +87,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
             authorize(&report.case(spread), view, checked, &mut outgoing.parts).await;
         if view.config.epoch != epoch {
             // A reload while the request waited for keys: the answer follows the new settings too.
-            let listener = report.connection.listener;
-            report.cors = Grant::of(&view.config, listener, &outgoing.parts);
+            report.is_under(&view.config, &outgoing.parts);
         }
         // The view isn't held while the request waits for a cell or a client, because its snapshot
         // holds a whole registry.
@@ -148,7 +147,7 @@ struct Looked {
 /// Begins the report of a request, and checks its form.
 fn look<E: Env, S: Sink>(
     report: &mut Report<E, S>,
-    config: &ActiveConfig,
+    config: &Arc<ActiveConfig>,
     outgoing: &Outgoing,
     spread: u64,
 ) -> Looked {
@@ -212,6 +211,9 @@ fn prepare<E: Env, S: Sink>(
     );
     stamped?;
     settle_upgrade(outgoing, view, &allow, report.connection.listener)?;
+    if outgoing.upgrade.is_some() {
+        report.passes_upgrade();
+    }
     Ok(allow)
 }
 

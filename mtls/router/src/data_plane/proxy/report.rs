@@ -121,7 +121,7 @@ impl<E: Env, S: Sink> Report<E, S> {
     /// Notes what the settings want to know about the request, for its client and the access log.
     pub(super) fn begins(
         &mut self,
-        config: &ActiveConfig,
+        config: &Arc<ActiveConfig>,
         (request, body): (&Parts, Option<&Arc<Progress>>),
         count: u64,
     ) {
@@ -136,8 +136,23 @@ impl<E: Env, S: Sink> Report<E, S> {
         let handshake = lock_uncontended(&self.connection.handshake).take();
         let env = &self.connection.worker.env;
         let span = trace.and_then(|trace| own_span::begins(env, trace, &request.headers, count));
-        let about = (access_log, span);
-        self.record = Record::of(about, request, body, (count, handshake));
+        let config = (config, self.connection.listener);
+        self.record = Record::of(config, span, request, body, (count, handshake));
+    }
+
+    /// Notes that other settings decide the request, because of a reload while it waited for keys.
+    pub(super) fn is_under(&mut self, config: &Arc<ActiveConfig>, request: &Parts) {
+        self.cors = Grant::of(config, self.connection.listener, request);
+        if let Some(record) = &mut self.record {
+            record.is_under(config);
+        }
+    }
+
+    /// Notes for the access log that the cell is asked to switch the protocol.
+    pub(super) fn passes_upgrade(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.passes_upgrade();
+        }
     }
 
     /// Notes whose allowed request this is, and where it goes.

@@ -10,6 +10,8 @@ use http::{HeaderValue, Method, Version};
 pub struct Exchange<'a> {
     /// Whether its header could be read. If not, the method and the path are none that the client sent.
     pub is_read: bool,
+    /// What applies to it. `None`: its header or its path can't be read in one way only.
+    pub applied: Option<Applied<'a>>,
     /// Its method.
     pub method: &'a Method,
     /// Its path, without the query, which may have secrets.
@@ -18,6 +20,8 @@ pub struct Exchange<'a> {
     pub version: Version,
     /// The client's `traceparent`, unchecked.
     pub traceparent: Option<&'a HeaderValue>,
+    /// Whether it has an `Upgrade` that the router ignored: it was forwarded without it.
+    pub upgrade_ignored: bool,
     /// The tenant, if the request was allowed and has one.
     pub tenant: Option<&'a Text>,
     /// The subject, if the request was allowed and has one.
@@ -37,6 +41,17 @@ pub struct Exchange<'a> {
     pub tls: Option<Duration>,
     /// Where the time went.
     pub phases: Phases,
+}
+
+/// What applies to a request, by its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied<'a> {
+    /// The pattern of the listener's route that matched. `None`: none did.
+    pub route: Option<&'a str>,
+    /// The policy's name.
+    pub policy: &'a Text,
+    /// The name of the `[[traffic]]`.
+    pub traffic: &'a str,
 }
 
 /// A part of a request's time before its answer. A request can be in a phase several times.

@@ -20,7 +20,7 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
-pub use self::exchange::{Exchange, Phase, Phases};
+pub use self::exchange::{Applied, Exchange, Phase, Phases};
 pub use self::outcome::{
     CircuitChange, Closed, ExplainAnswer, HedgeEnd, Owner, SealOutcome, SpanOutcome, TunnelEnd,
     TunnelProtocol, Unserved, Wait,

@@ -186,6 +186,7 @@ fn attributes(message: &mut Message, served: &Served<'_>) {
             Some(method(exchange).unwrap_or("_OTHER")),
         ),
         ("url.path", Some(path)),
+        ("http.route", exchange.applied.and_then(|it| it.route)),
         ("network.protocol.version", Some(version(exchange.version))),
         ("error.type", served.reason),
         ("cellway.listener", Some(served.listener)),

@@ -7,10 +7,12 @@ use crate::observe::event::Phases;
 fn served<'a>(method: &'a Method, path: &'a str, traceparent: &'a HeaderValue) -> Served<'a> {
     let exchange = Exchange {
         is_read: true,
+        applied: None,
         method,
         path,
         version: Version::HTTP_2,
         traceparent: Some(traceparent),
+        upgrade_ignored: false,
         tenant: None,
         subject: None,
         attempts: 1,

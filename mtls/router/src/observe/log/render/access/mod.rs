@@ -46,6 +46,14 @@ pub fn access(at: Unix, event: &Event<'_>, subjects: &Subjects) -> Option<String
         .opt("method", read(method(exchange.method)), Line::str)
         .opt("path", read(shown(exchange.path)), Line::str)
         .str("protocol", protocol(exchange.version))
+        .opt(
+            "upgrade_ignored",
+            exchange.upgrade_ignored.then_some(true),
+            Line::flag,
+        )
+        .opt("route", exchange.applied.and_then(|it| it.route), Line::str)
+        .opt("policy", exchange.applied.map(|it| it.policy), Line::show)
+        .opt("traffic", exchange.applied.map(|it| it.traffic), Line::str)
         .opt("tenant", exchange.tenant, Line::show)
         .subject(exchange.subject, subjects)
         .opt("status", status.map(u64::from), Line::num)

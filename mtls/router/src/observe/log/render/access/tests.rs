@@ -7,8 +7,8 @@ use cellway_core::{Reason, Text};
 use http::{HeaderValue, Method};
 
 use super::*;
-use crate::observe::event::Phases;
 use crate::observe::event::testing::responded;
+use crate::observe::event::{Applied, Phases};
 use crate::observe::log::tests::AT;
 
 const PAGE: &str = include_str!("../../../../../../../docs/access-log.md");
@@ -21,15 +21,22 @@ fn line(path: &str) -> String {
 fn line_of(path: &str, is_read: bool) -> String {
     let text = |text| Text::new(text).unwrap();
     let (tenant, subject, cell) = (text("acme"), text("alice"), text("eu-1"));
+    let policy = text("verified");
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let trace = HeaderValue::from_static(trace);
     let micros = Duration::from_micros;
     let exchange = Exchange {
         is_read,
+        applied: is_read.then_some(Applied {
+            route: Some("/orders/**"),
+            policy: &policy,
+            traffic: "slow",
+        }),
         method: &Method::POST,
         path,
         version: Version::HTTP_2,
         traceparent: Some(&trace),
+        upgrade_ignored: true,
         tenant: Some(&tenant),
         subject: Some(&subject),
         attempts: 2,
@@ -63,7 +70,8 @@ fn a_line_says_who_what_where_and_how_long() {
         r#"{"ts":"2027-01-15T08:00:00.000Z","level":"info","event":"request""#,
         r#","listener":"public","peer":"203.0.113.9:4711","request_id":"r1""#,
         r#","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","method":"POST""#,
-        r#","path":"/orders/7","protocol":"HTTP/2","tenant":"acme","subject":"alice""#,
+        r#","path":"/orders/7","protocol":"HTTP/2","upgrade_ignored":true,"route":"/orders/**","policy":"verified""#,
+        r#","traffic":"slow","tenant":"acme","subject":"alice""#,
         r#","status":200,"owner":"cell","reason":"cell_timeout_idle""#,
         r#","detail":"the cell took too long","cell":"eu-1","failover":"circuit_open""#,
         r#","endpoint":"https://10.0.0.2:8443","hedged_from":"https://10.0.0.1:8443""#,
