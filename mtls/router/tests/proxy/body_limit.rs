@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cellway_router::settings::TrafficSettings;
+use cellway_router::settings::{AccessLog, TrafficSettings};
 use cellway_testbed::{Protocol, Request, ServerTls};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +17,7 @@ const MOST: usize = 100_000;
 
 async fn limited(scheme: &str, port: u16) -> World {
     let mut settings = plain(registry(plain_endpoint(scheme, port)));
+    settings.access_log = AccessLog::Full;
     settings.listeners[0].traffic = Arc::new(TrafficSettings {
         body_bytes_max: Some(MOST as u64),
         ..TrafficSettings::default()
@@ -85,6 +86,28 @@ async fn a_body_of_unknown_length_is_cut_at_the_limit() {
             !told.iter().any(|line| line.starts_with("retry")),
             "{told:?}"
         );
+    }
+}
+
+/// Catches: an access log without the bytes that are one too many, which says 0 if they come first.
+#[tokio::test]
+async fn the_access_log_counts_the_bytes_that_are_too_many() {
+    const LENGTH: usize = MOST + 1;
+    for (scheme, tls, spoken) in [
+        ("http", ServerTls::plain(), "HTTP/1.1"),
+        ("h2c", ServerTls::plain_h2(), "HTTP/2.0"),
+    ] {
+        let (_cell, port) = cell("a", tls).await;
+        let world = limited(scheme, port).await;
+        for (protocol, version) in [(Protocol::Http1, "HTTP/1.1"), (Protocol::Http2, "HTTP/2.0")] {
+            let answer = world.client(protocol).send(post(LENGTH, false)).await;
+            assert_eq!(answer.unwrap().status, StatusCode::PAYLOAD_TOO_LARGE);
+            let line = format!(
+                "logged POST / {version} of acme -, 1 attempts, {scheme}://127.0.0.1:{port} \
+                 Some({spoken}), {LENGTH} bytes"
+            );
+            world.events.line(&line).await;
+        }
     }
 }
 

@@ -296,10 +296,12 @@ fn poll_read(
 ) -> (Polled, bool) {
     let polled = Pin::new(&mut source.incoming).poll_frame(cx);
     let ended = source.incoming.is_end_stream();
-    let broken = |broken| {
-        progress.moved(0, Turn::Broken);
+    // `bytes` are those that arrived and don't pass.
+    let broken_with = |bytes, broken| {
+        progress.moved(bytes, Turn::Broken);
         (Poll::Ready(Some(Err(broken))), false)
     };
+    let broken = |broken| broken_with(0, broken);
     match polled {
         Poll::Pending => {
             progress.waits_for_client();
@@ -329,7 +331,7 @@ fn poll_read(
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             if !source.may_have(bytes) {
                 progress.is_too_long();
-                return broken(RequestBodyError::TooLong);
+                return broken_with(bytes, RequestBodyError::TooLong);
             }
             progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
             if ended {
