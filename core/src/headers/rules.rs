@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::header::HeaderName;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::{self, normalized};
 use crate::evidence::Credentials;
@@ -78,7 +78,7 @@ const NOT_RENAMEABLE_TO: [&str; 20] = [
 ];
 
 /// The `[headers]` table of the configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderSpec {
     /// The prefix of all the router's headers: `x-`, a word, `-`.

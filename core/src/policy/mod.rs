@@ -51,6 +51,8 @@ pub struct Policy {
     by_iss: BTreeMap<Box<str>, IssuerId>,
     by_name: BTreeMap<Text, IssuerId>,
     fingerprint: Fingerprint,
+    /// What it was built from.
+    specs: PolicySpecs,
 }
 
 /// Identifies the content of the tables that verification depends on: equal tables have equal
@@ -203,6 +205,11 @@ impl Policy {
     /// Every mistake there is, in the order of the configuration.
     pub fn build(specs: &PolicySpecs) -> Result<Self, Vec<PolicyError>> {
         build::build(specs)
+    }
+
+    /// The tables that it was built from, to show them to operators.
+    pub fn specs(&self) -> &PolicySpecs {
+        &self.specs
     }
 
     /// The policy with this id.

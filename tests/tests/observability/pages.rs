@@ -155,12 +155,13 @@ async fn the_snapshot_shows_limits_failover_and_drain() {
                         "failover": true, "fallback": "lobby", "limits": limits});
     assert_eq!(shown["placements"], json!([lobby, orders]));
     assert_eq!(page["tenant"]["limits"], limits);
-    assert_eq!(page["listeners"][0]["traffic"], "default");
-    assert_eq!(page["traffics"].as_array().unwrap().len(), 1);
-    assert_eq!(page["traffics"][0]["name"], "default");
-    assert_eq!(page["traffics"][0]["body_bytes_max"], 7);
-    assert_eq!(page["rate_limits"], json!({"shared_by": 3}));
-    assert_eq!(page["upstream"]["requests_max"], 4096);
+    let settings = &page["settings"];
+    assert_eq!(settings["listener"][0]["traffic"], "default");
+    assert_eq!(settings["traffic"].as_array().unwrap().len(), 1);
+    assert_eq!(settings["traffic"][0]["name"], "default");
+    assert_eq!(settings["traffic"][0]["body_bytes_max"], 7);
+    assert_eq!(settings["rate_limits"], json!({"shared_by": 3}));
+    assert_eq!(settings["upstream"]["requests_max"], 4096);
 }
 
 /// Catches: a page that another site can use as a script or an image, with the certificate of an
@@ -206,8 +207,9 @@ async fn the_snapshot_shows_what_is_in_force() {
     })
     .await;
     let shown = page("").await;
-    assert_eq!(shown["listeners"][0]["policy"], "default");
-    assert_eq!(shown["policies"][0]["credentials"], json!(["jwt", "mtls"]));
+    let settings = &shown["settings"];
+    assert_eq!(settings["listener"][0]["policy"], "default");
+    assert_eq!(settings["policy"][0]["any_of"], json!(["jwt", "mtls"]));
     assert_eq!(shown["keys"]["main"]["kids"], json!(["one"]));
     assert_eq!(shown["registry"]["version"], world.registry["version"]);
     assert_eq!(shown["registry"]["cells"][0]["id"], "a");

@@ -60,6 +60,7 @@ pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
         sans: trust.sans,
         trust_domains: trust.domains,
         fingerprint: fingerprint(specs),
+        specs: specs.clone(),
     })
 }
 

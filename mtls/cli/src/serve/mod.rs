@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use cellway_env::tokio::TokioEnv;
 use cellway_env::{Clock, Env};
-use cellway_router::config::{Config, Output};
+use cellway_router::config::Config;
 use cellway_router::event::{Event, Sink, Startup};
 use cellway_router::log::{Flush, Log, LogControl, LogError};
 use cellway_router::metrics::{Counting, Metrics};
 use cellway_router::reload::{DrainInForce, Reloader};
 use cellway_router::settings::DrainTimes;
+use cellway_router::settings::Output;
 use cellway_router::tls::Provider;
 use cellway_router::{Handle, Router, StartError, Worker};
 use tokio::runtime::Builder;

@@ -47,9 +47,9 @@ pub use self::error::{ConfigError, ConfigErrors, NamedFile, Place};
 pub use self::schema::{
     AccessTable, AccessWord, AdaptiveLimitTable, AdminTable, BreakerTable, CallersWord, CheckWord,
     ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthCheckTable, HealthTable,
-    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, OutlierTable, Output,
-    ProxyProtocolTable, RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable,
-    UpstreamTable, WhenAllEjectedWord,
+    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, OutlierTable, ProxyProtocolTable,
+    RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable, UpstreamTable,
+    WhenAllEjectedWord,
 };
 use self::sources::Surroundings;
 pub use self::stated::Stated;

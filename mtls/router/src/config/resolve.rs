@@ -21,8 +21,8 @@ use super::traffic::rate_limits;
 use super::unused::unused;
 use super::{Config, Stated};
 use crate::settings::{
-    AccessLog, DomainBundle, DrainTimes, OPEN_WAIT_DEFAULT, OtlpSettings, Pem, RevocationSettings,
-    RouterSettings, Sources, SubjectForm, TraceSettings,
+    AccessLog, DomainBundle, DrainTimes, LogSettings, OPEN_WAIT_DEFAULT, OtlpSettings, Pem,
+    RevocationSettings, RouterSettings, Sources, SubjectForm, TraceSettings,
 };
 
 /// Checks what the tables mean together. Mistakes go to `report`. `None` if a mistake leaves
@@ -69,6 +69,7 @@ pub(super) fn resolve(
             },
             envelope,
             access_log,
+            log: Some(log_settings(&tables.log)),
             trace: tables.trace.as_ref().map(|table| trace(table, &mut report)),
             explain,
             admin_tls,
@@ -144,6 +145,16 @@ fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) -> Acc
             one_in: access.one_in.unwrap_or(ONE_IN_DEFAULT).max(1),
         },
         AccessWord::Full => AccessLog::Full,
+    }
+}
+
+fn log_settings(table: &LogTable) -> LogSettings {
+    LogSettings {
+        level: table.level,
+        to: table.to,
+        subject: table.subject,
+        subject_key: table.subject_key.clone(),
+        access_to: table.access.to,
     }
 }
 

@@ -1,9 +1,46 @@
-//! The words of `[log]`.
+//! `[log]`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+/// How the process that the router runs in writes its log. The router only emits events and writes
+/// nothing itself; it has these settings to show them to operators.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogSettings {
+    /// The least severe level that is written.
+    pub level: Level,
+    /// Where lines are written.
+    pub to: Output,
+    /// How subjects are shown.
+    pub subject: SubjectForm,
+    /// The file with the key of the hash.
+    pub subject_key: Option<String>,
+    /// Where the access log is written. `None`: where the other lines are.
+    pub access_to: Option<Output>,
+}
+
+/// Where log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+impl Output {
+    /// The word in the configuration and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stderr => "stderr",
+            Self::Stdout => "stdout",
+        }
+    }
+}
 
 /// How severe a line is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Somebody must do something.
@@ -30,7 +67,7 @@ impl Level {
 }
 
 /// The setting `log.subject`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectForm {
     /// As a keyed hash.

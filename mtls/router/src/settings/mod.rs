@@ -29,7 +29,7 @@ pub use self::listener::{
     Callers, ClientCertificate, ClientTimeouts, ListenerRoute, ListenerSettings, ListenerTls,
     Routed, Serves,
 };
-pub use self::log::{Level, SubjectForm};
+pub use self::log::{Level, LogSettings, Output, SubjectForm};
 pub use self::rate::{RateRule, RateScope, RateSettings};
 pub use self::registry_location::RegistryLocation;
 pub use self::sources::{FetchSettings, RegistrySettings, Sources};
@@ -67,6 +67,8 @@ pub struct RouterSettings {
     pub envelope: Option<EnvelopeSettings>,
     /// `[log.access]`: which requests the access log has.
     pub access_log: AccessLog,
+    /// The rest of `[log]`. `None` if the process that embeds the router has a log of its own.
+    pub log: Option<LogSettings>,
     /// `[trace]`: traces that the router starts. `None`: trace fields pass as they are.
     pub trace: Option<TraceSettings>,
     /// `[explain]`: operators who may ask for the explanation of a request. `None`: nobody may.

@@ -441,6 +441,7 @@ pub(crate) fn plain(registry: Bytes) -> RouterSettings {
         sources: Sources::new(RegistryLocation::Text(registry)),
         envelope: None,
         access_log: AccessLog::Off,
+        log: None,
         trace: None,
         explain: None,
         admin_tls: None,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::settings::{Level, SubjectForm};
+use crate::settings::{Level, Output, SubjectForm};
 
 /// `[log]`
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -59,27 +59,6 @@ pub struct ExplainTable {
     /// Whether an explanation names the subject of a client certificate.
     #[serde(default)]
     pub subjects: bool,
-}
-
-/// Where log lines are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// Standard error.
-    #[default]
-    Stderr,
-    /// Standard output.
-    Stdout,
-}
-
-impl Output {
-    /// The word in the configuration and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stderr => "stderr",
-            Self::Stdout => "stdout",
-        }
-    }
 }
 
 /// `[trace]`

@@ -19,7 +19,7 @@ pub use self::listener::{
     CallersWord, ClientCertificateWord, ListenerTable, ListenerTlsTable, Loopback,
     ProxyProtocolTable, ServesWord,
 };
-pub use self::log::{AccessTable, AccessWord, LogTable, Output};
+pub use self::log::{AccessTable, AccessWord, LogTable};
 pub(super) use self::log::{ExplainTable, TraceTable};
 pub(super) use self::traffic::{RateLimitTable, RateLimitsTable, TrafficTable};
 pub use self::upstream::{

@@ -57,6 +57,7 @@ async fn config(host: &Host, policy: Arc<Policy>, before: Option<&ActiveConfig>)
         sources,
         envelope: None,
         access_log: AccessLog::Off,
+        log: None,
         trace: None,
         explain: None,
         admin_tls: None,

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::policy::AuthPolicy;
 use cellway_core::rate_limit::RateLimit;
 use cellway_core::registry::{Cell, CellDrain, Placement, Registry, Target, TenantRef};
 use cellway_core::{Now, Snapshot, Text};
@@ -14,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings;
 use crate::observe::refusals::Refused;
-use crate::settings::{ListenerSettings, RouterSettings, Serves, TrafficSettings};
+use crate::settings::RouterSettings;
 
 /// The part of the page that is small however large the registry is.
 #[derive(Debug)]
@@ -37,13 +35,8 @@ pub(crate) struct SnapshotPage {
     /// Newer settings and documents, which were refused. Absent if there are none.
     #[serde(skip_serializing_if = "Refused::is_empty")]
     pub(crate) refused: Refused,
-    pub(crate) listeners: Vec<ListenerShown>,
-    pub(crate) issuers: Vec<Value>,
-    pub(crate) policies: Vec<PolicyShown>,
-    /// Those that listeners and routes name.
-    pub(crate) traffics: Vec<Value>,
-    pub(crate) rate_limits: Value,
-    pub(crate) upstream: Value,
+    /// As the configuration file writes them.
+    pub(crate) settings: Value,
     pub(crate) keys: BTreeMap<String, Keys>,
     pub(crate) registry: Option<RegistryShown>,
     /// The tenant that the page was asked for.
@@ -51,44 +44,13 @@ pub(crate) struct SnapshotPage {
     pub(crate) tenant: Option<Tenant>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) bind: String,
     pub(crate) tls: bool,
     pub(crate) serves: &'static str,
     pub(crate) policy: String,
-    pub(crate) traffic: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) routes: Vec<Route>,
-}
-
-/// A listener, with its limits and times.
-#[derive(Debug, Serialize)]
-pub(crate) struct ListenerShown {
-    #[serde(flatten)]
-    pub(crate) facts: Listener,
-    #[serde(flatten)]
-    pub(crate) settings: Value,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Route {
-    pub(crate) path: String,
-    pub(crate) policy: String,
-    pub(crate) traffic: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct PolicyShown {
-    pub(crate) name: String,
-    pub(crate) mode: &'static str,
-    /// The accepted kinds of credentials.
-    pub(crate) credentials: Vec<&'static str>,
-    /// Whether all of them are required.
-    pub(crate) all: bool,
-    pub(crate) has_rules: bool,
-    pub(crate) has_cors: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -203,22 +165,7 @@ impl SnapshotPage {
             config_epoch,
             snapshot_epoch: snapshot.epoch,
             refused,
-            listeners: (settings.listeners.iter())
-                .map(|listener| ListenerShown {
-                    facts: shown(listener, snapshot),
-                    settings: settings::listener(listener),
-                })
-                .collect(),
-            issuers: snapshot
-                .policy
-                .issuers
-                .iter()
-                .map(settings::issuer)
-                .collect(),
-            policies: snapshot.policy.auths().iter().map(policy).collect(),
-            traffics: traffics(settings),
-            rate_limits: json!({ "shared_by": settings.rate_limits.shared_by }),
-            upstream: settings::upstream(&settings.upstream),
+            settings: settings::in_force(settings, &snapshot.policy),
             keys: keys(snapshot, now),
             registry: registry.map(|it| registry_shown(it, snapshot, now)),
             tenant: tenant.map(|id| of_tenant(id, registry)),
@@ -228,62 +175,14 @@ impl SnapshotPage {
 
 fn listeners(settings: &RouterSettings, snapshot: &Snapshot) -> Vec<Listener> {
     let all = settings.listeners.iter();
-    all.map(|listener| shown(listener, snapshot)).collect()
-}
-
-/// Those in use, by name.
-fn traffics(settings: &RouterSettings) -> Vec<Value> {
-    let listeners = settings.listeners.iter();
-    let used = listeners.flat_map(|listener| {
-        let of_routes = listener.routes.iter().map(|route| &route.traffic);
-        of_routes.chain([&listener.traffic])
-    });
-    let by_name: BTreeMap<&str, &Arc<TrafficSettings>> =
-        used.map(|traffic| (&*traffic.name, traffic)).collect();
-    let shown = by_name.values();
-    shown
-        .map(|traffic| settings::traffic(traffic, &settings.upstream))
-        .collect()
-}
-
-fn shown(listener: &ListenerSettings, snapshot: &Snapshot) -> Listener {
-    let name = |policy| snapshot.policy.auth(policy).name.to_string();
-    Listener {
+    let shown = all.map(|listener| Listener {
         name: listener.name.to_string(),
         bind: listener.bind.to_string(),
         tls: listener.tls.is_some(),
-        serves: match listener.serves {
-            Serves::Proxy => "proxy",
-            Serves::ExtAuthz(_) => "ext_authz",
-        },
-        policy: name(listener.policy),
-        traffic: listener.traffic.name.to_string(),
-        routes: (listener.routes.iter())
-            .map(|route| Route {
-                path: route.path.as_str().to_owned(),
-                policy: name(route.policy),
-                traffic: route.traffic.name.to_string(),
-            })
-            .collect(),
-    }
-}
-
-fn policy(auth: &AuthPolicy) -> PolicyShown {
-    let kinds = [
-        (auth.jwt, "jwt"),
-        (auth.mtls, "mtls"),
-        (auth.routing_key, "routing_key"),
-    ];
-    PolicyShown {
-        name: auth.name.to_string(),
-        mode: auth.mode.as_str(),
-        credentials: (kinds.into_iter())
-            .filter_map(|(accepted, kind)| accepted.then_some(kind))
-            .collect(),
-        all: auth.all,
-        has_rules: auth.rules.is_some(),
-        has_cors: auth.cors.is_some(),
-    }
+        serves: settings::serves(listener),
+        policy: snapshot.policy.auth(listener.policy).name.to_string(),
+    });
+    shown.collect()
 }
 
 fn keys(snapshot: &Snapshot, now: Now) -> BTreeMap<String, Keys> {

@@ -28,8 +28,9 @@ pub use self::outcome::{
 pub use self::responded::Responded;
 pub use self::sink::Sink;
 pub use super::asked::{Asked, Schemes};
-use crate::config::{Output, Stated};
+use crate::config::Stated;
 use crate::finding::Finding;
+use crate::settings::Output;
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;

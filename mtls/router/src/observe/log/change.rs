@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{LogTable, Output};
+use crate::config::LogTable;
+use crate::settings::Output;
 use crate::testing::Host;
 
 /// A place that remembers what was written to it, piece by piece.

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use cellway_env::Env;
 
 use super::{Flush, Log, LogWriter, Lost, SubjectForm, Subjects};
-use crate::config::{LogTable, Output};
+use crate::config::LogTable;
+use crate::settings::Output;
 
 /// Opens an output for lines.
 type Open = dyn Fn(Output) -> io::Result<Box<dyn Write + Send>> + Send + Sync;

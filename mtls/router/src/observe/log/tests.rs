@@ -7,11 +7,12 @@ use cellway_core::registry::Registry;
 use cellway_core::{Challenge, Decision, Deny, LeftOut, Reason, Snapshot, Text, Unix};
 
 use super::*;
-use crate::config::{LogTable, Output};
+use crate::config::LogTable;
 use crate::explain::{Question, explain};
 use crate::observe::event::SealOutcome;
 use crate::observe::event::{Asked, Schemes};
 use crate::settings::EnvelopeForm;
+use crate::settings::Output;
 
 pub(super) const AT: Unix = Unix::from_secs(1_800_000_000);
 

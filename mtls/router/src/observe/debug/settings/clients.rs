@@ -1,15 +1,96 @@
 //! What is asked of clients: listeners, and the issuers of their tokens.
 
 use cellway_core::headers::Forwarded;
-use cellway_core::keys::KeyTiming;
-use cellway_core::policy::{Issuer, KeysLocation};
+use cellway_core::policy::{IssuerSpec, Policy};
 use serde_json::{Value, json};
 
-use super::{ms, together};
-use crate::settings::{ClientCertificate, ClientTimeouts, ListenerSettings};
+use super::{file, ms, together, without_query};
+use crate::settings::{
+    Callers, ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls, Serves,
+    TrafficSettings,
+};
 
-/// The limits and times of a `[[listener]]`, and what it does with its connections.
-pub(in crate::observe::debug) fn listener(settings: &ListenerSettings) -> Value {
+/// One `[[listener]]`.
+pub(super) fn listener(settings: &ListenerSettings, policy: &Policy) -> Value {
+    let ListenerSettings {
+        name,
+        bind,
+        policy: own_policy,
+        traffic: own_traffic,
+        routes,
+        serves: served,
+        tls,
+        proxy_protocol,
+        forwarded,
+        explain_headers,
+        timeouts,
+        connections_max,
+        address_share,
+        streams_max,
+    } = settings;
+    // A listener that forwards nothing has none.
+    let traffic = |it: &TrafficSettings| (*served == Serves::Proxy).then(|| it.name.to_string());
+    let routes = routes.iter().map(|route| {
+        json!({
+            "path": route.path.as_str(),
+            "policy": policy.auth(route.policy).name.as_str(),
+            "traffic": traffic(&route.traffic),
+        })
+    });
+    let proxies = proxy_protocol.iter().map(ToString::to_string);
+    let proxies = Some(proxies.collect::<Vec<_>>()).filter(|from| !from.is_empty());
+    let rest = json!({
+        "name": &**name,
+        "bind": bind.to_string(),
+        "policy": policy.auth(*own_policy).name.as_str(),
+        "traffic": traffic(own_traffic),
+        "route": routes.collect::<Vec<_>>(),
+        "serves": serves(settings),
+        "callers": match served {
+            Serves::Proxy => Value::Null,
+            Serves::ExtAuthz(Callers::Loopback) => json!("loopback"),
+            Serves::ExtAuthz(Callers::Sans(sans)) => json!(sans),
+        },
+        "tls": tls.as_ref().map(listener_tls),
+        "proxy_protocol": proxies.map(|from| json!({ "from": from })),
+        "forwarded": match forwarded {
+            Forwarded::Replace => "replace",
+            Forwarded::Append => "append",
+            Forwarded::Keep => "keep",
+        },
+        "explain_headers": explain_headers,
+        "connections_max": connections_max,
+        "address_share_percent": address_share,
+        "streams_max": streams_max,
+    });
+    together([times(*timeouts), rest])
+}
+
+/// The word for what a listener serves.
+pub(in crate::observe::debug) fn serves(settings: &ListenerSettings) -> &'static str {
+    match settings.serves {
+        Serves::Proxy => "proxy",
+        Serves::ExtAuthz(_) => "ext_authz",
+    }
+}
+
+fn listener_tls(tls: &ListenerTls) -> Value {
+    let ListenerTls {
+        identity,
+        client_certificate,
+    } = tls;
+    json!({
+        "certificate": file(&identity.certificate),
+        "key": file(&identity.key),
+        "client_certificate": match client_certificate {
+            ClientCertificate::None => "none",
+            ClientCertificate::Optional => "optional",
+            ClientCertificate::Required => "required",
+        },
+    })
+}
+
+fn times(timeouts: ClientTimeouts) -> Value {
     let ClientTimeouts {
         handshake,
         first_byte,
@@ -19,8 +100,8 @@ pub(in crate::observe::debug) fn listener(settings: &ListenerSettings) -> Value 
         read_rate_min,
         body_rate_min,
         body_grace,
-    } = settings.timeouts;
-    let times = json!({
+    } = timeouts;
+    json!({
         "handshake_timeout_ms": ms(handshake),
         "first_byte_timeout_ms": ms(first_byte),
         "header_timeout_ms": ms(header),
@@ -29,65 +110,14 @@ pub(in crate::observe::debug) fn listener(settings: &ListenerSettings) -> Value 
         "read_rate_min": read_rate_min,
         "body_rate_min": body_rate_min,
         "body_grace_ms": ms(body_grace),
-    });
-    let proxies = settings.proxy_protocol.iter().map(ToString::to_string);
-    let proxies = Some(proxies.collect::<Vec<_>>()).filter(|from| !from.is_empty());
-    let certificate = settings.tls.as_ref().map(|tls| tls.client_certificate);
-    let rest = json!({
-        "proxy_protocol": proxies.map(|from| json!({ "from": from })),
-        "forwarded": match settings.forwarded {
-            Forwarded::Replace => "replace",
-            Forwarded::Append => "append",
-            Forwarded::Keep => "keep",
-        },
-        "explain_headers": settings.explain_headers,
-        "connections_max": settings.connections_max,
-        "address_share_percent": settings.address_share,
-        "streams_max": settings.streams_max,
-        "client_certificate": certificate.map(|it| match it {
-            ClientCertificate::None => "none",
-            ClientCertificate::Optional => "optional",
-            ClientCertificate::Required => "required",
-        }),
-    });
-    together([times, rest])
+    })
 }
 
-/// One `[[issuer]]`, without its claims and tenants.
-pub(in crate::observe::debug) fn issuer(issuer: &Issuer) -> Value {
-    let KeyTiming {
-        fresh,
-        stale_max,
-        cooldown,
-        wait_max,
-        retry_min,
-        retry_max,
-    } = issuer.timing;
-    let (uri, file) = match &issuer.keys {
-        // Its query may be a secret.
-        KeysLocation::Uri(uri) => (uri.split('?').next(), None),
-        KeysLocation::File(file) => (None, Some(file)),
-        KeysLocation::Discovery { .. } => (None, None),
-    };
-    json!({
-        "name": issuer.name.to_string(),
-        "issuer": &*issuer.iss,
-        "audience": issuer.audiences,
-        "client_ids": issuer.client_ids,
-        "authorized_parties": issuer.authorized_parties,
-        "algorithms": issuer.algorithms.iter().map(|it| it.as_str()).collect::<Vec<_>>(),
-        "types": issuer.types,
-        "leeway_exp_secs": issuer.leeway_exp_secs,
-        "leeway_nbf_secs": issuer.leeway_nbf_secs,
-        "jwks_uri": uri,
-        "jwks_file": file,
-        "keys": {
-            "fresh_secs": fresh.as_secs(),
-            "stale_max_secs": stale_max.as_secs(),
-            "cooldown_secs": cooldown.as_secs(),
-            "wait_max_ms": ms(wait_max),
-            "retry_min_secs": retry_min.as_secs(),
-            "retry_max_secs": retry_max.as_secs(),
-        },
+/// One `[[issuer]]`.
+pub(super) fn issuer(spec: &IssuerSpec) -> Value {
+    let uri = spec.jwks_uri.as_deref().map(without_query);
+    json!(IssuerSpec {
+        jwks_uri: uri.map(str::to_owned),
+        ..spec.clone()
     })
 }

@@ -2,27 +2,74 @@
 //! `null` stands for those that are off.
 
 mod clients;
+mod told;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::adaptive_limit::AdaptiveSettings;
 use cellway_core::health::{
     CheckKind, CheckSettings, FailingAnswers, HealthSettings, OutlierSettings, WhenAllEjected,
 };
+use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::rate_limit::RateLimit;
 use serde_json::{Map, Value, json};
 
-pub(super) use self::clients::{issuer, listener};
+pub(super) use self::clients::serves;
 use crate::settings::{
-    AnswerLimits, BreakerSettings, CellLimits, CellShares, CellTimeouts, Priority, RateRule,
-    TrafficSettings, UpstreamSettings,
+    AnswerLimits, BreakerSettings, CellLimits, CellShares, CellTimeouts, Pem, Priority, RateRule,
+    RouterSettings, Serves, TrafficSettings, UpstreamSettings,
 };
 
-/// `[upstream]`, without its files.
-pub(super) fn upstream(settings: &UpstreamSettings) -> Value {
+/// The tables that decide about requests, and those that say what is told about them. What it shows is a
+/// part of a configuration file: with the tables that are missing here, it would load and mean the same.
+pub(super) fn in_force(settings: &RouterSettings, policy: &Policy) -> Value {
+    let PolicySpecs {
+        issuer,
+        policy: policies,
+        trust,
+        headers,
+        cba,
+        // Its signers have keys.
+        routing_key: _,
+    } = policy.specs();
+    let listeners = settings.listeners.iter();
+    json!({
+        "listener": listeners.map(|it| clients::listener(it, policy)).collect::<Vec<_>>(),
+        "issuer": issuer.iter().map(clients::issuer).collect::<Vec<_>>(),
+        "policy": policies,
+        "traffic": traffics(settings),
+        "rate_limits": { "shared_by": settings.rate_limits.shared_by },
+        "upstream": upstream(&settings.upstream),
+        "trust": trust,
+        "headers": headers,
+        "cba": cba,
+        "envelope": settings.envelope.as_ref().map(told::envelope),
+        "trace": settings.trace.as_ref().map(told::trace),
+        "log": told::log(settings.log.as_ref(), settings.access_log),
+    })
+}
+
+/// Those by which some request is forwarded.
+fn traffics(settings: &RouterSettings) -> Vec<Value> {
+    let all = settings.listeners.iter();
+    let listeners = all.filter(|listener| listener.serves == Serves::Proxy);
+    let used = listeners.flat_map(|listener| {
+        let of_routes = listener.routes.iter().map(|route| &route.traffic);
+        of_routes.chain([&listener.traffic])
+    });
+    let by_name: BTreeMap<&str, &Arc<TrafficSettings>> =
+        used.map(|traffic| (&*traffic.name, traffic)).collect();
+    let shown = by_name.values();
+    shown.map(|it| traffic(it, &settings.upstream)).collect()
+}
+
+/// `[upstream]`
+fn upstream(settings: &UpstreamSettings) -> Value {
     let UpstreamSettings {
-        bundle: _,
-        identity: _,
+        bundle,
+        identity,
         timeouts,
         limits,
         keepalive,
@@ -48,7 +95,11 @@ pub(super) fn upstream(settings: &UpstreamSettings) -> Value {
         header_bytes_max,
         header_fields_max,
     } = answers;
+    let identity = identity.as_ref();
     let rest = json!({
+        "bundle": bundle.as_ref().map(file),
+        "certificate": identity.map(|it| file(&it.certificate)),
+        "key": identity.map(|it| file(&it.key)),
         "keepalive_ms": keepalive.map(ms),
         "connection_age_ms": ms(*connection_age),
         "retry_percent": retry_percent,
@@ -171,9 +222,12 @@ fn check(check: &CheckSettings) -> Value {
         CheckKind::Grpc { service, host } => json!({ "service": service, "host": host }),
         CheckKind::Tcp => json!({}),
     };
+    let cells = Some(cells).filter(|cells| !cells.is_empty());
+    let cells = cells.map(|cells| cells.iter().map(|cell| cell.as_str()));
     let rest = json!({
         "kind": kind.as_str(),
-        "cells": cells.iter().map(|cell| cell.as_str()).collect::<Vec<_>>(),
+        // Absent: all cells.
+        "cells": cells.map(Iterator::collect::<Vec<_>>),
         "interval_ms": ms(*interval),
         "timeout_ms": ms(*timeout),
         "jitter_percent": jitter_percent,
@@ -184,7 +238,7 @@ fn check(check: &CheckSettings) -> Value {
 }
 
 /// One `[[traffic]]`. It has the time limits of `[upstream]` that it doesn't replace.
-pub(super) fn traffic(settings: &TrafficSettings, upstream: &UpstreamSettings) -> Value {
+fn traffic(settings: &TrafficSettings, upstream: &UpstreamSettings) -> Value {
     let CellTimeouts {
         header,
         idle,
@@ -211,7 +265,8 @@ pub(super) fn traffic(settings: &TrafficSettings, upstream: &UpstreamSettings) -
         "name": &**name,
         "header_timeout_ms": ms(header),
         "idle_timeout_ms": ms(idle),
-        "total_timeout_ms": total.map(ms),
+        // Absent, it would be as in `[upstream]`.
+        "total_timeout_ms": total.map_or(0, ms),
         "try_timeout_ms": try_timeout.map(ms),
         "retry_statuses": retry_statuses,
         "retry_resets": retry_resets,
@@ -243,6 +298,19 @@ pub(super) fn rate(limit: RateLimit) -> Value {
         "window_secs": limit.window_secs(),
         "burst": limit.burst(),
     })
+}
+
+/// The path of a file. `None` for text, which only an embedded router has.
+fn file(pem: &Pem) -> Option<&str> {
+    match pem {
+        Pem::File(path) => Some(path),
+        Pem::Text(_) => None,
+    }
+}
+
+/// A URL without its query, which may be a secret.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 /// One object with the fields of all.

@@ -1,26 +1,119 @@
 use std::collections::BTreeSet;
 
+use toml::Table;
+
 use super::*;
 use crate::config::Config;
 use crate::config::example::every_setting;
-use crate::settings::RouterSettings;
 
-/// The files of `[upstream]` are not shown; `/readyz` has their certificates.
-const FILES: [&str; 3] = ["bundle", "certificate", "key"];
+/// Settings of tables that are shown, which the page leaves out: it only permits others.
+const LEFT_OUT: [&str; 1] = ["listener.allow_plain"];
+
+const EXAMPLE: &str = include_str!("../../../../../../docs/cellway.example.toml");
 
 const CONFIG: &str = "
 [[listener]]
 name = 'public'
 bind = '127.0.0.1:0'
+route = [{ path = '/admin/**', policy = 'strict' }, { path = '/slow/{id}', traffic = 'slow' }]
+proxy_protocol = { from = ['10.0.0.0/8', '192.0.2.1'] }
+forwarded = 'append'
+tls = { certificate = 'server.pem', key = 'server.key', client_certificate = 'optional' }
+
+[[listener]]
+name = 'envoys'
+bind = '127.0.0.1:9001'
+serves = 'ext_authz'
+callers = 'loopback'
+
+[[listener]]
+name = 'far-envoys'
+bind = '0.0.0.0:9002'
+policy = 'strict'
+serves = 'ext_authz'
+callers = ['spiffe://example/envoy']
+tls = { certificate = 'server.pem', key = 'server.key', client_certificate = 'required' }
+
+[[issuer]]
+name = 'main'
+issuer = 'https://idp.example'
+audience = 'orders'
+algorithms = ['ES256']
+types = ['JWT', 'application/at+jwt']
+jwks_uri = 'https://idp.example/keys?key=secret'
+claims = { tenant = ['org', 'id'], tenants = 'tenants', roles = 'roles', scopes = 'scp', tier = 'tier' }
+tenants = 'registry'
+keys = { fresh_secs = 300 }
+
+[[issuer]]
+name = 'second'
+issuer = 'https://second.example'
+audience = ['orders', 'invoices']
+tenants = ['acme']
+jwks_file = 'second.json'
 
 [[policy]]
 name = 'default'
+any_of = ['jwt', 'mtls']
+issuers = ['main']
+cba = { mode = 'monitor' }
+cors = { origins = ['https://app.example'] }
+
+[[policy.rule]]
+methods = ['GET']
+path = '/orders/{id}'
+roles = ['viewer']
+scopes = ['orders:read']
+
+[[policy.rule]]
+name = 'calls'
+grpc = 'orders.v1.Orders/List'
+allow = 'verified'
+
+[[policy]]
+name = 'strict'
+all_of = ['jwt', 'mtls']
+subject = 'optional'
+
+[[policy]]
+name = 'open'
 mode = 'disabled'
 allow_insecure = true
 insecure_identity = { tenant = 'acme' }
 
 [registry]
 file = 'registry.json'
+
+[trust]
+bundle = 'clients-ca.pem'
+crl = ['clients.crl']
+crl_stale = 'allow'
+trust_domains = [
+    { name = 'example', tenants = ['acme'], bundle = 'example-ca.pem' },
+    { name = 'other.example', tenants = 'registry' },
+]
+san = ['spiffe://{trust_domain}/tenant/{tenant}/**']
+
+[headers]
+rename = { cell = 'x-cell' }
+
+[cba]
+mode = 'require'
+one_use = true
+
+[envelope]
+form = 'hmac'
+keys = 'envelope-keys'
+lifetime_secs = 20
+
+[trace]
+start_one_in = 50
+otlp_url = 'https://collector.example/v1/traces?key=secret'
+
+[log]
+level = 'debug'
+subject_key = 'subjects.key'
+access = { requests = 'sampled', one_in = 7, to = 'stdout' }
 
 [[traffic]]
 name = 'default'
@@ -34,10 +127,18 @@ rate_limit = [{ per = 'placement', requests = 7, window_secs = 2, burst = 3, alw
 rate_limit_fields = true
 priority = 'high'
 
+[[traffic]]
+name = 'slow'
+header_timeout_ms = 50000
+upgrades = []
+
 [upstream]
 header_timeout_ms = 1234
 total_timeout_ms = 60000
 queue_max = 9
+bundle = 'cells-ca.pem'
+certificate = 'router.pem'
+key = 'router.key'
 
 [upstream.outlier]
 statuses = [500, 599]
@@ -56,18 +157,48 @@ kind = 'grpc'
 service = 'orders.v1.Orders'
 ";
 
-const ISSUER: &str = "
-[[issuer]]
-name = 'main'
-issuer = 'https://idp.example'
-audience = 'orders'
-algorithms = ['ES256']
-jwks_uri = 'https://idp.example/keys?key=secret'
-keys = { fresh_secs = 300 }
+/// The least that a configuration has.
+const LEAST: &str = "
+[[listener]]
+name = 'public'
+bind = '127.0.0.1:0'
+
+[[policy]]
+name = 'default'
+mode = 'disabled'
+allow_insecure = true
+insecure_identity = { tenant = 'acme' }
+
+[registry]
+file = 'registry.json'
+
+[upstream]
+when_all_ejected = 'fail'
+
+[trace]
 ";
 
-fn loaded() -> RouterSettings {
-    Config::load("cellway.toml", CONFIG, []).unwrap().router
+/// What the page shows of a configuration.
+fn shown(config: &str) -> Value {
+    let loaded = Config::load("cellway.toml", config, []);
+    let settings = loaded
+        .unwrap_or_else(|errors| panic!("{errors}\n{config}"))
+        .router;
+    in_force(&settings, &settings.policy)
+}
+
+/// The same without `null`, which stands for an absent setting.
+fn without_null(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let given = fields.iter().filter(|(_, value)| !value.is_null());
+            given
+                .map(|(name, value)| (name.clone(), without_null(value)))
+                .collect()
+        }
+        Value::Array(items) => items.iter().map(without_null).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }
 
 /// The names in an object, and in the objects and lists in it, as the configuration calls them.
@@ -82,77 +213,67 @@ fn names(value: &Value, of: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Catches: a setting that somebody adds and that the page doesn't show.
+/// Catches: a name or a value that isn't what an operator writes, such as a plural, a word in other letters,
+/// or an empty list for "all".
 #[test]
-fn every_setting_is_shown_by_its_name() {
-    let settings = loaded();
-    let traffic_settings = &settings.listeners[0].traffic;
-    let mut shown = BTreeSet::new();
-    names(&upstream(&settings.upstream), "upstream", &mut shown);
-    let of_traffic = traffic(traffic_settings, &settings.upstream);
-    names(&of_traffic, "traffic", &mut shown);
-    let files = FILES.map(|name| format!("upstream.{name}"));
-    let known = every_setting().into_iter();
-    let known = known.filter(|name| name.starts_with("upstream.") || name.starts_with("traffic."));
-    let expected: BTreeSet<_> = known.filter(|name| !files.contains(name)).collect();
-    assert!(expected.len() > 40, "{expected:?}");
-    assert_eq!(shown, expected);
+fn what_is_shown_loads_and_means_the_same() {
+    for config in [EXAMPLE, CONFIG, LEAST] {
+        let shown_first = shown(config);
+        let mut tables: Table = config.parse().unwrap();
+        let again = Table::try_from(without_null(&shown_first)).unwrap();
+        assert!(again.keys().len() >= 8, "{again:?}");
+        tables.extend(again);
+        let config = toml::to_string(&tables).unwrap();
+        assert_eq!(shown(&config), shown_first, "{config}");
+    }
 }
 
-/// Catches: a limit of a listener or a setting of an issuer that somebody adds and that the page doesn't
-/// show.
+/// Catches: a name that no setting has, and a setting that somebody adds and that the page doesn't show.
 #[test]
-fn every_setting_of_listeners_and_issuers_is_shown_by_its_name() {
-    // The page has these of each listener anyway, and what depends on them; or they are files or claims.
-    const ELSEWHERE: [&str; 11] = [
-        "listener.name",
-        "listener.bind",
-        "listener.policy",
-        "listener.traffic",
-        "listener.route",
-        "listener.serves",
-        "listener.callers",
-        "listener.allow_plain",
-        "listener.tls",
-        "issuer.claims",
-        "issuer.tenants",
-    ];
-    let proxied = CONFIG.replacen(
-        ":0'\n",
-        ":0'\nproxy_protocol = { from = ['10.0.0.0/8'] }\n",
-        1,
-    );
-    let settings = Config::load("cellway.toml", &format!("{proxied}{ISSUER}"), []);
-    let settings = settings.unwrap().router;
-    let mut shown = BTreeSet::new();
-    names(&listener(&settings.listeners[0]), "listener", &mut shown);
-    names(&issuer(&settings.policy.issuers[0]), "issuer", &mut shown);
-    assert!(shown.remove("listener.client_certificate"));
-    let known = every_setting().into_iter();
-    let known = known.filter(|name| name.starts_with("listener.") || name.starts_with("issuer."));
-    let is_elsewhere = |name: &String| {
-        let mut all = ELSEWHERE.iter();
-        all.any(|it| name == it || name.starts_with(&format!("{it}.")))
+fn every_setting_is_shown_by_its_name() {
+    let known = every_setting();
+    let (mut found, mut tables) = (BTreeSet::new(), BTreeSet::new());
+    for config in [EXAMPLE, CONFIG, LEAST] {
+        let shown = shown(config);
+        tables.extend(shown.as_object().unwrap().keys().cloned());
+        for (table, value) in shown.as_object().unwrap() {
+            found.insert(table.clone());
+            names(value, table, &mut found);
+        }
+    }
+    // The names in this table are those of headers.
+    found.retain(|name| !name.starts_with("headers.rename."));
+    let unknown: Vec<_> = found.difference(&known).collect();
+    assert!(unknown.is_empty(), "not in the schema: {unknown:?}");
+    let is_of_shown = |name: &&String| {
+        let table = name.split('.').next().unwrap_or_default();
+        tables.contains(table) && !LEFT_OUT.contains(&name.as_str())
     };
-    let expected: BTreeSet<_> = known.filter(|name| !is_elsewhere(name)).collect();
-    assert!(expected.len() > 30, "{expected:?}");
-    assert_eq!(shown, expected);
-    let shown = issuer(&settings.policy.issuers[0]);
-    assert_eq!(shown["keys"]["fresh_secs"], 300);
-    assert_eq!(shown["algorithms"], json!(["ES256"]));
-    assert_eq!(shown["jwks_uri"], "https://idp.example/keys");
+    let missing = known.difference(&found).filter(is_of_shown);
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "not shown: {missing:?}");
+    assert!(found.len() > 150, "{found:?}");
+}
+
+/// Catches: the query of a URL, which may be a secret.
+#[test]
+fn no_query_is_shown() {
+    let shown = shown(CONFIG);
+    assert_eq!(shown["issuer"][0]["jwks_uri"], "https://idp.example/keys");
+    let collector = "https://collector.example/v1/traces";
+    assert_eq!(shown["trace"]["otlp_url"], collector);
+    assert!(!shown.to_string().contains("secret"), "{shown}");
 }
 
 /// Catches: a default instead of what is in force, and a time limit that the `[[traffic]]` replaces.
 #[test]
 fn what_is_in_force_is_shown() {
-    let settings = loaded();
-    let shown = traffic(&settings.listeners[0].traffic, &settings.upstream);
+    let shown = shown(CONFIG);
     let expected = json!({
         "name": "default",
         "header_timeout_ms": 1234,
         "idle_timeout_ms": 300_000,
-        "total_timeout_ms": null,
+        "total_timeout_ms": 0,
         "try_timeout_ms": 400,
         "retry_statuses": [503],
         "retry_resets": true,
@@ -166,25 +287,43 @@ fn what_is_in_force_is_shown() {
         "upgrades": ["websocket"],
         "upgrades_end_with_token": false,
     });
-    assert_eq!(shown, expected);
-    let shown = upstream(&settings.upstream);
+    assert_eq!(shown["traffic"][0], expected);
     for (pointer, value) in [
-        ("/header_timeout_ms", json!(1234)),
-        ("/total_timeout_ms", json!(60_000)),
-        ("/keepalive_ms", json!(null)),
-        ("/queue_max", json!(9)),
-        ("/when_all_ejected", json!("panic")),
-        ("/panic_threshold_percent", json!(0)),
-        ("/slow_start_secs", json!(10)),
-        ("/outlier/statuses", json!([500, 599])),
-        ("/outlier/grpc_statuses", json!([1, 16])),
-        ("/outlier/ejection_max_secs", json!(300)),
-        ("/breaker/open_ms", json!(5000)),
-        ("/adaptive_limit/window_ms", json!(250)),
-        ("/health_check/0/host", json!("a.example")),
-        ("/health_check/0/cells", json!(["a"])),
-        ("/health_check/1/kind", json!("grpc")),
-        ("/health_check/1/service", json!("orders.v1.Orders")),
+        ("/upstream/header_timeout_ms", json!(1234)),
+        ("/upstream/total_timeout_ms", json!(60_000)),
+        ("/upstream/keepalive_ms", json!(null)),
+        ("/upstream/queue_max", json!(9)),
+        ("/upstream/when_all_ejected", json!("panic")),
+        ("/upstream/panic_threshold_percent", json!(0)),
+        ("/upstream/slow_start_secs", json!(10)),
+        ("/upstream/outlier/statuses", json!([500, 599])),
+        ("/upstream/outlier/grpc_statuses", json!([1, 16])),
+        ("/upstream/outlier/ejection_max_secs", json!(300)),
+        ("/upstream/breaker/open_ms", json!(5000)),
+        ("/upstream/adaptive_limit/window_ms", json!(250)),
+        ("/upstream/health_check/0/host", json!("a.example")),
+        ("/upstream/health_check/0/cells", json!(["a"])),
+        ("/upstream/health_check/1/kind", json!("grpc")),
+        (
+            "/upstream/health_check/1/service",
+            json!("orders.v1.Orders"),
+        ),
+        ("/upstream/health_check/1/cells", json!(null)),
+        ("/issuer/0/audience", json!("orders")),
+        ("/issuer/0/types", json!(["JWT", "application/at+jwt"])),
+        ("/issuer/0/keys/fresh_secs", json!(300)),
+        ("/issuer/1/types", json!(["JWT", "at+jwt"])),
+        ("/policy/0/any_of", json!(["jwt", "mtls"])),
+        ("/policy/1/all_of", json!(["jwt", "mtls"])),
+        ("/listener/0/route/0/path", json!("/admin/**")),
+        ("/listener/0/tls/key", json!("server.key")),
+        ("/listener/1/callers", json!("loopback")),
+        ("/trust/bundle", json!("clients-ca.pem")),
+        ("/headers/prefix", json!("x-cellway-")),
+        ("/cba/mode", json!("require")),
+        ("/envelope/lifetime_secs", json!(20)),
+        ("/trace/start_one_in", json!(50)),
+        ("/log/access/one_in", json!(7)),
     ] {
         assert_eq!(shown.pointer(pointer), Some(&value), "{pointer}");
     }

@@ -20,7 +20,7 @@ use cellway_core::{
 };
 use cellway_env::fetch::FetchError;
 
-use crate::config::{Output, Stated};
+use crate::config::Stated;
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::testing::responded;
 use crate::observe::event::{
@@ -29,6 +29,7 @@ use crate::observe::event::{
 };
 use crate::observe::log::tests::{AT, allowance, asked, denial};
 use crate::observe::log::*;
+use crate::settings::Output;
 use crate::settings::{EnvelopeForm, RateScope};
 use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
