@@ -149,7 +149,11 @@ async fn many_cells_are_shown_page_by_page() {
     assert_eq!((ids(&second).len(), &second["next"]), (52, &Value::Null));
     assert_eq!(ids(&second)[0], "c098");
     assert_eq!(ids(&page(&router, "?cell=c149").await), ["c149"]);
-    assert_eq!(ids(&page(&router, "?cell=unknown").await), [""; 0]);
+    let unknown = router.admin("/debug/endpoints?cell=c%22149").await;
+    assert_eq!(unknown.status, 404);
+    let told: Value = serde_json::from_slice(&unknown.body).unwrap();
+    let expected = "no cell of the registry in force is called \"c\\\"149\"";
+    assert_eq!(told, json!({ "error": expected }));
     for bad in ["?cell=", "?other=a", "?"] {
         let answer = router.admin(&format!("/debug/endpoints{bad}")).await;
         assert_eq!(answer.status, 400, "{bad}");

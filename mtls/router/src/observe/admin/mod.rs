@@ -335,9 +335,13 @@ impl<R: Overview> Pages<R> {
             Ok(asked) => asked,
             Err(problem) => return bad_request(&problem),
         };
-        match self.router.endpoints(&asked).await {
-            Some(page) => json(StatusCode::OK, &page),
-            None => page(
+        let shown = self.router.endpoints(&asked).await;
+        match (shown, asked) {
+            (Some(page), AskedCells::Only(id)) if page.cells.is_empty() => {
+                no_such_cell(&id, page.registry_version.is_some())
+            }
+            (Some(page), _) => json(StatusCode::OK, &page),
+            (None, _) => page(
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
                 "the control task doesn't answer\n".into(),
@@ -372,6 +376,18 @@ fn asked_cells(query: Option<&str>) -> Result<AskedCells, String> {
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
     let json = serde_json::to_string(value).unwrap_or_default();
     page(status, "application/json", json + "\n")
+}
+
+/// In the page's own form, for a program that asks about one cell after the other.
+fn no_such_cell(id: &str, has_registry: bool) -> Response<Bytes> {
+    let error = match has_registry {
+        true => format!("no cell of the registry in force is called {id:?}"),
+        false => "no registry is loaded yet, so there are no cells".to_owned(),
+    };
+    json(
+        StatusCode::NOT_FOUND,
+        &serde_json::json!({ "error": error }),
+    )
 }
 
 fn bad_request(problem: &str) -> Response<Bytes> {
