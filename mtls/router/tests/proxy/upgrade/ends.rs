@@ -9,22 +9,25 @@ use cellway_core::upgrade::Upgrades;
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{
-    AccessLog, CellLimits, RegistryLocation, RouterSettings, Sources, TrafficSettings,
+    AccessLog, CellLimits, ClientCertificate, ListenerTls, RegistryLocation, RouterSettings,
+    Sources, TrafficSettings,
 };
-use cellway_testbed::{IdentityProvider, Message, Protocol, Request, ServerTls, WebSocket};
+use cellway_testbed::{Ca, IdentityProvider, Message, Protocol, Request, ServerTls, WebSocket};
 use http::{Response, StatusCode};
+use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_rustls::TlsConnector;
 
 use super::opened::{connect, echoes, open};
 use crate::cells::{played, receive};
 use crate::cut_clients::{End, end_of};
 use crate::suspension::{Published, soon};
 use crate::world::{
-    World, ca, cell, issue_until, now, plain, plain_endpoint, registry, secure, set_policy, start,
-    token_policy, uri,
+    World, ca, cell, dns, issue, issue_until, now, pair, plain, plain_endpoint, provider, registry,
+    secure, set_policy, start, token_policy, uri,
 };
 
 pub(super) const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
@@ -382,6 +385,62 @@ async fn a_cell_that_breaks_off_is_blamed_and_a_client_that_does_is_not() {
         let end = format!("tunnel websocket {end}");
         world.events.line(&end).await;
     }
+}
+
+/// Catches: an end of the bytes below TLS that counts as one in order, and the reverse. The cell closes when
+/// its client does.
+#[tokio::test]
+async fn only_an_end_in_order_closes() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let _ = stream.write_all(AGREEMENT).await;
+        while receive(&mut stream).await > 0 {}
+    });
+    let port = port.await;
+    let server = ca(1);
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.listeners[0].tls = Some(ListenerTls {
+        identity: pair(&issue(&server, dns("localhost"))),
+        client_certificate: ClientCertificate::None,
+    });
+    let world = start(settings).await;
+    let roots = Ca::roots(&[&server]).unwrap();
+    let config = provider().client(roots, None, Protocol::Http1).unwrap();
+    for (in_order, end) in [(true, "closed"), (false, "client_gone")] {
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        let connecting = TlsConnector::from(config.clone()).connect(name, stream);
+        let mut client = connecting.await.unwrap();
+        client.write_all(ASK).await.unwrap();
+        let mut head = vec![0; AGREEMENT.len()];
+        soon(client.read_exact(&mut head)).await.unwrap();
+        match in_order {
+            // This says close_notify.
+            true => client.shutdown().await.unwrap(),
+            false => client.get_mut().0.shutdown().await.unwrap(),
+        }
+        world.events.line(&format!("tunnel websocket {end}")).await;
+    }
+}
+
+/// Catches: a WebSocket that stays half closed.
+#[tokio::test]
+async fn a_websocket_whose_other_side_is_quiet_closes_after_a_second() {
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let _ = stream.write_all(AGREEMENT).await;
+        // The client's end.
+        while receive(&mut stream).await > 0 {}
+        std::future::pending::<()>().await;
+    });
+    let port = port.await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    client.write_all(ASK).await.unwrap();
+    let mut head = vec![0; AGREEMENT.len()];
+    soon(client.read_exact(&mut head)).await.unwrap();
+    client.shutdown().await.unwrap();
+    world.events.line("tunnel websocket closed").await;
 }
 
 /// An HTTP/2 cell that agrees to switch, says how the client's bytes end, and resets its own if they begin
