@@ -23,7 +23,7 @@ pub(super) fn envelope(settings: &EnvelopeSettings) -> Value {
         "issuer": issuer,
         "keys": keys,
         "lifetime_secs": lifetime.as_secs(),
-        "jwks_max_age_secs": publishes.then(|| jwks_max_age.as_secs()),
+        "jwks_max_age_secs": publishes.then_some(jwks_max_age.as_secs()),
     })
 }
 
