@@ -29,18 +29,51 @@ impl StreamBytes {
         }
     }
 
+    /// Whether the other end needs no more, so that what is written to it can be dropped.
+    fn is_released(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(
+            self.to.poll_reset(cx),
+            Poll::Ready(Ok(h2::Reason::NO_ERROR))
+        )
+    }
+
+    /// Sends as many of the bytes as the other end has a window for.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Only for bytes that are there: what is reserved is missing to other streams.
+        self.to.reserve_capacity(bytes.len());
+        while self.to.capacity() == 0 {
+            match ready!(self.to.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        let count = self.to.capacity().min(bytes.len());
+        let data = Bytes::copy_from_slice(&bytes[..count]);
+        self.to.send_data(data, false).map_err(broken)?;
+        Poll::Ready(Ok(count))
+    }
+
     /// Waits for bytes. `false` if no more come.
     fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while self.came.is_empty() {
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(data)) => self.came = data,
-                // A reset is what a TCP reset is, whatever its code (RFC 8441, section 5).
+                // A server may do this after its end, without waiting for the client's (RFC 9113,
+                // section 8.1).
+                Some(Err(error)) if needs_no_more(&error) => return Poll::Ready(Ok(false)),
+                // Other resets are what a TCP reset is, whatever their code (RFC 8441, section 5).
                 Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                 None => return Poll::Ready(Ok(false)),
             }
         }
         Poll::Ready(Ok(true))
     }
+}
+
+/// Whether the other end has reset the stream only because it has sent everything and needs no more.
+fn needs_no_more(error: &h2::Error) -> bool {
+    error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
 }
 
 /// The error of a stream that the other end has reset, or whose connection has ended.
@@ -79,19 +112,10 @@ impl AsyncWrite for StreamBytes {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        // Only for bytes that are there: what is reserved is missing to other streams.
-        self.to.reserve_capacity(bytes.len());
-        while self.to.capacity() == 0 {
-            match ready!(self.to.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
+        match ready!(self.poll_send(cx, bytes)) {
+            Err(_) if self.is_released(cx) => Poll::Ready(Ok(bytes.len())),
+            sent => Poll::Ready(sent),
         }
-        let count = self.to.capacity().min(bytes.len());
-        let data = Bytes::copy_from_slice(&bytes[..count]);
-        self.to.send_data(data, false).map_err(broken)?;
-        Poll::Ready(Ok(count))
     }
 
     /// The connection sends what h2 has.
@@ -99,12 +123,15 @@ impl AsyncWrite for StreamBytes {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.ended {
-            self.ended = true;
-            self.to.send_data(Bytes::new(), true).map_err(broken)?;
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ended {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        self.ended = true;
+        match self.to.send_data(Bytes::new(), true) {
+            Err(_) if self.is_released(cx) => Poll::Ready(Ok(())),
+            sent => Poll::Ready(sent.map_err(broken)),
+        }
     }
 }
 

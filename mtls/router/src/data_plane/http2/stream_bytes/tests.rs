@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
 
-/// Both ends of a stream whose windows have this size.
+/// Both ends of a stream whose windows have this size: the client's, and the server's.
 async fn both(window: u32) -> (StreamBytes, StreamBytes) {
     let (near, far) = duplex(1 << 16);
     let (sender, bytes) = tokio::sync::oneshot::channel();
@@ -68,6 +68,50 @@ async fn no_more_is_taken_than_the_other_end_has_a_window_for() {
         taken += count.unwrap();
     }
     assert_eq!(taken, 1000);
+}
+
+/// A server needs no more once it has ended, and says so with a reset (RFC 9113, section 8.1). Catches: an
+/// end in order that counts as a failure of the server.
+#[tokio::test]
+async fn a_server_that_needs_no_more_has_ended_in_order() {
+    for writes in [false, true] {
+        let (mut near, mut far) = both(1000).await;
+        far.write_all(b"bye").await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut came = Vec::new();
+        near.read_to_end(&mut came).await.unwrap();
+        far.to.send_reset(h2::Reason::NO_ERROR);
+        std::future::poll_fn(|cx| near.to.poll_reset(cx))
+            .await
+            .unwrap();
+        if writes {
+            near.write_all(b"more").await.unwrap();
+        }
+        near.shutdown().await.unwrap();
+        assert_eq!(came, b"bye");
+    }
+}
+
+/// Catches: a server's end that is lost because its reset comes right behind it.
+#[tokio::test]
+async fn a_reset_without_an_error_is_an_end() {
+    let (mut near, mut far) = both(1000).await;
+    far.to.send_reset(h2::Reason::NO_ERROR);
+    let mut came = Vec::new();
+    near.read_to_end(&mut came).await.unwrap();
+    near.write_all(b"more").await.unwrap();
+    near.shutdown().await.unwrap();
+}
+
+/// Catches: any other reset that counts as an end in order.
+#[tokio::test]
+async fn any_other_reset_breaks_both_directions() {
+    let (mut near, mut far) = both(1000).await;
+    far.to.send_reset(h2::Reason::CANCEL);
+    let mut came = Vec::new();
+    near.read_to_end(&mut came).await.unwrap_err();
+    near.write_all(b"more").await.unwrap_err();
+    near.shutdown().await.unwrap_err();
 }
 
 /// Catches: a tunnel that is cut and looks as if it had ended, to the end that still writes.
