@@ -17,7 +17,7 @@ pub(crate) use self::keep_alive::KeepAlive;
 pub(crate) use self::listening::Listening;
 pub(crate) use self::sender::Http2Sender;
 pub(crate) use self::sending::Sending;
-pub(crate) use self::stream_bytes::StreamBytes;
+pub(crate) use self::stream_bytes::{StreamBytes, is_without_error};
 
 /// How many bytes of a body the other end of a stream may send before the router has passed them on.
 /// A stream gets this much in each round trip: 12 MB/s over 20 ms. A request whose client or cell

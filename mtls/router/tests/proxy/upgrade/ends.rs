@@ -475,6 +475,57 @@ async fn listening_cell(ends: UnboundedSender<Option<h2::Reason>>) -> u16 {
     .await
 }
 
+/// An HTTP/2 cell that closes each WebSocket, and resets the stream with `NO_ERROR` because it needs no more
+/// of the client's bytes: after its end, as most servers do, or in its place.
+async fn closing_cell(ends: bool) -> u16 {
+    played(move |stream| async move {
+        let mut builder = h2::server::Builder::new();
+        builder.enable_connect_protocol();
+        let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        while let Some(asked) = connection.accept().await {
+            let (mut request, mut respond) = asked.unwrap();
+            let mut answer = respond.send_response(Response::new(()), false).unwrap();
+            answer.send_data(Bytes::from_static(CLOSE), ends).unwrap();
+            tokio::spawn(async move {
+                if !ends {
+                    // Otherwise the reset would overtake the Close frame.
+                    request.body_mut().data().await;
+                    answer.send_reset(h2::Reason::NO_ERROR);
+                }
+                // Nobody reads the rest, so h2 resets the stream.
+                drop(request);
+            });
+        }
+    })
+    .await
+}
+
+const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
+
+/// Catches: a WebSocket closed in order that counts as a failure of the cell.
+#[tokio::test]
+async fn a_cell_that_needs_no_more_after_its_close_frame_has_not_failed() {
+    for ends in [true, false] {
+        let port = closing_cell(ends).await;
+        let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+        let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        client.write_all(ASK).await.unwrap();
+        let mut came = Vec::new();
+        while !came.ends_with(CLOSE) {
+            let count = soon(client.read_buf(&mut came)).await.unwrap();
+            assert!(count > 0, "{came:?}");
+        }
+        client.write_all(b"\x88\x82\0\0\0\0\x03\xe8").await.unwrap();
+        // The router passes on that the cell has ended.
+        soon(client.read_to_end(&mut came)).await.unwrap();
+        client.shutdown().await.unwrap();
+        world.events.line("tunnel websocket closed").await;
+        let lines = world.events.lines();
+        let failed = |line: &String| line.starts_with("cell failed");
+        assert!(!lines.iter().any(failed), "ends {ends}: {lines:?}");
+    }
+}
+
 /// Catches: a reset over HTTP/2 that the other side takes for the end of the bytes, so that half of them
 /// look complete and the tunnel stays open. CANCEL stands for a reset of TCP (RFC 8441, section 5).
 #[tokio::test]

@@ -15,6 +15,8 @@ pub(crate) struct StreamBytes {
     /// Bytes that came and weren't read yet.
     came: Bytes,
     to: SendStream<Bytes>,
+    /// Whether the other end has ended: in order, or with a reset without an error.
+    ended_first: bool,
     /// Whether the end of what is written was sent.
     ended: bool,
 }
@@ -25,16 +27,15 @@ impl StreamBytes {
             from,
             came: Bytes::new(),
             to,
+            ended_first: false,
             ended: false,
         }
     }
 
-    /// Whether the other end needs no more, so that what is written to it can be dropped.
+    /// Whether the other end has ended and needs no more, so that what is written to it can be dropped.
     fn is_released(&mut self, cx: &mut Context<'_>) -> bool {
-        matches!(
-            self.to.poll_reset(cx),
-            Poll::Ready(Ok(h2::Reason::NO_ERROR))
-        )
+        let reset = self.to.poll_reset(cx);
+        self.ended_first && matches!(reset, Poll::Ready(Ok(h2::Reason::NO_ERROR)))
     }
 
     /// Sends as many of the bytes as the other end has a window for.
@@ -59,21 +60,32 @@ impl StreamBytes {
         while self.came.is_empty() {
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(data)) => self.came = data,
-                // A server may do this after its end, without waiting for the client's (RFC 9113,
-                // section 8.1).
-                Some(Err(error)) if needs_no_more(&error) => return Poll::Ready(Ok(false)),
-                // Other resets are what a TCP reset is, whatever their code (RFC 8441, section 5).
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Ok(false)),
+                // A reset is what a TCP reset is, whatever its code (RFC 8441, section 5).
+                Some(Err(error)) => {
+                    let error = broken(error);
+                    self.ended_first = is_without_error(&error);
+                    return Poll::Ready(Err(error));
+                }
+                None => {
+                    self.ended_first = true;
+                    return Poll::Ready(Ok(false));
+                }
             }
         }
         Poll::Ready(Ok(true))
     }
 }
 
-/// Whether the other end has reset the stream only because it has sent everything and needs no more.
-fn needs_no_more(error: &h2::Error) -> bool {
-    error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+/// Whether a stream broke because the other end has reset it without an error. A server does that after its
+/// end if it needs no more bytes (RFC 9113, section 8.1). If both come at once, h2 only tells of the reset,
+/// so only what the bytes themselves say can tell whether they were whole.
+pub(crate) fn is_without_error(error: &io::Error) -> bool {
+    let error = error
+        .get_ref()
+        .and_then(|it| it.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 /// The error of a stream that the other end has reset, or whose connection has ended.

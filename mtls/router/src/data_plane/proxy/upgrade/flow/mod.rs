@@ -12,6 +12,8 @@ use cellway_core::websocket::Frames;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::data_plane::http2::is_without_error;
+
 /// Bytes per read, and the most that are held back.
 const CHUNK: usize = 16 * 1024;
 
@@ -89,6 +91,13 @@ impl Flow {
     /// Whether a Close frame was passed on, or the bytes have no such message.
     pub(super) fn has_closed(&self) -> bool {
         self.frames.as_ref().is_none_or(Frames::has_closed)
+    }
+
+    /// Whether a whole Close frame was passed on.
+    fn has_said_close(&self) -> bool {
+        self.frames
+            .as_ref()
+            .is_some_and(|frames| frames.has_closed() && frames.is_between())
     }
 
     /// How many bytes were passed on.
@@ -207,6 +216,11 @@ impl Flow {
             Poll::Pending => return Ok(Poll::Pending),
             // It is over in any case.
             Poll::Ready(Err(_)) if matches!(self.phase, Phase::Discarding) => {
+                self.phase = Phase::Ended;
+                return Ok(Poll::Ready(()));
+            }
+            // A server's reset after its Close frame and its end.
+            Poll::Ready(Err(error)) if self.has_said_close() && is_without_error(&error) => {
                 self.phase = Phase::Ended;
                 return Ok(Poll::Ready(()));
             }
