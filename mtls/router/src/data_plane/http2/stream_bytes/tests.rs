@@ -92,8 +92,8 @@ async fn a_server_that_needs_no_more_has_ended_in_order() {
     }
 }
 
-/// A reset may overtake the server's end inside h2. Who knows from the bytes that they were whole, can end the
-/// other direction in order too.
+/// A reset may overtake the server's end inside h2. Whoever knows from the bytes that they were whole can end
+/// the other direction in order too.
 #[tokio::test]
 async fn after_a_reset_without_an_error_nothing_more_can_break() {
     let (mut near, mut far) = both(1000).await;
