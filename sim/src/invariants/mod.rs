@@ -76,7 +76,7 @@ mod websockets;
 mod withdrawn;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -225,6 +225,8 @@ pub struct Bounds {
     pub published_envelope_keys: Vec<(String, Duration, Duration)>,
     /// Keys that routers must know.
     pub known_keys: Vec<KnownKey>,
+    /// When faults may keep routers from the keys of an issuer.
+    pub key_troubles: Vec<(String, Duration, Duration)>,
     /// Routers that can't follow their files between these times since the start.
     pub reloads_stuck: Vec<(String, Duration, Duration)>,
     /// Clients that ask for no streams and send their requests whole.

@@ -13,6 +13,8 @@ pub(super) struct Open<T> {
     requests: BTreeMap<Key, T>,
     /// Those that were answered. The network may deliver one of their attempts to a cell later.
     answered: BTreeSet<Key>,
+    /// Routers that have crashed. What they had sent may arrive at a cell later, but they answer nothing.
+    over: BTreeSet<Life>,
 }
 
 impl<T> Open<T> {
@@ -20,13 +22,14 @@ impl<T> Open<T> {
         Self {
             requests: BTreeMap::new(),
             answered: BTreeSet::new(),
+            over: BTreeSet::new(),
         }
     }
 
-    /// Notes a request, unless it has been answered.
+    /// Notes a request, unless it has been answered or its router has crashed.
     pub(super) fn begins(&mut self, life: Life, id: String, about: T) {
         let key = (life, id);
-        if !self.answered.contains(&key) {
+        if !self.answered.contains(&key) && !self.over.contains(&key.0) {
             self.requests.insert(key, about);
         }
     }
@@ -39,9 +42,21 @@ impl<T> Open<T> {
                 self.requests.remove(&key);
                 self.answered.insert(key);
             }
-            Fact::Crashed(crashed) => self.requests.retain(|(life, _), _| life != crashed),
+            Fact::Crashed(crashed) => {
+                self.requests.retain(|(life, _), _| life != crashed);
+                self.over.insert(crashed.clone());
+            }
+            // Its process before may have ended in a drain.
+            Fact::Started(started) => self.requests.retain(|(life, _), _| {
+                life.router != started.router || life.incarnation >= started.incarnation
+            }),
             _ => {}
         }
+    }
+
+    /// Forgets a request that nobody waits for.
+    pub(super) fn forget(&mut self, life: &Life, id: &str) {
+        self.requests.remove(&(life.clone(), id.to_owned()));
     }
 
     /// Each with its router and its id.

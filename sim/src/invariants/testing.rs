@@ -15,10 +15,10 @@ use crate::fact::{
 };
 use crate::scenario::CellState;
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Bounds of routers whose settings differ from the default by this change.
-pub(super) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds {
+pub(crate) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds {
     let mut settings = RouterSettings::default();
     change(&mut settings);
     Bounds {
@@ -29,14 +29,14 @@ pub(super) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds 
 }
 
 /// Feeds facts, a second apart, and returns the first violation.
-pub(super) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
+pub(crate) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
     for (at, fact) in (0..).zip(facts) {
         invariant.observe(SECOND * at, fact)?;
     }
     invariant.finish(SECOND * facts.len() as u32)
 }
 
-pub(super) fn life(incarnation: u32) -> Life {
+pub(crate) fn life(incarnation: u32) -> Life {
     Life {
         router: "router-1".to_owned(),
         incarnation,
@@ -44,7 +44,7 @@ pub(super) fn life(incarnation: u32) -> Life {
 }
 
 /// The configuration file of `router-1` says from now on what `change` sets, and nothing else.
-pub(super) fn configured(change: impl FnOnce(&mut Configured)) -> Fact {
+pub(crate) fn configured(change: impl FnOnce(&mut Configured)) -> Fact {
     let mut said = Configured {
         router: "router-1".to_owned(),
         ..Configured::default()
@@ -54,17 +54,17 @@ pub(super) fn configured(change: impl FnOnce(&mut Configured)) -> Fact {
 }
 
 /// An event of this kind at the first incarnation of `router-1`.
-pub(super) fn noted(kind: &str) -> Fact {
+pub(crate) fn noted(kind: &str) -> Fact {
     let (kind, text) = (kind.to_owned(), String::new());
     Fact::Noted(life(0), Note { kind, text })
 }
 
-pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
+pub(crate) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
     Fact::Published(Box::new(document(version, tenants)))
 }
 
 /// A registry with these tenants, each at its cell.
-pub(super) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
+pub(crate) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
     let cells = |(tenant, cell): &(&str, &str)| ((*tenant).to_owned(), [(*cell).to_owned()].into());
     Published {
         version,
@@ -74,7 +74,7 @@ pub(super) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
 }
 
 /// A registry with these placements, each with its cell.
-pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
+pub(crate) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
     Fact::Published(Box::new(Published {
         version,
         placements: document(version, cells).assignment,
@@ -83,7 +83,7 @@ pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
 }
 
 /// A registry with these tenants suspended.
-pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
+pub(crate) fn suspending(version: u64, tenants: &[&str]) -> Fact {
     Fact::Published(Box::new(Published {
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
         ..document(version, &[])
@@ -91,7 +91,7 @@ pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
 }
 
 /// A registry in which these subjects of acme are revoked.
-pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
+pub(crate) fn revoking(version: u64, subjects: &[&str]) -> Fact {
     let subjects = subjects.iter();
     Fact::Published(Box::new(Published {
         revoked: subjects
@@ -102,7 +102,7 @@ pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
 }
 
 /// A cell of the tier `gold`.
-pub(super) fn gold(state: CellState) -> PublishedCell {
+pub(crate) fn gold(state: CellState) -> PublishedCell {
     PublishedCell {
         tier: "gold".to_owned(),
         state,
@@ -111,19 +111,19 @@ pub(super) fn gold(state: CellState) -> PublishedCell {
     }
 }
 
-pub(super) fn applied(incarnation: u32, version: u64) -> Fact {
+pub(crate) fn applied(incarnation: u32, version: u64) -> Fact {
     Fact::RegistryApplied {
         life: life(incarnation),
         version,
     }
 }
 
-pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
+pub(crate) fn sent(tag: &str, tenant: &str) -> Fact {
     sent_with(tag, tenant, |_| ())
 }
 
 /// A request that differs from [`sent`]'s by this change.
-pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent)) -> Fact {
+pub(crate) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent)) -> Fact {
     let mut sent = Sent {
         client: "client".to_owned(),
         tag: tag.to_owned(),
@@ -157,7 +157,7 @@ pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent))
 }
 
 /// A request without any credentials.
-pub(super) fn sent_by_nobody(tag: &str) -> Fact {
+pub(crate) fn sent_by_nobody(tag: &str) -> Fact {
     sent_with(tag, "acme", |sent| {
         sent.good = false;
         sent.anonymous = true;
@@ -165,7 +165,7 @@ pub(super) fn sent_by_nobody(tag: &str) -> Fact {
 }
 
 /// A token under `key-1` that is valid for an hour from the epoch on.
-pub(super) fn token(issuer: &str) -> Token {
+pub(crate) fn token(issuer: &str) -> Token {
     Token {
         issuer: issuer.to_owned(),
         key: "key-1".to_owned(),
@@ -175,15 +175,15 @@ pub(super) fn token(issuer: &str) -> Token {
 }
 
 /// A request with a [`token`] of this issuer.
-pub(super) fn with_token(tag: &str, issuer: &str) -> Fact {
+pub(crate) fn with_token(tag: &str, issuer: &str) -> Fact {
     sent_with(tag, "acme", |sent| sent.token = Some(token(issuer)))
 }
 
-pub(super) fn bad(tag: &str) -> Fact {
+pub(crate) fn bad(tag: &str) -> Fact {
     sent_with(tag, "acme", |sent| sent.good = false)
 }
 
-pub(super) fn allowed(request_id: &str, cell: &str, version: u64) -> Fact {
+pub(crate) fn allowed(request_id: &str, cell: &str, version: u64) -> Fact {
     let cell = cell.to_owned();
     decided_with(request_id, |decided| {
         decided.cell = Some(cell);
@@ -192,7 +192,7 @@ pub(super) fn allowed(request_id: &str, cell: &str, version: u64) -> Fact {
 }
 
 /// A decision that differs from one for `a` on version 1 by this change.
-pub(super) fn decided_with(request_id: &str, change: impl FnOnce(&mut Decided)) -> Fact {
+pub(crate) fn decided_with(request_id: &str, change: impl FnOnce(&mut Decided)) -> Fact {
     let mut decided = Decided {
         life: life(0),
         request_id: request_id.to_owned(),
@@ -206,14 +206,14 @@ pub(super) fn decided_with(request_id: &str, change: impl FnOnce(&mut Decided)) 
     Fact::Decided(Arc::new(decided))
 }
 
-pub(super) fn denied(request_id: &str, reason: Reason) -> Fact {
+pub(crate) fn denied(request_id: &str, reason: Reason) -> Fact {
     decided_with(request_id, |decided| {
         decided.cell = None;
         decided.reason = reason;
     })
 }
 
-pub(super) fn responded(request_id: &str) -> Fact {
+pub(crate) fn responded(request_id: &str) -> Fact {
     Fact::Responded(Responded {
         life: life(0),
         request_id: request_id.to_owned(),
@@ -223,7 +223,7 @@ pub(super) fn responded(request_id: &str) -> Fact {
 }
 
 /// This request has changed the breaker of `a-1`.
-pub(super) fn circuit(request_id: &str, change: CircuitChange) -> Fact {
+pub(crate) fn circuit(request_id: &str, change: CircuitChange) -> Fact {
     Fact::Circuit {
         life: life(0),
         host: "a-1".to_owned(),
@@ -232,12 +232,12 @@ pub(super) fn circuit(request_id: &str, change: CircuitChange) -> Fact {
     }
 }
 
-pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
+pub(crate) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
     arrived_with(cell, tag, request_id, |_| ())
 }
 
 /// An arrival that differs from [`arrived`]'s by this change.
-pub(super) fn arrived_with(
+pub(crate) fn arrived_with(
     cell: &str,
     tag: &str,
     request_id: &str,
@@ -263,7 +263,7 @@ pub(super) fn arrived_with(
 }
 
 /// The end of the body of a [`sent`] request at `a`, with this change.
-pub(super) fn body_ended(tag: &str, change: impl FnOnce(&mut BodyEnded)) -> Fact {
+pub(crate) fn body_ended(tag: &str, change: impl FnOnce(&mut BodyEnded)) -> Fact {
     let mut ended = BodyEnded {
         cell: "a".to_owned(),
         tag: Some(tag.to_owned()),
@@ -276,12 +276,12 @@ pub(super) fn body_ended(tag: &str, change: impl FnOnce(&mut BodyEnded)) -> Fact
 }
 
 /// A request of acme that its router allows, with this id, and that arrives at `a`.
-pub(super) fn passing(tag: &str, request_id: &str) -> [Fact; 3] {
+pub(crate) fn passing(tag: &str, request_id: &str) -> [Fact; 3] {
     let allowed = allowed(request_id, "a", 1);
     [sent(tag, "acme"), allowed, arrived("a", tag, request_id)]
 }
 
-pub(super) fn with_header(arrival: Fact, name: &str, value: &str) -> Fact {
+pub(crate) fn with_header(arrival: Fact, name: &str, value: &str) -> Fact {
     let Fact::Arrived(mut arrived) = arrival else {
         panic!("not an arrival: {arrival:?}");
     };
@@ -290,7 +290,7 @@ pub(super) fn with_header(arrival: Fact, name: &str, value: &str) -> Fact {
     Fact::Arrived(arrived)
 }
 
-pub(super) fn answered(tag: &str, answer: Answer) -> Fact {
+pub(crate) fn answered(tag: &str, answer: Answer) -> Fact {
     Fact::Answered {
         tag: tag.to_owned(),
         answer,
@@ -298,7 +298,7 @@ pub(super) fn answered(tag: &str, answer: Answer) -> Fact {
 }
 
 /// Cells `a` and `b` with one endpoint each, which has no faults.
-pub(super) fn one_each() -> Endpoints {
+pub(crate) fn one_each() -> Endpoints {
     let hosts = [("a", "a-1"), ("b", "b-1")];
     Endpoints {
         hosts: hosts

@@ -14,8 +14,10 @@ use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::EnvelopeForm;
 use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming, KeyProvider};
 use cellway_testbed::{EnvelopeVerifier, Protocol, TestbedError, Verifying};
+use http::header::USER_AGENT;
 use http::request::Parts;
 
+use super::checker::is_checker;
 use super::router::PORT;
 use super::state::{WorldHandle, tls_provider};
 use crate::engine::SimEnv;
@@ -156,6 +158,14 @@ fn fetched(env: &SimEnv, notice: &KeyNotice) -> Fact {
 impl EnvelopeVerifier for Judge {
     fn verify<'a>(&'a self, head: &'a Parts) -> Verifying<'a> {
         Box::pin(async move {
+            let agent = head
+                .headers
+                .get(USER_AGENT)
+                .and_then(|agent| agent.to_str().ok());
+            if agent.is_some_and(is_checker) {
+                // A health check is for nobody, and has no envelope.
+                return Ok(Verdict::Local(EnvelopeRefused::Missing));
+            }
             let judged = self.layer.verify(head).await;
             let found = match &judged {
                 Ok(Verdict::Verified(verified)) => Ok(&**verified),

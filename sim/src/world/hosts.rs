@@ -8,6 +8,7 @@ use cellway_env::Env;
 use cellway_testbed::{EchoCell, IdentityProvider, Report, ServerTls, Validity};
 use http::{HeaderName, HeaderValue};
 
+use super::checker::is_checker;
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
 use super::keys;
@@ -107,7 +108,7 @@ pub(super) fn certificate_expires(validity: Validity) -> Duration {
 /// Whether these are the headers of a router's health check.
 fn is_health_check(headers: &[(String, String)]) -> bool {
     let agent = headers.iter().find(|(name, _)| name == "user-agent");
-    agent.is_some_and(|(_, agent)| agent.ends_with("(health check)"))
+    agent.is_some_and(|(_, agent)| is_checker(agent))
 }
 
 /// Turns the reports of a cell into facts.

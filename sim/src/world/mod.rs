@@ -3,6 +3,7 @@
 mod authorization;
 mod balancer;
 pub(crate) mod bounds;
+mod checker;
 mod client;
 pub(crate) mod config;
 mod credentials;

@@ -90,16 +90,6 @@ impl EchoCell {
             drop(working);
         }
         match fault {
-            CellFault::None
-            | CellFault::NotServing
-            | CellFault::GoAway
-            | CellFault::Slow(_)
-            | CellFault::Busy(_)
-                if stream_secs(&received.path).is_some() =>
-            {
-                let secs = stream_secs(&received.path).unwrap_or_default();
-                Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
-            }
             CellFault::Hang if hangs(&received.path) => future::pending().await,
             // What of these turns away has not come here.
             CellFault::None
@@ -116,7 +106,12 @@ impl EchoCell {
             | CellFault::Flapping
             | CellFault::Garbage
             | CellFault::EarlyHints(_)
-            | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
+            | CellFault::BreakOff => match stream_secs(&received.path) {
+                Some(secs) => {
+                    Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
+                }
+                None => Buffered::json(StatusCode::OK, body),
+            },
             CellFault::Status(status) => Buffered::json(status, body),
             CellFault::Unavailable(after) => {
                 let mut response = Buffered::json(StatusCode::SERVICE_UNAVAILABLE, body);

@@ -1,11 +1,12 @@
 //! A client that doesn't finish its request doesn't keep its place at a cell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::open::Open;
 use super::{Bounds, Invariant, SettingsInForce};
-use crate::fact::{Fact, Life};
+use crate::fact::Fact;
 
 /// A router ends a request whose body has stopped within `body_grace_ms`. The body has stopped by the
 /// time when the request arrives at its cell.
@@ -17,7 +18,7 @@ pub struct BodyWaits {
     /// Clients whose bodies stop.
     stops: BTreeSet<String>,
     /// When requests of theirs arrived at a cell, and their tags.
-    waiting: BTreeMap<(Life, String), (Duration, String)>,
+    waiting: Open<(Duration, String)>,
 }
 
 impl BodyWaits {
@@ -28,12 +29,12 @@ impl BodyWaits {
             settings: bounds.settings.clone(),
             delivery_max: bounds.delivery_max,
             stops: bounds.stopping.clone(),
-            waiting: BTreeMap::new(),
+            waiting: Open::new(),
         }
     }
 
     fn overdue(&self, at: Duration) -> Result<(), String> {
-        for ((life, _), (since, tag)) in &self.waiting {
+        for (life, _, (since, tag)) in self.waiting.iter() {
             let router = &life.router;
             let grace = self
                 .settings
@@ -59,17 +60,10 @@ impl Invariant for BodyWaits {
             && self.stops.contains(&passed.sent.client)
         {
             let (tag, decided) = (passed.sent.tag.clone(), passed.decided);
-            let key = (decided.life.clone(), decided.request_id.clone());
-            self.waiting.insert(key, (at, tag));
+            let (life, id) = (decided.life.clone(), decided.request_id.clone());
+            self.waiting.begins(life, id, (at, tag));
         }
-        match fact {
-            Fact::Responded(responded) => {
-                let key = (responded.life.clone(), responded.request_id.clone());
-                self.waiting.remove(&key);
-            }
-            Fact::Crashed(life) => self.waiting.retain(|(of, _), _| of != life),
-            _ => {}
-        }
+        self.waiting.observe(fact);
         self.overdue(at)
     }
 

@@ -33,3 +33,12 @@ fn others_are_not_checked() {
     let facts = [whole, allowed("r", "a", 1), arrived("a", "t", "r")].into_iter();
     assert_eq!(fed(facts.chain([bad("u"), bad("v"), bad("w")])), Ok(()));
 }
+
+/// Catches: an alarm for what a router had sent before it crashed, and the network delivered later.
+#[test]
+fn a_router_that_has_crashed_ends_nothing() {
+    let [sent, allowed, arrived] = passing("t", "r");
+    let facts = [sent, allowed, Fact::Crashed(life(0)), arrived];
+    let late = [bad("u"), bad("v"), bad("w")];
+    assert_eq!(fed(facts.into_iter().chain(late)), Ok(()));
+}

@@ -194,6 +194,12 @@ impl Invariant for EjectedForCause {
                 ejected: false,
             } => self.returns(at, life, host)?,
             Fact::Crashed(life) => self.ejected.retain(|(of, _), _| of != life),
+            // A router that has drained tells no more of its endpoints.
+            Fact::Started(life) => {
+                let router = &life.router;
+                self.ejected
+                    .retain(|(of, _), _| of.router != *router || of == life);
+            }
             Fact::Published(said) => self.published(said),
             _ => {}
         }

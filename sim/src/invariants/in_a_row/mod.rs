@@ -301,7 +301,12 @@ impl InARow {
         let ends = of_router().filter_map(|it| it.ends_row(kind, place));
         let ends = ends.filter(counts).map(|[arrived, _]| arrived);
         let started = self.started.get(&change.router).copied();
-        let since = ends.chain(started).chain(change.record.ejected).max();
+        // An ejection begins a new row of the outlier detection, but not of a breaker.
+        let ejected = match change.what {
+            What::Ejected => change.record.ejected,
+            What::BreakerOpened => None,
+        };
+        let since = ends.chain(started).chain(ejected).max();
         let since = since.unwrap_or_default();
         let failures = of_router().map(|it| it.failures(kind, since, place));
         Row {

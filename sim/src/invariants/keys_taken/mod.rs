@@ -1,6 +1,6 @@
 //! Good tokens are accepted once routers have had time to fetch their keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +22,15 @@ pub struct KnownKey {
 
 /// A good token isn't refused for its key, or because keys are missing, while every router must know
 /// the key.
+///
+/// A router fetches a new key when the first token names it. So until a router has accepted the key, a fault
+/// between it and the issuer may keep it from knowing it, and the wait for the next fetch too.
 #[derive(Debug)]
 pub struct KeysTaken {
     known: Vec<KnownKey>,
+    troubles: Vec<(String, Duration, Duration)>,
+    /// Routers, and the issuers and keys of tokens that they have accepted.
+    accepted: BTreeSet<(String, String, String)>,
     /// Requests that aren't answered, by tag.
     open: BTreeMap<String, (Duration, Arc<Sent>)>,
 }
@@ -34,6 +40,8 @@ impl KeysTaken {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             known: bounds.known_keys.clone(),
+            troubles: bounds.key_troubles.clone(),
+            accepted: BTreeSet::new(),
             open: BTreeMap::new(),
         }
     }
@@ -55,9 +63,21 @@ impl Invariant for KeysTaken {
                 };
                 let for_its_key = matches!(answer, Answer::Router(reason)
                     if matches!(reason.as_str(), "no_matching_key" | "bad_signature" | "jwks_unreachable"));
-                let Some(token) = sent.token.as_ref().filter(|_| for_its_key) else {
+                let Some(token) = sent.token.as_ref() else {
                     return Ok(());
                 };
+                let of = (sent.to.clone(), token.issuer.clone(), token.key.clone());
+                if *answer == Answer::Ok {
+                    self.accepted.insert(of);
+                    return Ok(());
+                }
+                let mut troubles = self.troubles.iter();
+                let in_trouble = troubles.any(|(issuer, from, until)| {
+                    *issuer == token.issuer && *from <= at && sent_at <= *until
+                });
+                if !for_its_key || in_trouble && !self.accepted.contains(&of) {
+                    return Ok(());
+                }
                 let mut known = self.known.iter();
                 let known = known.any(|key| {
                     key.issuer == token.issuer

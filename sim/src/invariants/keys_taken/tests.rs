@@ -32,3 +32,28 @@ fn notices_a_good_token_that_is_refused_for_its_key() {
     );
     assert_eq!(fed(1, None, Answer::Ok), Ok(()));
 }
+
+/// Catches: an alarm for a new key that no router could fetch yet; and none for one that a router had.
+#[test]
+fn a_fault_excuses_a_router_that_has_not_had_the_key() {
+    let bounds = Bounds {
+        known_keys: vec![KnownKey {
+            issuer: "main".to_owned(),
+            key: "key-1".to_owned(),
+            from: Duration::ZERO,
+            until: None,
+        }],
+        key_troubles: vec![("main".to_owned(), Duration::ZERO, SECOND * 9)],
+        ..Bounds::default()
+    };
+    let refused = Answer::Router("jwks_unreachable".to_owned());
+    let first = [with_token("t", "main"), answered("t", refused.clone())];
+    assert_eq!(feed(&mut KeysTaken::new(&bounds), &first), Ok(()));
+    let later = [
+        with_token("t", "main"),
+        answered("t", Answer::Ok),
+        with_token("u", "main"),
+        answered("u", refused),
+    ];
+    assert!(feed(&mut KeysTaken::new(&bounds), &later).is_err());
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::open::Open;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
@@ -16,7 +17,7 @@ pub struct StalledCut {
     /// The router and its id of each request that arrived at a cell, by tag.
     passed: BTreeMap<String, (Life, String)>,
     /// Requests whose clients have stopped reading: since when, and the tag.
-    stalled: BTreeMap<(Life, String), (Duration, String)>,
+    stalled: Open<(Duration, String)>,
 }
 
 impl StalledCut {
@@ -27,12 +28,12 @@ impl StalledCut {
             settings: bounds.settings.clone(),
             delivery_max: bounds.delivery_max,
             passed: BTreeMap::new(),
-            stalled: BTreeMap::new(),
+            stalled: Open::new(),
         }
     }
 
     fn overdue(&self, at: Duration) -> Result<(), String> {
-        for ((life, _), (since, tag)) in &self.stalled {
+        for (life, _, (since, tag)) in self.stalled.iter() {
             let router = &life.router;
             let stall = self
                 .settings
@@ -61,23 +62,19 @@ impl Invariant for StalledCut {
         }
         match fact {
             Fact::StoppedReading { tag } => {
-                if let Some(key) = self.passed.get(tag) {
-                    self.stalled.insert(key.clone(), (at, tag.clone()));
+                if let Some((life, id)) = self.passed.get(tag).cloned() {
+                    self.stalled.begins(life, id, (at, tag.clone()));
                 }
             }
             // A client that closes its connection is not waited for.
             Fact::Answered { tag, .. } => {
-                if let Some(key) = self.passed.remove(tag) {
-                    self.stalled.remove(&key);
+                if let Some((life, id)) = self.passed.remove(tag) {
+                    self.stalled.forget(&life, &id);
                 }
             }
-            Fact::Responded(responded) => {
-                let key = (responded.life.clone(), responded.request_id.clone());
-                self.stalled.remove(&key);
-            }
-            Fact::Crashed(life) => self.stalled.retain(|(of, _), _| of != life),
             _ => {}
         }
+        self.stalled.observe(fact);
         self.overdue(at)
     }
 

@@ -40,6 +40,7 @@ pub(super) fn of(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
         }));
     }
     troubles.extend(unlisted(scenario, settings));
+    troubles.extend(without_envelope_keys(scenario, &known));
     Endpoints { hosts, troubles }
 }
 
@@ -127,6 +128,56 @@ fn harm(settings: &SettingsInForce, kind: &FaultKind) -> Harm {
         | FaultKind::RefuseStreams(_) => Harm::Answers,
         _ => Harm::Connections,
     }
+}
+
+/// How long a cell may take to get the published keys: a fetch that times out, and one that doesn't.
+const KEYS_WITHIN: Duration = Duration::from_secs(5);
+
+/// When endpoints may take long because they have no keys for envelopes: each fetches them from the first
+/// router when it starts, and again when they are too old.
+fn without_envelope_keys(scenario: &Scenario, hosts: &BTreeSet<String>) -> Vec<EndpointTrouble> {
+    let Some(page) = scenario
+        .routers
+        .first()
+        .filter(|_| scenario.seals_envelopes())
+    else {
+        return Vec::new();
+    };
+    let is_page = |name: &String| name == page;
+    let mut spans = vec![(Named::All, Duration::ZERO, KEYS_WITHIN)];
+    for fault in &scenario.faults {
+        let named = match &fault.kind {
+            FaultKind::Crash(name) if !is_page(name) => Named::These(vec![name]),
+            FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _)
+                if is_page(name) =>
+            {
+                Named::All
+            }
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _)
+                if is_page(a) || is_page(b) =>
+            {
+                Named::These(vec![a, b])
+            }
+            _ => continue,
+        };
+        spans.push((named, fault.at, fault.until + KEYS_WITHIN));
+    }
+    let troubles = spans.into_iter().flat_map(|(named, from, until)| {
+        let named = match named {
+            Named::All => hosts.iter().cloned().collect::<Vec<_>>(),
+            Named::These(names) => {
+                let named = names.into_iter().flat_map(|name| scenario.hosts_of(name));
+                named.filter(|host| hosts.contains(host)).collect()
+            }
+        };
+        named.into_iter().map(move |host| EndpointTrouble {
+            host,
+            from,
+            until,
+            harm: Harm::Answers,
+        })
+    });
+    troubles.collect()
 }
 
 /// When routers may not know an endpoint because the registry doesn't list it.

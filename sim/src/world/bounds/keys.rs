@@ -24,6 +24,25 @@ pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec
     known.found
 }
 
+/// When faults may keep routers from an issuer's keys, or make them wait for the next fetch.
+pub(super) fn troubles(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+) -> Vec<(String, Duration, Duration)> {
+    let again = settings.longest(|it| it.issuer.key_cooldown.max(it.issuer.key_retry));
+    let of_issuer = |host: String| {
+        let faults = scenario.faults.iter();
+        let in_the_way = faults.filter(move |fault| touches(scenario, &host, &fault.kind));
+        in_the_way.map(move |fault| (fault.at, fault.until + again + FETCH_SLACK))
+    };
+    let issuers = scenario.issuers.iter();
+    let all = issuers.flat_map(|issuer| {
+        let spans = of_issuer(issuer.host());
+        spans.map(|(from, until)| (issuer.name.clone(), from, until))
+    });
+    all.collect()
+}
+
 struct KnownKeys<'a> {
     scenario: &'a Scenario,
     settings: &'a SettingsInForce,
@@ -121,17 +140,9 @@ impl KnownKeys<'_> {
     }
 }
 
-/// When routers must have the keys that an issuer publishes at this time: `wait` and a fetch later, not
-/// counting the time of faults that may be in the way.
-fn known_from(
-    scenario: &Scenario,
-    settings: &SettingsInForce,
-    host: &str,
-    at: Duration,
-    wait: Duration,
-) -> Duration {
-    let again = settings.longest(|it| it.issuer.key_cooldown.max(it.issuer.key_retry));
-    let touches = |kind: &FaultKind| match kind {
+/// Whether a fault may be in the way between a router and this identity provider.
+fn touches(scenario: &Scenario, host: &str, kind: &FaultKind) -> bool {
+    match kind {
         FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => a == host || b == host,
         FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _) => {
             name == host || scenario.routers.contains(name)
@@ -144,9 +155,26 @@ fn known_from(
         | FaultKind::WrongIssuer(name)
         | FaultKind::WrongKeys(name, _) => name == host,
         _ => false,
-    };
+    }
+}
+
+/// When routers must have the keys that an issuer publishes at this time: `wait` and a fetch later, not
+/// counting the time of faults that may be in the way.
+fn known_from(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+    host: &str,
+    at: Duration,
+    wait: Duration,
+) -> Duration {
+    let again = settings.longest(|it| it.issuer.key_cooldown.max(it.issuer.key_retry));
     let mut from = at + wait + FETCH_SLACK;
-    let in_the_way = || scenario.faults.iter().filter(|fault| touches(&fault.kind));
+    let in_the_way = || {
+        scenario
+            .faults
+            .iter()
+            .filter(|fault| touches(scenario, host, &fault.kind))
+    };
     while let Some(end) = in_the_way()
         .filter(|fault| fault.at < from && fault.until > at)
         .map(|fault| fault.until + again + FETCH_SLACK)

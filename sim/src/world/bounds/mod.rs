@@ -68,6 +68,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         replaced_envelope_keys: keys::replaced_envelope_keys(scenario, &settings),
         published_envelope_keys: keys::published_envelope_keys(scenario, &settings),
         known_keys: keys::known_keys(scenario, &settings),
+        key_troubles: keys::troubles(scenario, &settings),
         reloads_stuck: reloads_stuck(scenario),
         short_requests: clients::short_requests(scenario),
         tenant_rates: tenant_rates(scenario),
