@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::fact::{Answer, Arrived, CircuitChange, EnvelopeChecked, Fact, FailedOver, Sent};
 use crate::failure::{Request, Violation};
 use crate::invariants::Invariant;
+use crate::points::{Points, Reached};
 use crate::report::Line;
 use crate::trace::Trace;
 
@@ -18,6 +19,7 @@ pub(crate) struct Observer(Arc<Mutex<State>>);
 pub(crate) struct State {
     trace: Trace,
     invariants: Vec<Box<dyn Invariant>>,
+    points: Points,
     /// The name of the header with the router's request id.
     request_id: String,
     found: Vec<Found>,
@@ -55,6 +57,7 @@ impl Observer {
         Self(Arc::new(Mutex::new(State {
             trace,
             invariants,
+            points: Points::new(prefix),
             request_id: format!("{prefix}request-id"),
             found: Vec::new(),
             latest: Duration::ZERO,
@@ -76,6 +79,7 @@ impl Observer {
         let mut state = self.lock();
         state.latest = at;
         state.count(at, host, fact);
+        state.points.observe(at, fact);
         state.check(at, Some(fact), |invariant| invariant.observe(at, fact));
     }
 
@@ -142,6 +146,11 @@ impl State {
             ..found.violation
         });
         whole.collect()
+    }
+
+    /// The points that the run has reached.
+    pub(crate) fn reached(&mut self) -> Reached {
+        std::mem::replace(&mut self.points, Points::new("")).into_reached()
     }
 
     /// The request that a fact is about.

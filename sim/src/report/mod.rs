@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub(crate) use self::timeline::{Herds, Line};
 use crate::failure::{Request, Violation};
+use crate::points::Reached;
 
 /// The result of one run of a scenario.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Report {
     pub requests: Vec<Request>,
     /// How often each kind of notable event was seen.
     pub events: BTreeMap<String, u64>,
+    /// The sometimes-points that the run has reached.
+    pub points: Reached,
     /// Every event, line by line: see [`Trace`](crate::Trace).
     pub trace: Vec<String>,
     pub(crate) lines: Vec<Line>,

@@ -93,6 +93,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String) -> Repor
         decisions: std::mem::take(&mut state.decisions),
         requests: std::mem::take(&mut state.requests),
         events: std::mem::take(&mut state.events),
+        points: state.reached(),
         trace: trace.lines(),
         lines: std::mem::take(&mut state.timeline),
         herds: herds(scenario),
