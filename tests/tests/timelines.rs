@@ -28,6 +28,11 @@ fn outage() {
 }
 
 #[test]
+fn closed_sockets() {
+    matches_snapshot("closed_sockets");
+}
+
+#[test]
 fn rotation() {
     matches_snapshot("rotation");
 }
