@@ -24,6 +24,10 @@ sim *ARGS:
 sweep SEEDS="100":
     cargo run --release -p cellway-sim -- sweep scenarios/ --seeds {{SEEDS}}
 
+# Search for failures: just explore --for 10min
+explore *ARGS:
+    cargo run --release -p cellway-sim -- explore {{ARGS}}
+
 # Benchmarks: core decisions, registry size, and requests through the real proxy
 bench:
     cargo bench -p cellway-tests

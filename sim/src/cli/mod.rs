@@ -1,7 +1,12 @@
 //! The command line.
 
+mod explore;
+mod failures;
 mod output;
+mod points;
 mod progress;
+mod runs;
+mod shrink;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +20,9 @@ Examples:
   cellway-sim run scenarios/outage.toml --seed 7
   cellway-sim run scenarios/outage.toml --seed 7 --trace outage.trace
   cellway-sim sweep scenarios/ --seeds 100
+  cellway-sim explore --for 10min
+  cellway-sim explore scenarios/outage.toml --seeds 200
+  cellway-sim shrink scenarios/outage.toml --seed 7
 
 docs/scenarios.md describes every field and fault, docs/invariants.md what must hold in every run.
 A folder stands for all *.toml files in it. The repository's own scenarios are in scenarios/.
@@ -38,6 +46,10 @@ enum Command {
     Run(Run),
     /// Run scenarios with many seeds on all cores, and print the runs that failed.
     Sweep(sweep::Sweep),
+    /// Search: draw worlds, settings, clients and faults from seeds, and make what fails smaller.
+    Explore(explore::Explore),
+    /// Make a failing scenario smaller, while it still fails in the same way.
+    Shrink(shrink::Shrink),
     /// Find mistakes in scenario files without running them.
     Check {
         /// Scenario files, or folders of them.
@@ -72,6 +84,8 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Sweep(sweep) => sweep.execute(),
+        Command::Explore(explore) => explore.execute(),
+        Command::Shrink(shrink) => shrink.execute(),
         Command::Check { paths } => check(&paths),
     };
     match done {
@@ -113,23 +127,18 @@ impl Run {
             std::fs::write(file, lines).map_err(|e| format!("{}: {e}", file.display()))?;
         }
         output::print(&match self.json {
-            true => format!("{}\n", json(&report)),
+            true => json(&report)?,
             false => report.summary(),
         })?;
         Ok(report.passed())
     }
 }
 
-/// The part of a report that a sweep reads.
-fn json(report: &Report) -> serde_json::Value {
-    serde_json::json!({
-        "scenario": report.scenario,
-        "seed": report.seed,
-        "passed": report.passed(),
-        "requests": report.requests.len(),
-        "simulated_ms": u64::try_from(report.simulated.as_millis()).unwrap_or(u64::MAX),
-        "violations": report.failures(),
-    })
+/// The part of a report that other commands read.
+fn json(report: &Report) -> Result<String, String> {
+    let line = serde_json::to_string(&runs::Outcome::of(report));
+    line.map(|line| line + "\n")
+        .map_err(|error| error.to_string())
 }
 
 fn check(paths: &[PathBuf]) -> Result<bool, String> {

@@ -9,8 +9,17 @@ use super::output;
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_WIDTH: usize = 30;
 
+/// When it is over.
+#[derive(Clone, Copy)]
+pub(super) enum Goal {
+    /// After so many runs.
+    Runs(usize),
+    /// After so much real time.
+    Time(Duration),
+}
+
 pub(super) struct Progress {
-    total: usize,
+    goal: Goal,
     done: usize,
     failed: usize,
     started: Instant,
@@ -23,10 +32,10 @@ impl Progress {
         clippy::disallowed_methods,
         reason = "how long a sweep takes is real time"
     )]
-    pub(super) fn new(total: usize) -> Self {
+    pub(super) fn new(goal: Goal) -> Self {
         let now = Instant::now();
         Self {
-            total,
+            goal,
             done: 0,
             failed: 0,
             started: now,
@@ -41,7 +50,7 @@ impl Progress {
         self.failed += usize::from(!passed);
         if self.terminal {
             self.draw();
-        } else if self.last_line.elapsed() >= LINE_EVERY || self.done == self.total {
+        } else if self.last_line.elapsed() >= LINE_EVERY || self.share() >= 1.0 {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "how long a sweep takes is real time"
@@ -64,21 +73,30 @@ impl Progress {
         }
     }
 
+    /// How much is done, from 0 to 1.
+    fn share(&self) -> f64 {
+        match self.goal {
+            Goal::Runs(total) => self.done as f64 / total.max(1) as f64,
+            Goal::Time(time) => self.started.elapsed().as_secs_f64() / time.as_secs_f64(),
+        }
+    }
+
     fn draw(&self) {
-        let filled = BAR_WIDTH * self.done / self.total.max(1);
+        let filled = (BAR_WIDTH as f64 * self.share().min(1.0)) as usize;
         let bar = format!("{}{}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled));
         output::complain(&format!("\r[{bar}] {}\x1b[K", self.words()));
     }
 
     fn words(&self) -> String {
-        let Self {
-            done,
-            total,
-            failed,
-            ..
-        } = self;
+        let Self { done, failed, .. } = self;
         let elapsed = self.started.elapsed().as_secs_f64();
-        let left = elapsed / (*done).max(1) as f64 * (total - done) as f64;
-        format!("{done}/{total} runs, {failed} failed, {left:.0} s left")
+        let (of, left) = match self.goal {
+            Goal::Runs(total) => {
+                let left = total.saturating_sub(*done) as f64;
+                (format!("/{total}"), elapsed / (*done).max(1) as f64 * left)
+            }
+            Goal::Time(time) => (String::new(), (time.as_secs_f64() - elapsed).max(0.0)),
+        };
+        format!("{done}{of} runs, {failed} failed, {left:.0} s left")
     }
 }

@@ -1,17 +1,17 @@
-//! Many seeds. Each run is a process of its own, because only the first run of a process is
-//! determined byte for byte, and a failure must be replayable.
+//! Scenarios with many seeds.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 
 use cellway_sim::Scenario;
 use clap::Args;
-use serde::Deserialize;
 
+use super::failures::{Failed, Failures, Keep};
 use super::output;
-use super::progress::Progress;
+use super::progress::{Goal, Progress};
+use super::runs::{self, Job, Outcome};
 
 /// Arguments of `sweep`.
 #[derive(Args)]
@@ -28,21 +28,8 @@ pub(super) struct Sweep {
     /// How many runs at a time; by default one for each core.
     #[arg(long)]
     jobs: Option<usize>,
-}
-
-/// One run to do.
-#[derive(Clone, Debug)]
-struct Job {
-    file: PathBuf,
-    seed: u64,
-}
-
-/// The line that `run --json` prints.
-#[derive(Deserialize, Debug)]
-struct Outcome {
-    requests: u64,
-    simulated_ms: u64,
-    violations: Vec<String>,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 impl Sweep {
@@ -56,106 +43,66 @@ impl Sweep {
         // Seed by seed, so that every scenario has been tried when the first minute is over.
         let jobs = seeds.flat_map(|seed| files.iter().map(move |file| (file.clone(), seed)));
         let jobs: VecDeque<Job> = jobs.map(|(file, seed)| Job { file, seed }).collect();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = self.jobs.unwrap_or(cores).clamp(1, jobs.len().max(1));
-        run_all(jobs, workers)
+        self.run_all(jobs)
     }
-}
 
-fn run_all(jobs: VecDeque<Job>, workers: usize) -> Result<bool, String> {
-    let total = jobs.len();
-    let queue = Mutex::new(jobs);
-    let next = || {
-        queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-    };
-    let (results, done) = mpsc::channel();
-    let mut tally = Tally::default();
-    let mut progress = Progress::new(total);
-    let mut printed = Ok(());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            let (results, next) = (results.clone(), &next);
-            scope.spawn(move || {
-                while let Some(job) = next() {
-                    let outcome = run(&job);
-                    if results.send((job, outcome)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(results);
-        for (job, outcome) in done {
+    fn run_all(&self, jobs: VecDeque<Job>) -> Result<bool, String> {
+        let total = jobs.len();
+        let queue = Mutex::new(jobs);
+        let next = || {
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.pop_front()
+        };
+        let mut tally = Tally::new(&self.keep);
+        let mut progress = Progress::new(Goal::Runs(total));
+        let mut printed = Ok(());
+        runs::each(runs::workers(self.jobs), next, |job, outcome| {
             let report = tally.add(&job, outcome);
             progress.step(report.is_none());
             if let Some(report) = report {
                 progress.clear();
-                // If this failure can't be printed, later ones can't either, so the sweep stops.
                 printed = output::print(&format!("{report}\n"));
-                if printed.is_err() {
-                    return;
-                }
             }
-        }
-    });
-    progress.clear();
-    printed?;
-    output::print(&format!("{}\n", tally.summary(total, &progress)))?;
-    Ok(tally.failed == 0)
-}
-
-/// Runs one seed in a process of its own.
-fn run(job: &Job) -> Result<Outcome, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let child: Child = Command::new(program)
-        .args(["run", "--json", "--seed", &job.seed.to_string()])
-        .arg(&job.file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let output = child
-        .wait_with_output()
-        .map_err(|error| error.to_string())?;
-    serde_json::from_slice(&output.stdout).map_err(|_| {
-        let error = String::from_utf8_lossy(&output.stderr);
-        format!("the process ended with {}: {}", output.status, error.trim())
-    })
+            match printed.is_ok() {
+                true => ControlFlow::Continue(()),
+                // If this failure can't be printed, later ones can't either, so the sweep stops.
+                false => ControlFlow::Break(()),
+            }
+        });
+        progress.clear();
+        printed?;
+        output::print(&format!("{}\n", tally.summary(total, &progress)))?;
+        Ok(tally.failed == 0)
+    }
 }
 
 /// The results of all runs so far.
-#[derive(Default)]
-struct Tally {
+struct Tally<'a> {
+    failures: Failures<'a>,
     failed: usize,
-    requests: u64,
+    requests: usize,
     simulated_ms: u64,
 }
 
-impl Tally {
+impl<'a> Tally<'a> {
+    fn new(keep: &'a Keep) -> Self {
+        Self {
+            failures: Failures::new(keep),
+            failed: 0,
+            requests: 0,
+            simulated_ms: 0,
+        }
+    }
+
     /// Takes one run; returns what to print if it failed.
     fn add(&mut self, job: &Job, outcome: Result<Outcome, String>) -> Option<String> {
-        let why = match outcome {
-            Ok(outcome) => {
-                self.requests += outcome.requests;
-                self.simulated_ms += outcome.simulated_ms;
-                outcome.violations
-            }
-            Err(error) => vec![error],
-        };
-        if why.is_empty() {
-            return None;
+        if let Ok(outcome) = &outcome {
+            self.requests += outcome.requests;
+            self.simulated_ms += outcome.simulated_ms;
         }
+        let failed = Failed::of(&outcome)?;
         self.failed += 1;
-        let (file, seed) = (job.file.display(), job.seed);
-        let why = why.join("\n").replace('\n', "\n  ");
-        let replay = super::replay(&job.file, &seed.to_string());
-        Some(format!(
-            "FAILED {file} seed {seed}\n  {why}\n  replay: {replay}"
-        ))
+        Some(self.failures.add(job, &failed))
     }
 
     fn summary(&self, total: usize, progress: &Progress) -> String {
