@@ -268,6 +268,11 @@ pub struct Withdrawn {
     pub until: Option<Duration>,
 }
 
+/// An optional value in a message for people.
+fn shown(value: Option<impl std::fmt::Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
 /// All invariants.
 pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
     let prefix = bounds.header_prefix.as_str();

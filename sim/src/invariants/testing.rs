@@ -28,12 +28,18 @@ pub(crate) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds 
     }
 }
 
-/// Feeds facts, a second apart, and returns the first violation.
+/// Feeds facts, a second apart, and returns the first violation. It must be for people.
 pub(crate) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
-    for (at, fact) in (0..).zip(facts) {
-        invariant.observe(SECOND * at, fact)?;
+    let mut timed = (0..).zip(facts);
+    let observed = timed.try_for_each(|(at, fact)| invariant.observe(SECOND * at, fact));
+    let result = observed.and_then(|()| invariant.finish(SECOND * facts.len() as u32));
+    if let Err(why) = &result {
+        let is_dump = ["Some(", "None", "Ok(", "Err("]
+            .iter()
+            .any(|dump| why.contains(dump));
+        assert!(!is_dump, "a value as Rust shows it: {why}");
     }
-    invariant.finish(SECOND * facts.len() as u32)
+    result
 }
 
 pub(crate) fn life(incarnation: u32) -> Life {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, SettingsInForce, shown};
 use crate::fact::{Answer, Assignment, Fact};
 
 /// A request without credentials arrives only while its router's configuration allows it, only at a
@@ -111,10 +111,10 @@ fn check(
     let own = |name: &str| passed.arrived.header(&format!("{prefix}{name}"));
     if own("auth") != Some("anonymous") || own("tenant") != Some("") {
         return Err(format!(
-            "{tag} has no credentials, but arrived with auth {:?} and tenant {:?}; expected \
-             \"anonymous\" and none",
-            own("auth"),
-            own("tenant")
+            "{tag} has no credentials, but arrived with auth {} and tenant {}; expected \
+             anonymous and none",
+            shown(own("auth")),
+            shown(own("tenant").filter(|tenant| !tenant.is_empty()))
         ));
     }
     let modes = routers.get(router);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Invariant, shown};
 use crate::engine::EPOCH;
 use crate::fact::Fact;
 
@@ -47,15 +47,16 @@ impl Invariant for CellCertificates {
             }
             Fact::Arrived(arrived) => match self.ended.get(&arrived.host) {
                 Some(expires) => Err(format!(
-                    "{} received {:?}, but started with a certificate that had expired at {:?}",
+                    "{} received {}, but started with a certificate that had expired at {:?}",
                     arrived.host,
-                    arrived.tag,
+                    shown(arrived.tag.as_ref()),
                     expires.saturating_sub(EPOCH)
                 )),
                 None => match self.impostors.get(&arrived.host) {
                     Some(of) => Err(format!(
-                        "{} received {:?}, but started with the certificate of the cell {of}",
-                        arrived.host, arrived.tag
+                        "{} received {}, but started with the certificate of the cell {of}",
+                        arrived.host,
+                        shown(arrived.tag.as_ref())
                     )),
                     None => Ok(()),
                 },

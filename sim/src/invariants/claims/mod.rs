@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Invariant;
 use super::journal::{Journal, Passed};
+use super::{Invariant, shown};
 use crate::fact::{Claims, Fact, Published};
 
 /// Routers refuse every token that doesn't name their audience.
@@ -95,8 +95,11 @@ impl Invariant for TenantChoice {
         match chosen.is_some() && stamped == chosen.map(String::as_str) {
             true => Ok(()),
             false => Err(format!(
-                "{} arrived for the tenant {stamped:?}; its token names {:?}, and the request picks {:?}",
-                sent.tag, claims.tenants, sent.selects
+                "{} arrived for the tenant {}; its token names {:?}, and the request picks {}",
+                sent.tag,
+                shown(stamped),
+                claims.tenants,
+                shown(sent.selects.as_ref())
             )),
         }
     }
@@ -156,8 +159,9 @@ impl Invariant for TierKept {
         match unlisted && !cells.is_some_and(|cells| cells.contains(cell)) {
             true => Err(format!(
                 "{tag} reached {cell}, but the registry doesn't list its tenant {} and doesn't send the \
-                 tier {tier:?} there",
-                sent.tenant
+                 tier {} there",
+                sent.tenant,
+                shown(tier)
             )),
             false => Ok(()),
         }

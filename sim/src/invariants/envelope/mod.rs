@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, SettingsInForce, shown};
 use crate::engine::EPOCH;
 use crate::fact::{Answer, Arrived, Decided, EnvelopeChecked, Fact, Proved, Sent};
 
@@ -92,7 +92,8 @@ impl EnvelopeHolds {
             return match &checked.found {
                 Err(refused) if refused == "envelope_missing" => Ok(()),
                 found => Err(format!(
-                    "{tag} arrived unverified, but with an envelope: {found:?}"
+                    "{tag} arrived unverified, but with an envelope ({})",
+                    found.as_ref().err().map_or("valid", String::as_str)
                 )),
             };
         }
@@ -120,7 +121,8 @@ impl EnvelopeHolds {
                     true => Ok(()),
                     false => Err(format!(
                         "{host} refuses the envelope of {tag} ({refused}), but fetched the \
-                         published keys at {fetched:?}"
+                         published keys at {}",
+                        fetched.map_or_else(|| "no time".to_owned(), |at| format!("{at:?}"))
                     )),
                 }
             }
@@ -209,15 +211,19 @@ impl EnvelopeHolds {
         let meant = self.sent.get(tag).map(|sent| &sent.tenant);
         if proved.tenant != decided.tenant || proved.tenant.as_ref() != meant {
             return Err(format!(
-                "the envelope of {tag} names the tenant {:?}; the router decided for {:?}, and the \
-                 client acts for {meant:?}",
-                proved.tenant, decided.tenant
+                "the envelope of {tag} names the tenant {}; the router decided for {}, and the \
+                 client acts for {}",
+                shown(proved.tenant.as_ref()),
+                shown(decided.tenant.as_ref()),
+                shown(meant)
             ));
         }
         if proved.cell != arrived.cell || Some(&proved.cell) != decided.cell.as_ref() {
             return Err(format!(
-                "the envelope of {tag} is for the cell {}; the router chose {:?}, and {} received it",
-                proved.cell, decided.cell, arrived.cell
+                "the envelope of {tag} is for the cell {}; the router chose {}, and {} received it",
+                proved.cell,
+                shown(decided.cell.as_ref()),
+                arrived.cell
             ));
         }
         let header = |name: &str| {
@@ -227,16 +233,18 @@ impl EnvelopeHolds {
         let (subject, roles) = (proved.subject.as_deref(), proved.roles.join(","));
         if subject.unwrap_or_default() != header("sub") || roles != header("roles") {
             return Err(format!(
-                "the envelope of {tag} names the user {subject:?} with the roles {roles:?}, but its \
+                "the envelope of {tag} names the user {} with the roles {roles:?}, but its \
                  headers {:?} and {:?}",
+                shown(subject),
                 header("sub"),
                 header("roles")
             ));
         }
         if Some(proved.placement_epoch) != decided.registry_version {
             return Err(format!(
-                "the envelope of {tag} names registry version {}, but the decision used {:?}",
-                proved.placement_epoch, decided.registry_version
+                "the envelope of {tag} names registry version {}, but the decision used {}",
+                proved.placement_epoch,
+                shown(decided.registry_version)
             ));
         }
         Ok(())

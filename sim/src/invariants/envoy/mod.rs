@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cellway_testbed::CheckOutcome;
 
-use super::Invariant;
 use super::journal::{Journal, Passed};
+use super::{Invariant, shown};
 use crate::fact::Fact;
 
 /// A request that was sent through an Envoy arrives only if the router allowed it, at the cell that
@@ -97,14 +97,16 @@ fn check(prefix: &str, stamped: &mut Stamped, passed: &Passed<'_>) -> Result<(),
     let tag = &passed.sent.tag;
     if passed.decided.cell.as_ref() != Some(&passed.arrived.cell) {
         return Err(format!(
-            "an Envoy sent {tag} to {}, but the router decided {:?}",
-            passed.arrived.cell, passed.decided.cell
+            "an Envoy sent {tag} to {}, but the router decided {}",
+            passed.arrived.cell,
+            shown(passed.decided.cell.as_ref())
         ));
     }
     let sub = passed.arrived.header(&format!("{prefix}sub"));
     if sub != Some(&passed.sent.client) {
         return Err(format!(
-            "{tag} arrived with sub {sub:?}, expected {:?}",
+            "{tag} arrived with sub {}, expected {}",
+            shown(sub),
             passed.sent.client
         ));
     }

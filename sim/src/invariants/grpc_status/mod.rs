@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, shown};
 use crate::fact::{Answer, Arrived, Fact, Sent};
 
 /// A gRPC client always gets HTTP 200 and a `grpc-status`, also if its answer breaks off. If a cell ends its
@@ -72,8 +72,9 @@ impl GrpcStatus {
             let came = arrived.header(name);
             if came != Some(value) {
                 return Err(format!(
-                    "{tag} arrived at {} with the {name} {came:?}, expected {value}",
-                    arrived.host
+                    "{tag} arrived at {} with the {name} {}, expected {value}",
+                    arrived.host,
+                    shown(came)
                 ));
             }
         }
@@ -114,22 +115,26 @@ impl GrpcStatus {
             ));
         }
         let (http, status) = call.came.unwrap_or_default();
-        let wrong = |expected: &dyn std::fmt::Debug| {
+        let wrong = |expected: &str| {
             Err(format!(
-                "{tag} was answered {answer} with the status {http} of HTTP and the gRPC status {status:?}, \
-                 expected 200 and {expected:?}"
+                "{tag} was answered {answer} with the status {http} of HTTP and the gRPC status {}, \
+                 expected 200 and {expected}",
+                shown(status)
             ))
         };
         match answer {
             Answer::Ok | Answer::CellGrpc(_) if http == 200 && status == call.ended => Ok(()),
             // A cell that says no gRPC status, such as a proxy in front of it.
             Answer::Cell(_) if call.ended.is_none() && http != 200 => Ok(()),
-            Answer::Ok | Answer::Cell(_) | Answer::CellGrpc(_) => wrong(&call.ended),
+            Answer::Ok | Answer::Cell(_) | Answer::CellGrpc(_) => wrong(&shown(call.ended)),
             Answer::Router(reason) => {
                 let right = of_reason(reason);
                 match status.is_some_and(|it| http == 200 && right.contains(&it)) {
                     true => Ok(()),
-                    false => wrong(&right),
+                    false => {
+                        let right: Vec<_> = right.iter().map(u8::to_string).collect();
+                        wrong(&right.join(" or "))
+                    }
                 }
             }
             // The client had no connection.

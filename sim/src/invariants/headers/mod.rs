@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Invariant, shown};
 use crate::fact::Fact;
 
 /// A part of the value of every header that the simulator's clients forge.
@@ -36,7 +36,8 @@ impl NoForgedHeaders {
         for (name, value) in fields {
             if value.contains(FORGED) {
                 return Err(format!(
-                    "{cell} received {name}: {value}, which the client of {tag:?} made up"
+                    "{cell} received {name}: {value}, which the client of {} made up",
+                    shown(tag)
                 ));
             }
             let similar: String = name
@@ -87,12 +88,13 @@ impl Invariant for CredentialsStay {
             Fact::BodyEnded(ended) => (&ended.cell, &ended.tag, &ended.trailers),
             _ => return Ok(()),
         };
-        let shown = |(name, value): &&(String, String)| {
+        let is_credential = |(name, value): &&(String, String)| {
             name == "authorization" || value.starts_with("Bearer ")
         };
-        match fields.iter().find(shown) {
+        match fields.iter().find(is_credential) {
             Some((name, _)) => Err(format!(
-                "{cell} received the credentials of {tag:?} in the header {name}"
+                "{cell} received the credentials of {} in the header {name}",
+                shown(tag.as_ref())
             )),
             None => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Invariant, shown};
 use crate::fact::{Arrived, Decided, Fact, Life, Published};
 
 /// Every request that arrives at a cell was decided by a router on a registry version that this router
@@ -117,8 +117,8 @@ impl AssignedCell {
             .ok_or_else(|| format!("{cell} received {tag}, which no router has decided"))?;
         if decided.cell.as_ref() != Some(cell) {
             return Err(format!(
-                "{cell} received {tag}, which was decided for {:?}",
-                decided.cell
+                "{cell} received {tag}, which was decided for {}",
+                shown(decided.cell.as_ref())
             ));
         }
         let version = decided.registry_version.unwrap_or_default();
@@ -135,8 +135,11 @@ impl AssignedCell {
         let said = self.published.get(&version);
         let cells = said.and_then(|said| said.cells_of(tenant, tier.as_deref()));
         if !cells.as_ref().is_some_and(|cells| cells.contains(cell)) {
+            let cells: Vec<_> = cells.into_iter().flatten().collect();
+            let cells = (!cells.is_empty()).then(|| cells.join(", "));
             return Err(format!(
-                "{tag} of {tenant} reached {cell}, but registry version {version} assigns it to {cells:?}"
+                "{tag} of {tenant} reached {cell}, but registry version {version} assigns it to {}",
+                shown(cells)
             ));
         }
         let endpoints = said.and_then(|said| said.cells.get(cell));

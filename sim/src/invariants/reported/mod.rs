@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Invariant, shown};
 use crate::fact::{Answer, Decided, Fact, Responded};
 
 /// If a client gets a router's error, the router reports the end of that request with the same reason,
@@ -34,13 +34,14 @@ impl ReportedTruly {
         };
         if reason != expected_reason {
             return Err(format!(
-                "the client of {id} was answered {answer}, but {router} reports the reason {reason:?}"
+                "the client of {id} was answered {answer}, but {router} reports the reason {}",
+                shown(reason)
             ));
         }
         if status.is_some() && status != reported.status {
             return Err(format!(
-                "the client of {id} was answered {answer}, but {router} reports the status {:?}",
-                reported.status
+                "the client of {id} was answered {answer}, but {router} reports the status {}",
+                shown(reported.status)
             ));
         }
         let denied = self.denied.get(id).map(|decided| decided.reason.as_str());

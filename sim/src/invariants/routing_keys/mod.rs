@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
+use super::{Bounds, Invariant, RouterSettings, SettingsInForce, shown};
 use crate::fact::{Fact, RoutingKeyProof};
 
 /// What the names of its headers begin with, after a cell's framework has folded them.
@@ -88,7 +88,8 @@ fn no_field(cell: &str, tag: Option<&String>, fields: &[(String, String)]) -> Re
             .collect();
         if folded.starts_with(NAME) {
             return Err(format!(
-                "{cell} received the header {name} of {tag:?}, which the router must remove"
+                "{cell} received the header {name} of {}, which the router must remove",
+                shown(tag)
             ));
         }
     }

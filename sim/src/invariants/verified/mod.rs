@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, SettingsInForce, shown};
 use crate::fact::{Arrived, Decided, Fact, Sent};
 
 /// Every request that arrives at a cell was sent with good credentials, which were valid by the clock
@@ -47,16 +47,16 @@ impl OnlyVerified {
         let own = |name: &str| arrived.header(&format!("{}{name}", self.prefix));
         if own("auth") != Some("verified") {
             return Err(format!(
-                "{} arrived with auth {:?}, expected \"verified\"",
+                "{} arrived with auth {}, expected verified",
                 sent.tag,
-                own("auth")
+                shown(own("auth"))
             ));
         }
         if own("tenant") != Some(&sent.tenant) {
             return Err(format!(
-                "{} arrived for the tenant {:?}, but its client acts for {}",
+                "{} arrived for the tenant {}, but its client acts for {}",
                 sent.tag,
-                own("tenant"),
+                shown(own("tenant")),
                 sent.tenant
             ));
         }
