@@ -53,6 +53,7 @@ fn a_search_reports_the_points_that_it_reached() {
         "{}",
         said(&first)
     );
+    assert!(!folder.join("sim-failures").exists());
     assert!(points.lines().count() > 2, "{points}");
     for point in points.lines() {
         assert!(said(&first).contains(&format!("  {point} ")), "{point}");
@@ -167,4 +168,20 @@ fn shrinking_what_passes_says_so() {
     let error = String::from_utf8_lossy(&output.stderr);
     let expected = "passing.toml passes with seed 3; give the seed with which it fails";
     assert!(error.contains(expected), "{error}");
+}
+
+/// Catches: a search of hours that can't keep what it finds, or can't compare at its end.
+#[test]
+fn a_search_begins_only_if_it_can_keep_and_compare() {
+    let folder = folder("unready");
+    for (arguments, expected) in [
+        (&["--points", "nowhere.txt"][..], "nowhere.txt: "),
+        (&["--out", "/proc/none"], "--out /proc/none: "),
+    ] {
+        let search = [&["explore", "--for", "8h"], arguments].concat();
+        let output = sim(&folder, &search);
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(expected), "{error}");
+    }
 }

@@ -95,6 +95,8 @@ impl Explore {
     /// Whether all runs passed.
     pub(super) fn execute(&self) -> Result<bool, String> {
         let source = Source::new(&self.paths)?;
+        self.must_reach.ready()?;
+        self.keep.ready()?;
         let scratch = Scratch::new()?;
         let started = now();
         let (seed, stop) = (AtomicU64::new(self.from), AtomicBool::new(false));
@@ -135,6 +137,7 @@ impl Explore {
             }
         });
         progress.clear();
+        self.keep.done();
         printed?;
         output::print(&found.summary(&progress))?;
         let (reached, said) = self.must_reach.check(&found.points)?;

@@ -23,6 +23,18 @@ pub(super) struct Keep {
 }
 
 impl Keep {
+    /// Makes the folder, so that a long search doesn't lose what it finds.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        let out = &self.out;
+        fs::create_dir_all(out).map_err(|e| format!("--out {}: {e}", out.display()))
+    }
+
+    /// Removes the folder if nothing was kept.
+    pub(super) fn done(&self) {
+        // It fails if there are files in it, and nothing depends on it.
+        let _ = fs::remove_dir(&self.out);
+    }
+
     /// Moves the scenario of a failure into the folder. `None` if that isn't possible.
     pub(super) fn moved(&self, file: &Path) -> Option<PathBuf> {
         let kept = self.out.join(file.file_name()?);

@@ -67,6 +67,18 @@ impl Tally {
 }
 
 impl MustReach {
+    /// Checks before a long search that the file can be read, or can be written.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        let Some(file) = &self.points else {
+            return Ok(());
+        };
+        let opened = match self.accept_points {
+            true => fs::OpenOptions::new().append(true).create(true).open(file),
+            false => fs::File::open(file),
+        };
+        opened.map(drop).map_err(|error| wrong(file, &error))
+    }
+
     /// Compares with the file. Returns whether all its points were reached, and what to print.
     pub(super) fn check(&self, tally: &Tally) -> Result<(bool, String), String> {
         let Some(file) = &self.points else {
