@@ -121,7 +121,10 @@ impl Run {
     fn execute(&self) -> Result<bool, String> {
         let scenario = Scenario::load(&self.file).map_err(|error| error.to_string())?;
         let scenario = scenario.replayed_by(replay(&self.file, "{seed}"));
-        let report = scenario.run(self.seed);
+        let report = match &self.trace {
+            Some(_) => scenario.run(self.seed),
+            None => scenario.run_untraced(self.seed),
+        };
         if let Some(file) = &self.trace {
             let lines = report.trace.join("\n") + "\n";
             std::fs::write(file, lines).map_err(|e| format!("{}: {e}", file.display()))?;

@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_env::{Env, Sharing};
+use cellway_env::{Env, Sharing, Unsent};
 use rustls::crypto::CryptoProvider;
 
-use super::host::{Host, HostClock, elapsed};
-use super::net::{SimClaim, SimListener, Stream};
+use super::host::{Host, HostClock, Network, elapsed};
+use super::net::{SimClaim, SimListener, Stream, Tcp};
 use crate::random::Random;
 use crate::store::SimStore;
 use crate::tls;
 
 /// The environment of a host from one start to the next crash. Routers, cells and everything else run
 /// on it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimEnv {
     host: Arc<Host>,
     incarnation: u32,
@@ -48,7 +48,7 @@ impl SimEnv {
 
     /// The host's address.
     pub fn address(&self) -> Ipv4Addr {
-        super::ipv4(turmoil::lookup(self.name()))
+        self.host.address()
     }
 
     /// How many times the host was started before.
@@ -89,12 +89,15 @@ impl Env for SimEnv {
     type Store = SimStore;
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
-        let tcp = turmoil::net::TcpStream::connect((host, port)).await?;
-        Ok(Stream::new(
-            tcp,
-            self.host.clone(),
-            format!("{host}:{port}"),
-        ))
+        let tcp = Tcp::connect(&self.host, (host, port)).await?;
+        let peer = format!("{host}:{port}");
+        Ok(Stream::new(tcp, self.host.clone(), peer))
+    }
+
+    fn leave(stream: &Stream, unsent: Unsent) {
+        if unsent == Unsent::Discarded {
+            stream.discard();
+        }
     }
 
     /// Every host has one address, so every address except loopback means all addresses. A host runs
@@ -119,7 +122,11 @@ impl Env for SimEnv {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         #[expect(clippy::disallowed_methods, reason = "this is Env::spawn")]
-        tokio::spawn(task);
+        match &self.host.network {
+            Network::Turmoil => drop(tokio::spawn(task)),
+            // Its hosts share a runtime, and a crash ends the tasks of one.
+            Network::Events(_) => drop(tokio::task::spawn_local(task)),
+        }
     }
 
     /// Runs inline: work takes no simulated time, and another thread would not be deterministic.

@@ -1,6 +1,7 @@
 //! What a simulated host keeps when it crashes: its name, disk and wall clock.
 
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,11 +11,11 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
 use super::EPOCH;
+use super::events::{self, Net};
 use crate::store::SimStore;
 use crate::trace::Trace;
 
 /// What a host keeps when it crashes.
-#[derive(Debug)]
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) seed: u64,
@@ -22,10 +23,18 @@ pub(super) struct Host {
     trace: Trace,
     pub(super) store: SimStore,
     pub(super) clock: HostClock,
+    pub(super) network: Network,
+}
+
+/// The network that a host is connected to.
+pub(super) enum Network {
+    /// turmoil's, which knows by itself which host runs.
+    Turmoil,
+    Events(Net),
 }
 
 impl Host {
-    pub(super) fn new(name: &str, seed: u64, trace: Trace) -> Self {
+    pub(super) fn new(name: &str, seed: u64, trace: Trace, network: Network) -> Self {
         Self {
             name: name.to_owned(),
             seed,
@@ -33,7 +42,30 @@ impl Host {
             trace,
             store: SimStore::new(),
             clock: HostClock::default(),
+            network,
         }
+    }
+
+    pub(super) fn address(&self) -> Ipv4Addr {
+        let address = match &self.network {
+            Network::Turmoil => return super::ipv4(turmoil::lookup(self.name.as_str())),
+            Network::Events(net) => net.address(&self.name),
+        };
+        address.expect("a host is a part of its network")
+    }
+
+    /// The name of another host.
+    pub(super) fn name_of(&self, peer: IpAddr) -> String {
+        let name = match &self.network {
+            Network::Turmoil => turmoil::reverse_lookup(peer),
+            Network::Events(net) => net.name(peer),
+        };
+        name.unwrap_or_else(|| peer.to_string())
+    }
+
+    /// Whether what happens is recorded.
+    pub(super) fn is_traced(&self) -> bool {
+        self.trace.is_on()
     }
 
     pub(super) fn record(&self, event: impl Display) {
@@ -43,12 +75,13 @@ impl Host {
 
 /// Simulated time since the start of the run, as the host that runs now sees it.
 pub(crate) fn elapsed() -> Duration {
-    turmoil::sim_elapsed().unwrap_or_default()
+    let elapsed = events::elapsed().or_else(turmoil::sim_elapsed);
+    elapsed.unwrap_or_default()
 }
 
 /// Whether this is a part of a run. What is dropped after it is not.
 pub(crate) fn is_running() -> bool {
-    turmoil::in_simulation()
+    events::is_running() || turmoil::in_simulation()
 }
 
 /// A host's wall clock. It runs with simulated time and can be set wrong.
@@ -65,7 +98,7 @@ impl HostClock {
 
     /// What the clock shows.
     pub fn now(&self) -> Unix {
-        let now = turmoil::since_epoch().unwrap_or(EPOCH);
+        let now = EPOCH + elapsed();
         let skew = self.skew_millis.load(Ordering::Relaxed);
         let offset = Duration::from_millis(skew.unsigned_abs());
         Unix::from_epoch(match skew {

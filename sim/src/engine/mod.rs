@@ -1,10 +1,12 @@
-//! The engine: time, network and hosts. The only module that knows turmoil.
+//! The engines: time, network and hosts. The only module that knows turmoil.
 //!
-//! A run is one thread on which every host has a tokio runtime of its own with a paused clock.
-//! [`Engine::step`] moves the world by one tick: messages that are due reach their hosts, then
-//! each host runs for that long in simulated time. Everything that could differ between two runs
-//! is pinned: turmoil's generator is seeded, the wall clock starts at [`EPOCH`], and
-//! [`isolated`] gives the thread its own clock and entropy (see `entropy`).
+//! A run is one thread. [`Engine::step`] moves the world by one tick. There are two engines, see [`Kind`]:
+//! with turmoil, every host has a tokio runtime of its own with a paused clock, and runs for one tick
+//! after the messages that are due have reached it. The other one, `events`, has one runtime for all
+//! hosts, which jumps from event to event.
+//!
+//! Everything that could differ between two runs is pinned: the network's generator is seeded, the wall
+//! clock starts at [`EPOCH`], and [`isolated`] gives the thread its own clock and entropy (see `entropy`).
 //!
 //! What turmoil doesn't model, and what we do about it:
 //! - It doesn't retransmit, so a lost segment would block a stream for good. Loss of connectivity is
@@ -17,6 +19,7 @@
 //!   [`leave`](cellway_env::Env::leave) settles nothing: a stream that is cut ends in order.
 
 mod env;
+mod events;
 mod host;
 mod net;
 mod panics;
@@ -27,6 +30,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde::Deserialize;
+
 pub use env::SimEnv;
 pub use host::HostClock;
 pub(crate) use host::{elapsed, is_running};
@@ -35,7 +40,8 @@ pub use net::{SimListener, Stream};
 use crate::entropy;
 use crate::store::SimStore;
 use crate::trace::Trace;
-use host::Host;
+use events::Events;
+use host::{Host, Network};
 
 /// When every simulation starts: 2026-01-01T00:00:00Z, since the Unix epoch.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
@@ -44,9 +50,23 @@ pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// overflows, so this is well above the clients that a scenario may have.
 const TCP_SEGMENTS_MAX: usize = 1024;
 
+/// Which engine runs a world. The same scenario is fair in both, but a seed gives each another run.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// turmoil: the hosts of a world run one after the other, tick by tick.
+    #[default]
+    Turmoil,
+    /// One runtime that jumps from event to event: several times quicker. Its network also knows resets,
+    /// segments that are cut and joined, and links that are held in one direction.
+    Events,
+}
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Which one.
+    pub kind: Kind,
     /// Decides every random choice.
     pub seed: u64,
     /// How far [`Engine::step`] moves; also the resolution of the network. Whole milliseconds.
@@ -55,6 +75,9 @@ pub struct Settings {
     pub latency_min: Duration,
     /// The longest time that a segment travels. Most are much faster.
     pub latency_max: Duration,
+    /// Whether some writes travel, and some reads get, only a part of what they could. With
+    /// [`Kind::Events`] only.
+    pub cuts_segments: bool,
 }
 
 /// Why a run can't continue.
@@ -78,17 +101,36 @@ impl std::fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+/// A link can't be held in one direction: turmoil has no such thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OneWay;
+
+impl std::fmt::Display for OneWay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("turmoil can't hold a link in one direction; use the engine `events`")
+    }
+}
+
+impl std::error::Error for OneWay {}
+
 /// A simulated world.
 pub struct Engine {
-    sim: turmoil::Sim<'static>,
+    world: World,
     seed: u64,
     trace: Trace,
     clocks: BTreeMap<String, HostClock>,
 }
 
-impl Engine {
-    /// An empty world. Call it inside [`isolated`].
-    pub fn new(settings: &Settings, trace: Trace) -> Self {
+enum World {
+    Turmoil(Box<turmoil::Sim<'static>>),
+    Events(Box<Events>),
+}
+
+impl World {
+    fn new(settings: &Settings) -> Self {
+        if settings.kind == Kind::Events {
+            return Self::Events(Box::new(Events::new(settings)));
+        }
         let mut builder = turmoil::Builder::new();
         builder
             .rng_seed(settings.seed)
@@ -98,8 +140,15 @@ impl Engine {
             .max_message_latency(settings.latency_max)
             .tcp_capacity(TCP_SEGMENTS_MAX)
             .fail_rate(0.0);
+        Self::Turmoil(Box::new(builder.build()))
+    }
+}
+
+impl Engine {
+    /// An empty world. Call it inside [`isolated`].
+    pub fn new(settings: &Settings, trace: Trace) -> Self {
         Self {
-            sim: builder.build(),
+            world: World::new(settings),
             seed: settings.seed,
             trace,
             clocks: BTreeMap::new(),
@@ -115,18 +164,30 @@ impl Engine {
         F: Fn(SimEnv) -> Run + 'static,
         Run: Future<Output = ()> + 'static,
     {
-        let host = Arc::new(Host::new(name, self.seed, self.trace.clone()));
+        let network = match &self.world {
+            World::Turmoil(_) => Network::Turmoil,
+            World::Events(events) => Network::Events(events.net().clone()),
+        };
+        let host = Host::new(name, self.seed, self.trace.clone(), network);
+        let host = Arc::new(host);
         let store = host.store.clone();
         self.clocks.insert(name.to_owned(), host.clock.clone());
         let program = Arc::new(program);
-        self.sim.host(name, move || {
-            let (env, program) = (SimEnv::start(&host), program.clone());
-            async move {
-                let name = env.name().to_owned();
-                program(env).await;
-                Err(name.into())
-            }
-        });
+        let start = move || (SimEnv::start(&host), program.clone());
+        match &mut self.world {
+            World::Turmoil(sim) => sim.host(name, move || {
+                let (env, program) = start();
+                async move {
+                    let name = env.name().to_owned();
+                    program(env).await;
+                    Err(name.into())
+                }
+            }),
+            World::Events(events) => events.host(name, move || {
+                let (env, program) = start();
+                async move { program(env).await }
+            }),
+        }
         store
     }
 
@@ -137,12 +198,18 @@ impl Engine {
 
     /// The address of a host.
     pub fn address(&self, host: &str) -> Ipv4Addr {
-        ipv4(self.sim.lookup(host))
+        match &self.world {
+            World::Turmoil(sim) => ipv4(sim.lookup(host)),
+            World::Events(events) => events.address(host),
+        }
     }
 
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
-        self.sim.elapsed()
+        match &self.world {
+            World::Turmoil(sim) => sim.elapsed(),
+            World::Events(events) => events.elapsed(),
+        }
     }
 
     /// Moves the world by one tick.
@@ -150,43 +217,93 @@ impl Engine {
     /// # Errors
     /// [`RunError`] if anything panicked or a host's program ended.
     pub fn step(&mut self) -> Result<(), RunError> {
-        entropy::set_elapsed(self.sim.elapsed());
-        let stepped = self.sim.step();
+        entropy::set_elapsed(self.elapsed());
+        let stepped = match &mut self.world {
+            World::Turmoil(sim) => {
+                let stepped = sim.step();
+                stepped
+                    .map(drop)
+                    .map_err(|error| RunError::Ended(error.to_string()))
+            }
+            World::Events(events) => events.step(),
+        };
         // First, because a program that panicked has also ended.
-        if let Some(panic) = panics::take() {
-            return Err(RunError::Panic(panic));
+        match panics::take() {
+            Some(panic) => Err(RunError::Panic(panic)),
+            None => stepped,
         }
-        stepped
-            .map_err(|e| RunError::Ended(e.to_string()))
-            .map(drop)
     }
 
     /// Stops a host at once. Its peers see their connections closed; new ones hang until it is
     /// restarted. Its disk stays.
     pub fn crash(&mut self, host: &str) {
-        self.sim.crash(host);
+        match &mut self.world {
+            World::Turmoil(sim) => sim.crash(host),
+            World::Events(events) => events.crash(host),
+        }
     }
 
     /// Starts a crashed host's program again.
     pub fn restart(&mut self, host: &str) {
-        self.sim.bounce(host);
+        match &mut self.world {
+            World::Turmoil(sim) => sim.bounce(host),
+            World::Events(events) => events.restart(host),
+        }
     }
 
     /// Holds back everything between two hosts until [`Engine::release`].
     pub fn hold(&mut self, a: &str, b: &str) {
-        self.sim.hold(a, b);
+        match &mut self.world {
+            World::Turmoil(sim) => sim.hold(a, b),
+            World::Events(events) => events.net().hold(a, b),
+        }
     }
 
     /// Delivers what was held between two hosts, in order, and ends the hold.
     pub fn release(&mut self, a: &str, b: &str) {
-        self.sim.release(a, b);
+        match &mut self.world {
+            World::Turmoil(sim) => sim.release(a, b),
+            World::Events(events) => events.net().release(a, b),
+        }
+    }
+
+    /// Holds back what goes from one host to another, but not what comes back, until
+    /// [`Engine::release_one_way`].
+    ///
+    /// # Errors
+    /// [`OneWay`] for an engine whose links have no directions.
+    pub fn hold_one_way(&mut self, from: &str, to: &str) -> Result<(), OneWay> {
+        self.directed()?.hold_one_way(from, to);
+        Ok(())
+    }
+
+    /// Delivers what [`Engine::hold_one_way`] held, in order, and ends it.
+    ///
+    /// # Errors
+    /// [`OneWay`] for an engine whose links have no directions.
+    pub fn release_one_way(&mut self, from: &str, to: &str) -> Result<(), OneWay> {
+        self.directed()?.release_one_way(from, to);
+        Ok(())
+    }
+
+    /// The network, if its links have directions.
+    fn directed(&self) -> Result<&events::Net, OneWay> {
+        match &self.world {
+            World::Turmoil(_) => Err(OneWay),
+            World::Events(events) => Ok(events.net()),
+        }
     }
 
     /// Makes segments between two hosts travel between `min` and `max` from now on.
     pub fn set_latency(&mut self, a: &str, b: &str, min: Duration, max: Duration) {
-        // The first call sets both bounds, the second only the upper.
-        self.sim.set_link_latency(a, b, min);
-        self.sim.set_link_max_message_latency(a, b, max);
+        match &mut self.world {
+            World::Turmoil(sim) => {
+                // The first call sets both bounds, the second only the upper.
+                sim.set_link_latency(a, b, min);
+                sim.set_link_max_message_latency(a, b, max);
+            }
+            World::Events(events) => events.net().set_latency(a, b, min, max),
+        }
     }
 }
 

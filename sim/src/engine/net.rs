@@ -11,7 +11,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use cellway_env::{Claim, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::host::Host;
+use super::events;
+use super::host::{Host, Network, is_running};
 
 /// The most bytes that one segment carries: as much as one TLS record.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
@@ -19,15 +20,83 @@ const SEGMENT_BYTES_MAX: usize = 16 * 1024;
 /// A connection. The trace has the length and hash of everything that it sends, so two runs whose bytes
 /// differ anywhere have different traces.
 pub struct Stream {
-    tcp: turmoil::net::TcpStream,
+    tcp: Tcp,
     host: Arc<Host>,
     /// `host:port` of the peer, as connected to or accepted from.
     peer: String,
 }
 
 impl Stream {
-    pub(super) fn new(tcp: turmoil::net::TcpStream, host: Arc<Host>, peer: String) -> Self {
+    pub(super) fn new(tcp: Tcp, host: Arc<Host>, peer: String) -> Self {
         Self { tcp, host, peer }
+    }
+
+    /// The peer sees a reset when this is dropped, in an engine whose connections have resets.
+    pub(super) fn discard(&self) {
+        if let Tcp::Events(tcp) = &self.tcp {
+            tcp.discard();
+        }
+    }
+}
+
+/// A connected socket of either engine.
+pub(super) enum Tcp {
+    Turmoil(turmoil::net::TcpStream),
+    Events(events::TcpStream),
+}
+
+impl Tcp {
+    pub(super) async fn connect(host: &Host, to: (&str, u16)) -> io::Result<Self> {
+        match &host.network {
+            Network::Turmoil => {
+                let tcp = turmoil::net::TcpStream::connect(to).await;
+                tcp.map(Self::Turmoil)
+            }
+            Network::Events(net) => {
+                let tcp = events::TcpStream::connect(net, host.address(), to).await;
+                tcp.map(Self::Events)
+            }
+        }
+    }
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Turmoil(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Events(tcp) => Pin::new(tcp).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Turmoil(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Events(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Turmoil(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Events(tcp) => Pin::new(tcp).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Turmoil(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Events(tcp) => Pin::new(tcp).poll_shutdown(cx),
+        }
     }
 }
 
@@ -49,7 +118,9 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         let bytes = &bytes[..bytes.len().min(SEGMENT_BYTES_MAX)];
         let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(len)) = written {
+        if let Poll::Ready(Ok(len)) = written
+            && self.host.is_traced()
+        {
             let hash = digest(&SHA256, &bytes[..len]);
             let hash = u64::from_be_bytes(std::array::from_fn(|i| hash.as_ref()[i]));
             let line = format_args!("sends {len} bytes to {} ({hash:016x})", self.peer);
@@ -64,7 +135,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // What is dropped after the run still closes its connections, and turmoil would panic.
-        match turmoil::in_simulation() {
+        match is_running() {
             true => Pin::new(&mut self.tcp).poll_shutdown(cx),
             false => Poll::Ready(Ok(())),
         }
@@ -88,8 +159,17 @@ impl Claim for SimClaim {
     type Listener = SimListener;
 
     async fn listen(self) -> io::Result<SimListener> {
-        let tcp = turmoil::net::TcpListener::bind(self.address).await?;
-        Ok(SimListener::new(tcp, self.host))
+        let tcp = match &self.host.network {
+            Network::Turmoil => {
+                TcpListener::Turmoil(turmoil::net::TcpListener::bind(self.address).await?)
+            }
+            Network::Events(net) => {
+                let host = self.host.address();
+                TcpListener::Events(events::TcpListener::bind(net, host, self.address)?)
+            }
+        };
+        let host = self.host;
+        Ok(SimListener { tcp, host })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -99,13 +179,27 @@ impl Claim for SimClaim {
 
 /// A bound socket of a simulated host.
 pub struct SimListener {
-    tcp: turmoil::net::TcpListener,
+    tcp: TcpListener,
     host: Arc<Host>,
 }
 
-impl SimListener {
-    pub(super) fn new(tcp: turmoil::net::TcpListener, host: Arc<Host>) -> Self {
-        Self { tcp, host }
+enum TcpListener {
+    Turmoil(turmoil::net::TcpListener),
+    Events(events::TcpListener),
+}
+
+impl TcpListener {
+    async fn accept(&self) -> io::Result<(Tcp, SocketAddr)> {
+        match self {
+            Self::Turmoil(listener) => {
+                let (tcp, peer) = listener.accept().await?;
+                Ok((Tcp::Turmoil(tcp), peer))
+            }
+            Self::Events(listener) => {
+                let (tcp, peer) = listener.accept().await?;
+                Ok((Tcp::Events(tcp), peer))
+            }
+        }
     }
 }
 
@@ -114,7 +208,7 @@ impl Listener for SimListener {
 
     async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         let (tcp, peer) = self.tcp.accept().await?;
-        let name = turmoil::reverse_lookup(peer.ip()).unwrap_or_else(|| peer.ip().to_string());
+        let name = self.host.name_of(peer.ip());
         let name = format!("{name}:{}", peer.port());
         Ok((Stream::new(tcp, self.host.clone(), name), peer))
     }
@@ -127,6 +221,9 @@ impl Listener for SimListener {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        match &self.tcp {
+            TcpListener::Turmoil(listener) => listener.local_addr(),
+            TcpListener::Events(listener) => Ok(listener.local_addr()),
+        }
     }
 }

@@ -13,7 +13,7 @@ const FIRST: [&str; 8] = [
 pub fn text(scenario: &Table) -> String {
     let mut text = String::new();
     let is_section = |value: &Value| value.is_table();
-    let order = ["about", "duration", "tick", "fault"];
+    let order = ["about", "duration", "tick", "engine", "fault"];
     let (mut top, sections): (Vec<_>, Vec<_>) =
         scenario.iter().partition(|(_, value)| !is_section(value));
     top.sort_by_key(|(key, _)| order.iter().position(|it| it == key));

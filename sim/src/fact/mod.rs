@@ -258,6 +258,19 @@ pub enum Fact {
     BodyEnded(BodyEnded),
 }
 
+impl Fact {
+    /// The router that ends with this fact: it crashes, or has drained.
+    pub(crate) fn ended(&self) -> Option<&Life> {
+        if let Self::Noted(life, note) = self {
+            return (note.kind == "drained").then_some(life);
+        }
+        let Self::Crashed(life) = self else {
+            return None;
+        };
+        Some(life)
+    }
+}
+
 /// An event for the timeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

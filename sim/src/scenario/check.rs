@@ -10,6 +10,7 @@ use super::{
     Tenant,
 };
 use super::{client, expectations, fault, order};
+use crate::engine::Kind;
 
 /// Reads a scenario's text, and finds the mistakes that need no router. If there are mistakes, use the
 /// scenario only to find more.
@@ -51,6 +52,8 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
         about: file.about.clone(),
         duration,
         tick: file.tick.get_ref().0,
+        engine: file.engine,
+        cuts_segments: *world.cut_segments.get_ref(),
         latency: world.latency.get_ref().map(|span| span.0),
         routers: names.routers.iter().cloned().collect(),
         issuers: world
@@ -112,6 +115,14 @@ fn times(file: &File, errors: &mut Errors<'_>) {
     if min > max {
         let problem = "must have the shortest time first, then the longest";
         errors.add(file.world.latency.span(), "world.latency", problem);
+    }
+    if *file.world.cut_segments.get_ref() && file.engine != Kind::Events {
+        let problem = "needs `engine = \"events\"` at the top of the file";
+        errors.add(
+            file.world.cut_segments.span(),
+            "world.cut_segments",
+            problem,
+        );
     }
 }
 

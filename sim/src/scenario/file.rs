@@ -11,6 +11,7 @@ use toml::Spanned;
 use super::choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, UnknownTenant};
 use super::credential::{Authorization, Claims, Credential, Flaw};
 use super::units::{Rate, Span};
+use crate::engine::Kind;
 
 /// A name, with its place in the file.
 pub(super) type Name = Spanned<String>;
@@ -25,6 +26,9 @@ pub(super) struct File {
     /// How far one step of the world reaches; longer is faster and coarser.
     #[serde(default = "tick")]
     pub tick: Spanned<Span>,
+    /// Which engine runs it.
+    #[serde(default)]
+    pub engine: Kind,
     pub world: World,
     /// Settings of the routers, merged over the simulator's own.
     #[serde(default)]
@@ -33,6 +37,10 @@ pub(super) struct File {
     #[serde(default)]
     pub fault: Vec<Fault>,
     pub expect: Expect,
+}
+
+fn whole_segments() -> Spanned<bool> {
+    Spanned::new(0..0, false)
 }
 
 fn tick() -> Spanned<Span> {
@@ -47,6 +55,9 @@ pub(super) struct World {
     /// The shortest and longest time that a message travels.
     #[serde(default = "latency")]
     pub latency: Spanned<[Span; 2]>,
+    /// Whether segments are cut in parts.
+    #[serde(default = "whole_segments")]
+    pub cut_segments: Spanned<bool>,
     pub issuer: Vec<Issuer>,
     pub cell: Vec<Cell>,
     /// Envoys that ask a router about each request.

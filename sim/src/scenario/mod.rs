@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use cellway_core::rate_limit::RateLimitSpec;
 
+use crate::engine::Kind;
+
 pub(crate) use check::read;
 pub use choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, UnknownTenant};
 pub use credential::{Authorization, Claims, Credential, Flaw};
@@ -53,6 +55,10 @@ pub struct Scenario {
     pub duration: Duration,
     /// How far one step of the world reaches.
     pub tick: Duration,
+    /// Which engine runs it.
+    pub engine: Kind,
+    /// Whether segments are cut in parts.
+    pub cuts_segments: bool,
     /// The shortest and longest time that a message travels.
     pub latency: [Duration; 2],
     /// Hosts' names.

@@ -11,13 +11,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ::aws_lc_rs::agreement::{PrivateKey, PublicKey, UnparsedPublicKey, X25519, agree};
 use rustls::crypto::{
     ActiveKeyExchange, CryptoProvider, GetRandomFailed, SecureRandom, SharedSecret,
     SupportedKxGroup, aws_lc_rs,
 };
 use rustls::ffdhe_groups::FfdheGroup;
 use rustls::{Error, NamedGroup, PeerMisbehaved};
-use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::random::Random;
 
@@ -73,8 +73,9 @@ impl SupportedKxGroup for SeededX25519 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let mut bytes = [0; 32];
         self.0.draw(&mut bytes);
-        let secret = StaticSecret::from(bytes);
-        let public = PublicKey::from(&secret);
+        let failed = || Error::General("no X25519 key from 32 bytes".to_owned());
+        let secret = PrivateKey::from_private_key(&X25519, &bytes).map_err(|_| failed())?;
+        let public = secret.compute_public_key().map_err(|_| failed())?;
         Ok(Box::new(Exchange { secret, public }))
     }
 
@@ -88,19 +89,18 @@ impl SupportedKxGroup for SeededX25519 {
 }
 
 struct Exchange {
-    secret: StaticSecret,
+    secret: PrivateKey,
     public: PublicKey,
 }
 
 impl ActiveKeyExchange for Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
-        let invalid = || Error::from(PeerMisbehaved::InvalidKeyShare);
-        let peer: [u8; 32] = peer.try_into().map_err(|_| invalid())?;
-        let shared = self.secret.diffie_hellman(&PublicKey::from(peer));
-        if !shared.was_contributory() {
-            return Err(invalid());
-        }
-        Ok(SharedSecret::from(shared.as_bytes().as_slice()))
+        let peer = UnparsedPublicKey::new(&X25519, peer);
+        // It also refuses a key whose shared secret would be zero (RFC 7748, section 6.1).
+        let invalid = Error::from(PeerMisbehaved::InvalidKeyShare);
+        agree(&self.secret, peer, invalid, |secret| {
+            Ok(SharedSecret::from(secret))
+        })
     }
 
     fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
@@ -112,7 +112,7 @@ impl ActiveKeyExchange for Exchange {
     }
 
     fn pub_key(&self) -> &[u8] {
-        self.public.as_bytes()
+        self.public.as_ref()
     }
 }
 

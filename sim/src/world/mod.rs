@@ -57,6 +57,8 @@ impl World {
     ) -> Result<Self, TestbedError> {
         let [latency_min, latency_max] = scenario.latency;
         let settings = Settings {
+            kind: scenario.engine,
+            cuts_segments: scenario.cuts_segments,
             seed,
             tick: scenario.tick,
             latency_min,

@@ -10,11 +10,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cellway_sim::engine::{Engine, Settings, SimEnv, isolated};
+use cellway_sim::engine::{Engine, Kind, Settings, SimEnv, isolated};
 use cellway_sim::{Trace, determinism};
 use tokio::sync::watch;
 
 const SETTINGS: Settings = Settings {
+    kind: Kind::Turmoil,
+    cuts_segments: false,
     seed: 0,
     tick: Duration::from_millis(1),
     latency_min: Duration::from_millis(1),

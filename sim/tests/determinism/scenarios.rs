@@ -108,8 +108,8 @@ settings = { upstream = { header_timeout_ms = 5000 } }
 recovery = "5s"
 "#;
 
-fn trace(seed: u64) -> Vec<String> {
-    let scenario = Scenario::parse("everything.toml", WORLD);
+fn trace(world: &str, seed: u64) -> Vec<String> {
+    let scenario = Scenario::parse("everything.toml", world);
     let report = scenario.unwrap_or_else(|error| panic!("{error}")).run(seed);
     assert!(report.passed(), "{}", report.summary());
     report.trace
@@ -117,6 +117,16 @@ fn trace(seed: u64) -> Vec<String> {
 
 #[test]
 fn a_world_follows_its_seed() {
-    determinism::check("scenarios::a_world_follows_its_seed", 7, trace)
-        .unwrap_or_else(|why| panic!("{why}"));
+    let test = "scenarios::a_world_follows_its_seed";
+    determinism::check(test, 7, |seed| trace(WORLD, seed)).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn a_world_of_events_follows_its_seed() {
+    let world = WORLD.replace(
+        "[world]",
+        "engine = \"events\"\n[world]\ncut_segments = true",
+    );
+    let test = "scenarios::a_world_of_events_follows_its_seed";
+    determinism::check(test, 7, |seed| trace(&world, seed)).unwrap_or_else(|why| panic!("{why}"));
 }

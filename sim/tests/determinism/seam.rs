@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_env::{Env, Listener};
-use cellway_sim::engine::{Engine, RunError, Settings, SimEnv, Stream, isolated};
+use cellway_sim::engine::{Engine, Kind, RunError, Settings, SimEnv, Stream, isolated};
 use cellway_sim::{Random, Trace, determinism, ed25519_pkcs8};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -160,8 +160,12 @@ async fn ask(env: SimEnv, seed: u64) {
     std::future::pending().await
 }
 
-fn settings(seed: u64) -> Settings {
+const KINDS: [Kind; 2] = [Kind::Turmoil, Kind::Events];
+
+fn settings(kind: Kind, seed: u64) -> Settings {
     Settings {
+        kind,
+        cuts_segments: kind == Kind::Events,
         seed,
         tick: Duration::from_millis(1),
         latency_min: Duration::from_millis(1),
@@ -170,10 +174,10 @@ fn settings(seed: u64) -> Settings {
 }
 
 /// The trace of a simulated second, in which the server's host is down for a while.
-fn trace(seed: u64) -> Vec<String> {
+fn trace(kind: Kind, seed: u64) -> Vec<String> {
     isolated(seed, move || {
         let trace = Trace::default();
-        let mut engine = Engine::new(&settings(seed), trace.clone());
+        let mut engine = Engine::new(&settings(kind, seed), trace.clone());
         engine.host("server", move |env| serve(env, seed));
         engine.host("client", move |env| ask(env, seed));
         for step in 0..1000 {
@@ -190,12 +194,25 @@ fn trace(seed: u64) -> Vec<String> {
 
 #[test]
 fn one_seed_is_one_run() {
+    let trace = |seed| trace(Kind::Turmoil, seed);
     determinism::check("seam::one_seed_is_one_run", 7, trace).unwrap_or_else(|why| panic!("{why}"));
 }
 
 #[test]
+fn one_seed_is_one_run_of_events() {
+    let (test, trace) = ("seam::one_seed_is_one_run_of_events", |seed| {
+        trace(Kind::Events, seed)
+    });
+    determinism::check(test, 7, trace).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
 fn requests_survive_a_held_link() {
-    let lines = trace(7);
+    KINDS.into_iter().for_each(survive_a_held_link);
+}
+
+fn survive_a_held_link(kind: Kind) {
+    let lines = trace(kind, 7);
     let answers = lines
         .iter()
         .filter(|line| line.contains("reads b\""))
@@ -211,8 +228,12 @@ fn requests_survive_a_held_link() {
 
 #[test]
 fn a_panic_in_a_spawned_task_fails_the_run() {
-    let broken = isolated(1, || {
-        let mut engine = Engine::new(&settings(1), Trace::default());
+    KINDS.into_iter().for_each(a_panic_fails_the_run);
+}
+
+fn a_panic_fails_the_run(kind: Kind) {
+    let broken = isolated(1, move || {
+        let mut engine = Engine::new(&settings(kind, 1), Trace::default());
         engine.host("host", |env| async move {
             env.spawn(async { panic!("lost in a task") });
             std::future::pending().await
@@ -227,8 +248,12 @@ fn a_panic_in_a_spawned_task_fails_the_run() {
 
 #[test]
 fn a_restarted_host_keeps_its_disk_and_draws_other_randomness() {
-    let (draws, kept) = isolated(1, || {
-        let mut engine = Engine::new(&settings(1), Trace::default());
+    KINDS.into_iter().for_each(a_restart_keeps_the_disk);
+}
+
+fn a_restart_keeps_the_disk(kind: Kind) {
+    let (draws, kept) = isolated(1, move || {
+        let mut engine = Engine::new(&settings(kind, 1), Trace::default());
         let (draws, seen) = std::sync::mpsc::channel();
         let disk = engine.host("host", move |env| {
             let mut bytes = [0; 8];

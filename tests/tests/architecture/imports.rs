@@ -159,7 +159,12 @@ impl Crate {
     }
 
     fn users(&self, name: &str) -> Vec<String> {
-        let names = |module: &Module| module.paths.iter().any(|path| path[0] == name);
+        let names = |module: &Module| {
+            module
+                .paths
+                .iter()
+                .any(|path| path.first().is_some_and(|it| it == name))
+        };
         let users = self.modules.iter().filter(|(_, module)| names(module));
         users.map(|(path, _)| shown(path)).collect()
     }

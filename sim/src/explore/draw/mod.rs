@@ -36,6 +36,8 @@ pub fn draw(seed: u64) -> Table {
     table([
         ("about", format!("Drawn from seed {seed}.").into()),
         ("duration", millis(CALM + RECOVERY + AFTER)),
+        // The quick one, whose network can do more.
+        ("engine", "events".into()),
         ("world", world.table().into()),
         ("router", settings::draw(seed).into()),
         (

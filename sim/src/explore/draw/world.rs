@@ -12,6 +12,7 @@ pub(super) struct World {
     pub(super) tenants: Vec<Tenant>,
     placements: Vec<Table>,
     latency: Option<[u64; 2]>,
+    cuts_segments: bool,
 }
 
 pub(super) struct Cell {
@@ -76,6 +77,7 @@ impl World {
                 let shortest = dice.between(1, 30);
                 [shortest, shortest + dice.between(0, 60)]
             }),
+            cuts_segments: dice.chance(40),
         }
     }
 
@@ -125,6 +127,7 @@ impl World {
             issuers,
             placements: Vec::new(),
             latency: None,
+            cuts_segments: false,
         }
     }
 
@@ -144,6 +147,9 @@ impl World {
         ]);
         if !self.placements.is_empty() {
             set(&mut world, "placement", tables(self.placements.clone()));
+        }
+        if self.cuts_segments {
+            set(&mut world, "cut_segments", true);
         }
         if let Some(latency) = self.latency {
             set(&mut world, "latency", latency.map(millis).to_vec());

@@ -182,6 +182,9 @@ impl Invariant for EjectedForCause {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Some(life) = fact.ended() {
+            self.ejected.retain(|(of, _), _| of != life);
+        }
         match fact {
             Fact::Ejected {
                 life,
@@ -193,8 +196,6 @@ impl Invariant for EjectedForCause {
                 host,
                 ejected: false,
             } => self.returns(at, life, host)?,
-            Fact::Crashed(life) => self.ejected.retain(|(of, _), _| of != life),
-            // A router that has drained tells no more of its endpoints.
             Fact::Started(life) => {
                 let router = &life.router;
                 self.ejected

@@ -84,7 +84,11 @@ fn notices_an_ejection_that_lasts_too_long() {
     let error = fed(rests(2).chain(rests(6))).unwrap_err();
     assert!(error.contains("for longer than 3s"), "{error}");
     // It crashed, or its process ended in a drain.
-    for over in [Fact::Crashed(life(0)), Fact::Started(life(1))] {
+    for over in [
+        Fact::Crashed(life(0)),
+        noted("drained"),
+        Fact::Started(life(1)),
+    ] {
         let first = [ejection("a-1", true)].into_iter();
         assert_eq!(fed(first.chain([over]).chain(waits(9))), Ok(()));
     }

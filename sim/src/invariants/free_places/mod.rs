@@ -203,8 +203,10 @@ impl Invariant for FreePlaces {
                     self.ends(at, &id);
                 }
             }
-            Fact::Crashed(life) => self.forget(life),
             _ => {}
+        }
+        if let Some(life) = fact.ended() {
+            self.forget(life);
         }
         self.check(at)
     }
