@@ -31,6 +31,7 @@ mod serves;
 mod shape;
 mod sources;
 mod stated;
+mod tables;
 mod traffic;
 mod tree;
 mod units;
@@ -53,6 +54,7 @@ pub use self::schema::{
 };
 use self::sources::Surroundings;
 pub use self::stated::Stated;
+pub use self::tables::Tables;
 use self::tree::Tree;
 use crate::settings::{DrainTimes, RouterSettings};
 

@@ -25,6 +25,7 @@ pub(crate) mod proxy;
 mod rates;
 pub(crate) mod readiness;
 mod record;
+pub(crate) mod rehearsal;
 mod replay_cache;
 pub(crate) mod router_state;
 pub(crate) mod sockets;

@@ -19,6 +19,7 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 
 pub use self::gather::{NOT_ASKED, gather};
+pub use crate::data_plane::rehearsal::{Rehearsal, Rehearsed, ShownChain};
 use crate::envelope::Sealer;
 use crate::settings::RouterSettings;
 

@@ -37,7 +37,7 @@ use crate::data_plane::well_formed::RequestRefused;
 use crate::lock::lock_uncontended;
 use crate::observe::Reporter;
 use crate::observe::event::{Asked, Event, Phase, Sink};
-use crate::settings::Routed;
+use crate::settings::{ListenerSettings, Routed};
 use crate::shares::Holders;
 use crate::view::{Loaded, View, ViewCell};
 
@@ -243,18 +243,10 @@ fn routed<'a, E: Env, S: Sink>(
     path: &str,
     credentials: &Credentials,
 ) -> Result<Routed<'a>, Refused> {
-    let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
     let config = &view.config;
-    let has_routes = config.has_routes(case.listener);
-    if credentials.overrides_request && has_routes {
-        return Err(ambiguous(
-            "a header names another method, path or content type",
-        ));
-    }
-    let routed = config.routed(case.listener, path);
-    let routed = routed.map_err(|why| ambiguous(why.detail()))?;
+    let routed = route(config.listener(case.listener), path, credentials)?;
     let auth = config.settings.policy.auth(routed.policy);
-    let goes_by_target = || has_routes || auth.rules.is_some();
+    let goes_by_target = || config.has_routes(case.listener) || auth.rules.is_some();
     if !case.has_target && goes_by_target() {
         return Err(Refused::new(
             Reason::BadRequest,
@@ -262,6 +254,25 @@ fn routed<'a, E: Env, S: Sink>(
         ));
     }
     Ok(routed)
+}
+
+/// The route of a request for this path and query.
+///
+/// # Errors
+/// The listener has routes, and it isn't clear which one the request has.
+pub(super) fn route<'a>(
+    listener: &'a ListenerSettings,
+    path: &str,
+    credentials: &Credentials,
+) -> Result<Routed<'a>, Refused> {
+    let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
+    if credentials.overrides_request && !listener.routes.is_empty() {
+        return Err(ambiguous(
+            "a header names another method, path or content type",
+        ));
+    }
+    let routed = listener.route_of(path);
+    routed.map_err(|why| ambiguous(why.detail()))
 }
 
 /// Asks core once, and emits the result.

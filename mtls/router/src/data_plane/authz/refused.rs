@@ -76,7 +76,7 @@ impl Refused {
     }
 
     /// The same as a denial of core. It proves no identity.
-    pub(super) fn as_denial(&self) -> Deny {
+    pub(crate) fn as_denial(&self) -> Deny {
         Deny {
             reason: self.reason,
             class: self.class,
