@@ -45,12 +45,7 @@ impl Tables {
     }
 
     /// Notes a mistake in the value of a setting, such as `caller[0].token.issuer`.
-    pub fn mistake(
-        &mut self,
-        setting: &str,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
+    pub fn mistake(&mut self, setting: &str, problem: impl Into<String>, fix: impl Into<String>) {
         self.mistakes.push(ConfigError {
             place: self.places.of(setting),
             setting: setting.to_owned(),
