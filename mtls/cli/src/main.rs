@@ -6,6 +6,7 @@
 
 mod allocator;
 mod check;
+mod decide;
 mod demo;
 mod envelope_key;
 mod explain;
@@ -43,12 +44,13 @@ Examples:
   cellway check --config cellway.toml   every mistake, with line and what to do
   cellway serve --config cellway.toml
   cellway explain --config cellway.toml --token-file token.jwt --path /orders
+  cellway decide --config cellway.toml --cases cases.toml --check decisions.txt
   cellway envelope-key new --config cellway.toml
 
 Exit codes:
   0  all is well
   1  the answer is no: the configuration has mistakes, the request is denied,
-     a row of the demo is not as expected
+     a decision differs, a row of the demo is not as expected
   2  the command line is not understood, or does not fit the configuration
   3  the command could not be carried out: a file can't be read, an address can't be bound";
 
@@ -74,6 +76,8 @@ enum Command {
     Check(check::Args),
     /// Explain step by step where a request would go and why, without sending anything to a cell
     Explain(Box<explain::Args>),
+    /// Decide a file of cases, and compare the decisions with those that were accepted
+    Decide(decide::Args),
     /// Make, show and remove the keys of identity envelopes
     EnvelopeKey(envelope_key::Args),
     /// Run a router and everything around it in one process, on loopback
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args).into(),
         Command::Check(args) => check::run(&args).into(),
         Command::Explain(args) => explain::run(&args).into(),
+        Command::Decide(args) => decide::run(&args).into(),
         Command::EnvelopeKey(args) => envelope_key::run(&args).into(),
         Command::Demo(args) => demo::run(&args),
     }
