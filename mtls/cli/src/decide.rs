@@ -1,10 +1,12 @@
 //! `cellway decide`
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use cellway_decide::{Decide, DecideError, Decisions, Form};
 
 use super::input::{ConfigFile, report, variables};
+use super::shell::quoted;
 use super::{Exit, complain, failed, say};
 
 /// The arguments of `cellway decide`.
@@ -150,10 +152,11 @@ fn accept(file: &str, decisions: &Decisions, told: &str) -> Exit {
 
 /// The command that writes `file`.
 fn accepting(args: &Args, file: &str) -> String {
+    let quoted = |file: &str| quoted(Path::new(file));
     let registry = match &args.registry {
-        Some(registry) => format!(" --registry {registry}"),
+        Some(registry) => format!(" --registry {}", quoted(registry)),
         None => String::new(),
     };
-    let (config, cases) = (&args.config.path, &args.cases);
+    let (config, cases, file) = (quoted(&args.config.path), quoted(&args.cases), quoted(file));
     format!("cellway decide -c {config} --cases {cases}{registry} --check {file} --accept")
 }

@@ -13,6 +13,7 @@ mod explain;
 mod input;
 mod process;
 mod serve;
+mod shell;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;

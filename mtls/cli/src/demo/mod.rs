@@ -29,6 +29,7 @@ use self::callers::{Caller, Tokens, callers};
 use self::folder::{Folder, Ports};
 use self::table::Row;
 use self::world::World;
+use super::shell::quoted;
 
 /// The longest that a sample request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -132,8 +133,8 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
         say(&removed(&folder))?;
     }
     if args.dir.is_some() {
-        let config = commands::quoted(&folder.path("cellway.toml"));
-        let folder = commands::quoted(folder.root());
+        let config = quoted(&folder.path("cellway.toml"));
+        let folder = quoted(folder.root());
         say(&format!(
             "{folder} is left as it is. Its cells ended with the demo, so a router that is started \
              from it answers 502.\n`cellway demo --dir {folder}` runs everything again, and these \
@@ -189,7 +190,7 @@ async fn surroundings<E: Env>(
     let lines = world.addresses();
     let lines = lines.iter().map(|(who, url)| format!("{who:17}  {url}\n"));
     let (addresses, commands) = (lines.collect::<String>(), commands::commands(folder, ports));
-    let config = commands::quoted(&folder.path("cellway.toml"));
+    let config = quoted(&folder.path("cellway.toml"));
     let folder = folder.root().display();
     say(&format!(
         "{addresses}\nEverything is in {folder}\n\n# the router, in another terminal\n\

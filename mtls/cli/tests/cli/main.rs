@@ -13,6 +13,7 @@ mod access_log;
 mod addresses;
 mod bad_files;
 mod check;
+mod decide;
 mod demo;
 mod envelope_keys;
 mod explain;
@@ -152,7 +153,14 @@ fn check_says_valid_or_every_mistake() {
 
 #[test]
 fn help_is_complete_and_shows_examples() {
-    for command in ["serve", "check", "explain", "envelope-key", "demo"] {
+    for command in [
+        "serve",
+        "check",
+        "explain",
+        "decide",
+        "envelope-key",
+        "demo",
+    ] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);
         assert!(

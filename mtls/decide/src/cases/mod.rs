@@ -202,19 +202,20 @@ impl Cases {
         let requests: Vec<_> = self.request.iter().map(|it| it.name.as_str()).collect();
         check_names("caller", &callers, mistakes);
         check_names("request", &requests, mistakes);
+        let mut known = true;
         for (at, caller) in self.caller.iter().enumerate() {
             let setting = format!("caller[{at}].requests");
-            check_listed(&setting, caller.requests.as_deref(), &requests, mistakes);
+            known &= check_listed(&setting, caller.requests.as_deref(), &requests, mistakes);
         }
         for (at, request) in self.request.iter().enumerate() {
             let setting = format!("request[{at}].callers");
-            check_listed(&setting, request.callers.as_deref(), &callers, mistakes);
+            known &= check_listed(&setting, request.callers.as_deref(), &callers, mistakes);
         }
         let mut pairs = self.caller.iter().flat_map(|caller| {
             let requests = self.request.iter();
             requests.map(move |request| (caller, request))
         });
-        if !pairs.any(|(caller, request)| Self::is_asked(caller, request)) {
+        if known && !pairs.any(|(caller, request)| Self::is_asked(caller, request)) {
             let fix = "add a [[caller]] and a [[request]]; docs/decide.md shows how";
             mistakes.mistake("", "there are no cases", fix);
         }
@@ -241,7 +242,14 @@ fn check_names(table: &str, names: &[&str], mistakes: &mut Tables) {
     }
 }
 
-fn check_listed(setting: &str, listed: Option<&[String]>, known: &[&str], mistakes: &mut Tables) {
+/// Notes names that nobody has. Returns whether there were none.
+fn check_listed(
+    setting: &str,
+    listed: Option<&[String]>,
+    known: &[&str],
+    mistakes: &mut Tables,
+) -> bool {
+    let mut all = true;
     for (at, name) in listed.unwrap_or_default().iter().enumerate() {
         if !known.contains(&name.as_str()) {
             let problem = format!("nothing here has the name {name:?}");
@@ -250,8 +258,10 @@ fn check_listed(setting: &str, listed: Option<&[String]>, known: &[&str], mistak
                 problem,
                 meant(name, known.iter().copied()),
             );
+            all = false;
         }
     }
+    all
 }
 
 /// What a name that isn't known was probably meant to be.

@@ -75,35 +75,20 @@ pub(super) fn change(
     mistakes: &mut Tables,
 ) {
     for (name, value) in said {
-        let setting = format!("{setting}.claims.{name}");
-        match (TIMES.contains(&name.as_str()), value) {
-            (true, Toml::String(text)) => match Offset::parse(text) {
-                Some(offset) => {
-                    claims.insert(name.clone(), offset.from(now).as_secs().into());
-                }
-                None => {
-                    let problem = format!("{text:?} is not a time before or after now");
-                    mistakes.mistake(&setting, problem, "write \"-5min\" or \"+1h\"");
-                }
-            },
-            (
-                true | false,
-                Toml::String(_)
-                | Toml::Integer(_)
-                | Toml::Float(_)
-                | Toml::Boolean(_)
-                | Toml::Datetime(_)
-                | Toml::Array(_)
-                | Toml::Table(_),
-            ) => match as_json(value) {
-                Some(value) => {
-                    claims.insert(name.clone(), value);
-                }
-                None => {
-                    let problem = "has a time without a zone, or a number that JSON doesn't have";
-                    mistakes.mistake(&setting, problem, "write 2026-01-01T00:00:00Z");
-                }
-            },
+        let is_time = TIMES.contains(&name.as_str());
+        let made = match value.as_str().filter(|_| is_time) {
+            Some(text) => time(text, now).map(Value::from),
+            None => as_json(value),
+        };
+        match made {
+            Some(value) => {
+                claims.insert(name.clone(), value);
+            }
+            None => {
+                let setting = format!("{setting}.claims.{name}");
+                let fix = "write \"-5min\", \"+1h\" or 2026-01-01T00:00:00Z";
+                mistakes.mistake(&setting, format!("{value} is not a time"), fix);
+            }
         }
     }
     for (at, name) in without.iter().enumerate() {
@@ -116,18 +101,16 @@ pub(super) fn change(
     }
 }
 
-/// The same value in JSON. Times become seconds since 1970.
+/// Seconds since 1970, from a distance to now or a date. (TOML's dates come as text.)
+fn time(text: &str, now: Unix) -> Option<u64> {
+    let at = match Offset::parse(text) {
+        Some(offset) => offset.from(now),
+        None => unix(&text.parse().ok()?)?,
+    };
+    Some(at.as_secs())
+}
+
+/// The same value in JSON; `None` for numbers that JSON doesn't have.
 fn as_json(value: &Toml) -> Option<Value> {
-    Some(match value {
-        Toml::String(text) => text.as_str().into(),
-        Toml::Integer(number) => (*number).into(),
-        Toml::Float(number) => serde_json::Number::from_f64(*number)?.into(),
-        Toml::Boolean(flag) => (*flag).into(),
-        Toml::Datetime(at) => unix(at)?.as_secs().into(),
-        Toml::Array(list) => list.iter().map(as_json).collect::<Option<Vec<_>>>()?.into(),
-        Toml::Table(table) => {
-            let member = |(name, value): (&String, &Toml)| Some((name.clone(), as_json(value)?));
-            Value::Object(table.iter().map(member).collect::<Option<_>>()?)
-        }
-    })
+    serde_json::to_value(value).ok()
 }

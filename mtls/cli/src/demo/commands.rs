@@ -1,10 +1,9 @@
 //! Prints commands to try next.
 
-use std::path::Path;
-
 use cellway_env::Env;
 
 use super::folder::{Folder, Ports};
+use crate::shell::quoted;
 
 /// Commands against the running demo, with what each shows.
 pub(super) fn commands<E: Env>(folder: &Folder<E>, ports: Ports) -> String {
@@ -48,17 +47,3 @@ curl -sS http://127.0.0.1:{admin}/metrics
 pub(super) fn executable() -> String {
     std::env::current_exe().map_or_else(|_| "cellway".to_owned(), |exe| quoted(&exe))
 }
-
-/// The path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if path.chars().all(plain) {
-        path
-    } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests;
