@@ -1,0 +1,55 @@
+//! A table of each way in which a credential can be good or bad.
+
+use std::collections::BTreeSet;
+
+use cellway_core::Reason;
+
+/// What no table shows: it depends on cells, on traffic, on time that passes, or on a connection.
+const NEVER: [&str; 26] = [
+    "certificate_authority",
+    "revocation_unknown",
+    "cba_replayed",
+    "registry_never_loaded",
+    "no_endpoint_healthy",
+    "circuit_open",
+    "tenant_status_expired",
+    "envelope_unavailable",
+    "overloaded",
+    "cell_refused",
+    "upgrade_not_allowed",
+    "rate_limited",
+    "body_too_large",
+    "client_timeout",
+    "client_stalled",
+    "cell_unreachable",
+    "cell_reset",
+    "cell_declined",
+    "cell_protocol_error",
+    "cell_no_upgrade",
+    "cell_untrusted",
+    "cell_timeout_connect",
+    "cell_timeout_tls",
+    "cell_timeout_header",
+    "cell_timeout_idle",
+    "cell_timeout_total",
+];
+
+/// As a user's own test: three lines.
+#[test]
+fn decisions_are_as_reviewed() {
+    let decisions =
+        cellway_decide::decisions("tests/decide/cellway.toml", "tests/decide/cases.toml").unwrap();
+    insta::assert_snapshot!(decisions);
+}
+
+/// Catches: a reason that people expect in a table and that no case can lead to.
+#[test]
+fn a_table_has_every_reason_that_credentials_lead_to() {
+    let table =
+        cellway_decide::decisions("tests/decide/cellway.toml", "tests/decide/cases.toml").unwrap();
+    let decided = table.rows().iter().filter(|row| row.policy.is_some());
+    let shown: BTreeSet<_> = decided.map(|row| row.reason.as_str()).collect();
+    let all: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let expected: BTreeSet<_> = all.into_iter().filter(|it| !NEVER.contains(it)).collect();
+    assert_eq!(shown, expected);
+}
