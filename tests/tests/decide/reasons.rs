@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use cellway_core::Reason;
+use cellway_testbed::Algorithm;
+use cellway_testbed::sample::{CONFIG, REGISTRY};
+
+use crate::decided;
 
 /// What no table shows: it depends on cells, on traffic, on time that passes, or on a connection.
 const NEVER: [&str; 26] = [
@@ -52,4 +56,22 @@ fn a_table_has_every_reason_that_credentials_lead_to() {
     let all: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     let expected: BTreeSet<_> = all.into_iter().filter(|it| !NEVER.contains(it)).collect();
     assert_eq!(shown, expected);
+}
+
+/// Catches: an issuer whose only algorithm no key can be made for.
+#[test]
+fn every_algorithm_signs_a_good_token() {
+    const CASES: &str = r#"
+[[caller]]
+name = "acme"
+token = { claims = { tenant_id = "acme" } }
+[[request]]
+name = "home"
+"#;
+    for algorithm in Algorithm::ALL.map(Algorithm::as_str) {
+        let name = "name = \"main\"\n";
+        let config = CONFIG.replace(name, &format!("{name}algorithms = [\"{algorithm}\"]\n"));
+        let table = decided(&config, REGISTRY, CASES);
+        assert_eq!(table.rows()[0].reason, "verified", "{algorithm}\n{table}");
+    }
 }
