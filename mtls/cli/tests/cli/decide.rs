@@ -262,6 +262,10 @@ fn decide_names_each_mistake_with_its_line() {
             "request[0].method: \"A B\" can't be a method",
         ),
         (
+            format!("unreachable_cells = [\"b\"]\n{CASES}"),
+            ":1: unreachable_cells[0]: the registry has no cell \"b\"\n    known: a",
+        ),
+        (
             format!("unreachable_issuers = [\"x\"]\n{CASES}"),
             ":1: unreachable_issuers[0]: no [[issuer]]",
         ),

@@ -37,6 +37,9 @@ pub(crate) struct Cases {
     /// Issuers whose keys can't be fetched.
     #[serde(default)]
     pub(crate) unreachable_issuers: Vec<String>,
+    /// Cells to which the router can't connect.
+    #[serde(default)]
+    pub(crate) unreachable_cells: Vec<String>,
     #[serde(default)]
     pub(crate) caller: Vec<CallerTable>,
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! From files to decisions.
 
+mod outage;
 mod requests;
 mod scene;
 mod world;
@@ -86,9 +87,10 @@ impl Decide {
         let callers = world.callers(&settings, &cases, &mut mistakes)?;
         let requests = requests(&settings, &cases, &mut mistakes);
         check_issuers(&settings.policy, &cases, &mut mistakes);
-        mistakes.end()?;
+        mistakes.check()?;
         self.registry_of(&cases, &mut settings, &mut world)?;
-        let scene = world.scene(settings, &cases)?;
+        let scene = world.scene(settings, &cases, &mut mistakes)?;
+        mistakes.check()?;
         scene.table(&cases, &callers, &requests)
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cellway_core::{Now, Snapshot};
-use cellway_router::explain::{Rehearsal, ShownChain};
-use cellway_router::settings::ListenerSettings;
+use cellway_core::{Decision, Now, Reason, Snapshot};
+use cellway_router::explain::{Rehearsal, Rehearsed, ShownChain};
+use cellway_router::settings::{ListenerSettings, Serves};
 
 use super::requests::Asked;
 use crate::cases::{CallerTable, Cases, RequestTable};
@@ -18,6 +18,8 @@ pub(super) struct Scene {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) rehearsal: Rehearsal,
     pub(super) now: Now,
+    /// Cells to which the router can't connect.
+    pub(super) unreachable: Vec<String>,
 }
 
 impl Scene {
@@ -57,6 +59,33 @@ impl Scene {
         }
         let rehearsed = self.rehearsal.decide(listener, chain, parts, self.now);
         let names = [&*table.name, &*request.name, &*listener.name];
-        Ok(Row::new(names, &rehearsed, policy))
+        let row = Row::new(names, &rehearsed, policy);
+        Ok(match self.unreached(listener, &rehearsed) {
+            Some(reason) => row.refused(reason),
+            None => row,
+        })
+    }
+
+    /// Why the router can't forward a request that may pass. Where an Envoy asks, the Envoy forwards it.
+    fn unreached(&self, listener: &ListenerSettings, rehearsed: &Rehearsed) -> Option<Reason> {
+        let Rehearsed::Decided {
+            decision: Decision::Allow(allow),
+            ..
+        } = rehearsed
+        else {
+            return None;
+        };
+        let is_down = self
+            .unreachable
+            .iter()
+            .any(|id| id == allow.cell.id.as_str());
+        if !is_down || listener.serves != Serves::Proxy {
+            return None;
+        }
+        Some(match allow.endpoints().next() {
+            // With `when_all_ejected = "panic"` the router still tries.
+            Some(_) => Reason::CellUnreachable,
+            None => Reason::NoEndpointHealthy,
+        })
     }
 }

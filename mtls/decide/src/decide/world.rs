@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cellway_core::policy::Policy;
 use cellway_core::registry::RegistryFormat;
-use cellway_core::{Now, Unix};
-use cellway_env::{Clock, Env};
+use cellway_core::{Snapshot, Unix};
+use cellway_env::Clock;
 use cellway_router::config::Tables;
 use cellway_router::explain::{Rehearsal, gather};
 use cellway_router::settings::RouterSettings;
 use cellway_router::tls::Provider;
 
+use super::outage::health_without;
 use super::scene::Scene;
 use crate::cases::Cases;
 use crate::credentials::{Caller, Maker};
@@ -91,6 +92,7 @@ impl World {
         mut self,
         mut settings: RouterSettings,
         cases: &Cases,
+        mistakes: &mut Tables,
     ) -> Result<Scene, DecideError> {
         let unreachable = &cases.unreachable_issuers;
         let policy = &settings.policy;
@@ -104,7 +106,19 @@ impl World {
             ..Provider::default()
         };
         let clock = Clock::new(env.clone());
-        let (snapshot, _) = at_once(gather(&env, &clock, &settings, None));
+        let (snapshot, sources) = at_once(gather(&env, &clock, &settings, None));
+        let now = clock.now();
+        let mut snapshot = Snapshot::clone(&snapshot);
+        let Some(registry) = &snapshot.registry else {
+            let (source, problem) = ("the registry".to_owned(), sources.join("; "));
+            return Err(DecideError::Registry { source, problem });
+        };
+        if !cases.unreachable_cells.is_empty() {
+            let health = &settings.upstream.health;
+            snapshot.health =
+                health_without(&cases.unreachable_cells, registry, health, now, mistakes);
+        }
+        let snapshot = Arc::new(snapshot);
         let loaded = Rehearsal::load(&env, &provider, &settings, Arc::clone(&snapshot));
         let rehearsal = at_once(loaded)
             .map_err(|(setting, error)| DecideError::Make(format!("{setting}: {error}")))?;
@@ -112,10 +126,8 @@ impl World {
             listeners: settings.listeners,
             snapshot,
             rehearsal,
-            now: Now {
-                mono: clock.mono(),
-                unix: env.unix_now(),
-            },
+            now,
+            unreachable: cases.unreachable_cells.clone(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! One decision.
 
 use cellway_core::policy::Policy;
-use cellway_core::{Allow, Decision, Deny, Text};
+use cellway_core::{Allow, Decision, Deny, Reason, Text};
 use cellway_router::explain::Rehearsed;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ pub struct Row {
     /// The cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
+    /// The cell that would serve the request, if `cell` serves it because that one can't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_over_from: Option<String>,
     /// The placement that chose the cell. `None` if the tenant has a cell of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<String>,
@@ -69,6 +72,7 @@ impl Row {
             tenant: None,
             roles: Vec::new(),
             cell: None,
+            failed_over_from: None,
             placement: None,
             policy: None,
             rule: None,
@@ -94,11 +98,14 @@ impl Row {
     fn allowed(self, allow: &Allow) -> Self {
         let bound = allow.cell_bound.as_ref();
         let refused = bound.and_then(|bound| bound.refused.as_ref());
+        let failed_over = allow.failed_over.as_ref();
+        let assigned = failed_over.and_then(|failed_over| failed_over.cells.first());
         Self {
             decision: "allow".to_owned(),
             tenant: owned(allow.identity.tenant.as_ref()),
             roles: allow.identity.roles.iter().map(Text::to_string).collect(),
             cell: Some(allow.cell.id.to_string()),
+            failed_over_from: assigned.map(|cell| cell.id.to_string()),
             placement: owned(allow.placement.as_ref()),
             monitored: refused.map(|refused| refused.reason.to_string()),
             ..self
@@ -115,6 +122,16 @@ impl Row {
         }
     }
 
+    /// The same request, which was allowed and then can't be forwarded.
+    pub(crate) fn refused(self, reason: Reason) -> Self {
+        Self {
+            decision: "deny".to_owned(),
+            status: reason.status().map(|status| status.as_u16()),
+            reason: reason.to_string(),
+            ..self
+        }
+    }
+
     /// The columns of the text form.
     pub(super) fn columns(&self) -> [String; COLUMNS] {
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
@@ -122,9 +139,10 @@ impl Row {
             Some(status) => format!("{} {status}", self.decision),
             None => self.decision.clone(),
         };
-        let cell = match &self.placement {
-            Some(placement) => format!("{} ({placement})", or_none(&self.cell)),
-            None => or_none(&self.cell),
+        let cell = match (&self.failed_over_from, &self.placement) {
+            (Some(assigned), _) => format!("{} (for {assigned})", or_none(&self.cell)),
+            (None, Some(placement)) => format!("{} ({placement})", or_none(&self.cell)),
+            (None, None) => or_none(&self.cell),
         };
         [
             self.caller.clone(),

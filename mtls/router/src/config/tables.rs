@@ -16,8 +16,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Reads `text`, the content of `file`, as a `T`. Then the caller checks what the values mean, and
-    /// ends with [`end`](Self::end).
+    /// Reads `text`, the content of `file`, as a `T`. Then the caller checks what the values mean, notes
+    /// each [`mistake`](Self::mistake), and calls [`check`](Self::check).
     ///
     /// # Errors
     /// Every mistake of syntax, and if there is none, of form: unknown settings, missing ones, wrong
@@ -54,14 +54,14 @@ impl Tables {
         });
     }
 
-    /// Ends the checks.
+    /// Fails if a mistake was noted.
     ///
     /// # Errors
     /// Every mistake that was noted.
-    pub fn end(self) -> Result<(), ConfigErrors> {
+    pub fn check(&self) -> Result<(), ConfigErrors> {
         match self.mistakes.is_empty() {
             true => Ok(()),
-            false => Err(ConfigErrors::new(&self.file, self.mistakes)),
+            false => Err(ConfigErrors::new(&self.file, self.mistakes.clone())),
         }
     }
 }
