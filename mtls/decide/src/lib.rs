@@ -20,7 +20,7 @@
 //! # let (config, cases) = (folder.path("cellway.toml"), folder.path("cases.toml"));
 //! let decisions = cellway_decide::decisions(config, cases)?;
 //! // insta::assert_snapshot!(decisions);
-//! # assert!(decisions.to_string().contains("acme    home     allow     verified"), "{decisions}");
+//! # assert!(decisions.to_string().contains("acme      home      allow     verified"), "{decisions}");
 //! # Ok::<(), cellway_decide::DecideError>(())
 //! ```
 //!

@@ -75,11 +75,11 @@ fn a_cell_that_is_down_serves_nobody() {
     for (when, expected) in [
         (
             "panic",
-            "acme    home     deny 502  cell_unreachable  acme    a     default  -",
+            "acme      home      deny 502  cell_unreachable  acme      a         default   -",
         ),
         (
             "fail",
-            "acme    home     deny 503  no_endpoint_healthy  acme    a     default  -",
+            "acme      home      deny 503  no_endpoint_healthy       acme      a         default   -",
         ),
     ] {
         let config = format!("{CONFIG}\n[upstream]\nwhen_all_ejected = \"{when}\"\n");

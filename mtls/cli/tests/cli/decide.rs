@@ -20,10 +20,10 @@ name = "home"
 "#;
 
 const TABLE: &str = "\
-CALLER         REQUEST  DECISION  REASON            TENANT  CELL  POLICY   RULE
-acme           home     allow     verified          acme    a     default  -
-acme, expired  home     deny 401  expired_token     -       -     default  -
-late           home     deny 403  tenant_suspended  late    -     default  -
+CALLER            REQUEST   DECISION  REASON            TENANT    CELL      POLICY    RULE
+acme              home      allow     verified          acme      a         default   -
+acme, expired     home      deny 401  expired_token     -         -         default   -
+late              home      deny 403  tenant_suspended  late      -         default   -
 ";
 
 /// A folder with cases, and without the issuer's keys: nobody may need them.

@@ -8,6 +8,9 @@ const TITLES: [&str; COLUMNS] = [
     "CALLER", "REQUEST", "DECISION", "REASON", "TENANT", "CELL", "POLICY", "RULE",
 ];
 
+/// Widths are multiples of this, so that a longer value seldom changes the lines of all others.
+const WIDTH_STEP: usize = 8;
+
 /// Writes rows below the titles.
 pub(super) fn write(rows: impl Iterator<Item = [String; COLUMNS]>) -> String {
     let titles = TITLES.map(str::to_owned);
@@ -24,7 +27,8 @@ pub(super) fn write(rows: impl Iterator<Item = [String; COLUMNS]>) -> String {
 /// The lines of rows whose columns begin at the same places.
 pub(super) fn aligned(rows: &[[String; COLUMNS]]) -> Vec<String> {
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max();
-    let widths: [usize; COLUMNS] = std::array::from_fn(|at| width(at).unwrap_or_default());
+    let width = |at| width(at).unwrap_or_default().next_multiple_of(WIDTH_STEP);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let line = |row: &[String; COLUMNS]| {
         let columns = row.iter().zip(widths);
         let columns: Vec<_> = columns
