@@ -7,6 +7,7 @@
 mod answers;
 mod page;
 mod reasons;
+mod state;
 
 use cellway_decide::{Decide, Decisions};
 use cellway_tests::world::Folder;

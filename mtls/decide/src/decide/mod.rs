@@ -129,12 +129,15 @@ impl Decide {
         let format = location.format();
         let limits = &settings.sources.registry.limits;
         Registry::parse(&body, format, None, limits).map_err(|error| refused(error.to_string()))?;
-        match &settings.policy.cba.annotation {
+        // A document without keys of cells stays as it is, however large.
+        let annotation = settings.policy.cba.annotation.as_deref();
+        let text = String::from_utf8_lossy(&body);
+        match annotation.filter(|annotation| text.contains(*annotation)) {
             None => {
-                world.files.insert(source, body);
+                world.files.insert(source, body.clone());
             }
             Some(annotation) => {
-                let body = world.rekeyed(&body, format, annotation, &settings.policy)?;
+                let body = world.rekeyed(&text, format, annotation, &settings.policy)?;
                 *location = RegistryLocation::Text(body);
             }
         }

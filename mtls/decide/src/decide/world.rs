@@ -62,16 +62,15 @@ impl World {
     /// The registry with the made keys of cells, in JSON.
     pub(super) fn rekeyed(
         &mut self,
-        body: &Bytes,
+        text: &str,
         format: RegistryFormat,
         annotation: &str,
         policy: &Policy,
     ) -> Result<Bytes, DecideError> {
         let broken = |error: &dyn std::fmt::Display| DecideError::Make(error.to_string());
-        let text = String::from_utf8_lossy(body);
         let mut document: serde_json::Value = match format {
-            RegistryFormat::Json => serde_json::from_str(&text).map_err(|error| broken(&error))?,
-            RegistryFormat::Toml => toml::from_str(&text).map_err(|error| broken(&error))?,
+            RegistryFormat::Json => serde_json::from_str(text).map_err(|error| broken(&error))?,
+            RegistryFormat::Toml => toml::from_str(text).map_err(|error| broken(&error))?,
         };
         let mut failed = None;
         with_keys_of_cells(&mut document, annotation, |cell| {
