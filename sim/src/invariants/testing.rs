@@ -296,6 +296,14 @@ pub(crate) fn with_header(arrival: Fact, name: &str, value: &str) -> Fact {
     Fact::Arrived(arrived)
 }
 
+/// The router's id of a request, as its answer names it.
+pub(crate) fn traced(tag: &str, request_id: &str) -> Fact {
+    Fact::Traced {
+        tag: tag.to_owned(),
+        request_id: request_id.to_owned(),
+    }
+}
+
 pub(crate) fn answered(tag: &str, answer: Answer) -> Fact {
     Fact::Answered {
         tag: tag.to_owned(),

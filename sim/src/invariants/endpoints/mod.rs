@@ -66,6 +66,12 @@ impl Endpoints {
         self.may_harm(Harm::Connections, host, [from, until])
     }
 
+    /// Whether requests may fail on their way to one of the cell's endpoints in this time.
+    pub(super) fn may_lose_some(&self, cell: &str, from: Duration, until: Duration) -> bool {
+        let mut hosts = self.hosts.get(cell).into_iter().flatten();
+        hosts.any(|host| self.may_lose(host, from, until))
+    }
+
     fn may_harm(&self, least: Harm, host: &str, [from, until]: [Duration; 2]) -> bool {
         let mut troubles = self.troubles.iter().filter(|it| it.host == host);
         troubles.any(|it| it.harm >= least && it.from <= until && from <= it.until)
@@ -93,9 +99,21 @@ impl Endpoints {
 pub struct EveryEndpoint {
     endpoints: Endpoints,
     settings: SettingsInForce,
-    assignment: Assignment,
-    /// Requests that aren't answered yet, by tag: when they were sent, where to, and for which tenant.
-    open: BTreeMap<String, (Duration, String, String)>,
+    /// By registry version.
+    assignments: BTreeMap<u64, Assignment>,
+    /// The registry version of a decision, by the router's id of the request.
+    decided_on: BTreeMap<String, u64>,
+    /// Requests that aren't answered yet, by tag.
+    open: BTreeMap<String, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    sent: Duration,
+    to: String,
+    tenant: String,
+    /// The registry version of its decision, once its answer names the decision.
+    version: Option<u64>,
 }
 
 impl EveryEndpoint {
@@ -104,7 +122,8 @@ impl EveryEndpoint {
         Self {
             endpoints: bounds.endpoints.clone(),
             settings: bounds.settings.clone(),
-            assignment: Assignment::new(),
+            assignments: BTreeMap::new(),
+            decided_on: BTreeMap::new(),
             open: BTreeMap::new(),
         }
     }
@@ -117,42 +136,73 @@ impl Invariant for EveryEndpoint {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Published(said) => self.assignment = said.assignment.clone(),
-            Fact::Sent(sent) => {
-                let sent_for = (at, sent.to.clone(), sent.tenant.clone());
-                self.open.insert(sent.tag.clone(), sent_for);
+            Fact::Published(said) => {
+                self.assignments
+                    .insert(said.version, said.assignment.clone());
             }
-            Fact::Answered { tag, answer } => {
-                let Some((sent, to, tenant)) = self.open.remove(tag) else {
-                    return Ok(());
-                };
-                let Some(refusal) = refuses(answer) else {
-                    return Ok(());
-                };
-                let from = match refusal {
-                    Refusal::Unreachable => sent,
-                    Refusal::Resting => {
-                        let late = self
-                            .settings
-                            .most(&to, [sent, at], |it| it.health.knows_late);
-                        sent.saturating_sub(late)
-                    }
-                };
-                let cells = self.assignment.get(&tenant);
-                let mut cells = cells.into_iter().flatten().peekable();
-                let well = cells.peek().is_some()
-                    && cells.all(|cell| self.endpoints.one_is_healthy(cell, from, at));
-                let failover = self
-                    .settings
-                    .least(&to, [sent, at], |it| it.timeouts.failover);
-                if well && at < sent + failover {
-                    return Err(format!(
-                        "{tag} was answered {answer}, but every cell of {tenant} had a healthy endpoint \
-                         all the time"
-                    ));
+            Fact::Decided(decided) => {
+                if let (Some(_), Some(version)) = (&decided.cell, decided.registry_version) {
+                    self.decided_on.insert(decided.request_id.clone(), version);
                 }
             }
+            Fact::Sent(sent) => {
+                let open = Open {
+                    sent: at,
+                    to: sent.to.clone(),
+                    tenant: sent.tenant.clone(),
+                    version: None,
+                };
+                self.open.insert(sent.tag.clone(), open);
+            }
+            Fact::Traced { tag, request_id } => {
+                if let Some(open) = self.open.get_mut(tag) {
+                    open.version = self.decided_on.remove(request_id);
+                }
+            }
+            Fact::Answered { tag, answer } => {
+                let open = self.open.remove(tag);
+                return open.map_or(Ok(()), |open| self.answered(at, tag, answer, &open));
+            }
             _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl EveryEndpoint {
+    fn answered(
+        &self,
+        at: Duration,
+        tag: &str,
+        answer: &Answer,
+        open: &Open,
+    ) -> Result<(), String> {
+        let Open {
+            sent, to, tenant, ..
+        } = open;
+        let from = match refuses(answer) {
+            None => return Ok(()),
+            Some(Refusal::Unreachable) => *sent,
+            Some(Refusal::Resting) => {
+                let late = self
+                    .settings
+                    .most(to, [*sent, at], |it| it.health.knows_late);
+                sent.saturating_sub(late)
+            }
+        };
+        // Its router may not know yet that the tenant has moved.
+        let assignment = open.version.and_then(|it| self.assignments.get(&it));
+        let cells = assignment.and_then(|it| it.get(tenant));
+        let mut cells = cells.into_iter().flatten().peekable();
+        let well = cells.peek().is_some()
+            && cells.all(|cell| self.endpoints.one_is_healthy(cell, from, at));
+        let failover = self
+            .settings
+            .least(to, [*sent, at], |it| it.timeouts.failover);
+        if well && at < *sent + failover {
+            return Err(format!(
+                "{tag} was answered {answer}, but every cell of {tenant} had a healthy endpoint all the time"
+            ));
         }
         Ok(())
     }

@@ -18,8 +18,8 @@ const HIGH_IN_A_ROW: usize = 3;
 /// that came later and has no high priority. Of either priority, the router doesn't refuse such a request
 /// at once while fewer are open than may wait.
 ///
-/// With its place, a request may still try to connect to an endpoint that fails. While some endpoints of
-/// the cell have a fault and others have none, only the time before that counts. Nothing is checked if the
+/// With its place, a request may still try to connect to an endpoint that fails. While an endpoint of
+/// the cell may be out of reach, only the time before that counts. Nothing is checked if the
 /// registry limits the requests of tenants or placements in flight, because requests wait for that too.
 ///
 /// The places are counted where requests arrive. Whether a request waited in vain is what its client
@@ -191,8 +191,7 @@ impl FairQueue {
     /// endpoint that fails, while others arrive at another one.
     fn waited_until(&self, waited: &Waited<'_>, open: &Open, cell: &str) -> Duration {
         let time = [waited.since, waited.until];
-        let healthy = self.endpoints.healthy(cell, time[0], time[1]).count();
-        if (1..self.endpoints.count(cell)).contains(&healthy) {
+        if self.endpoints.may_lose_some(cell, time[0], time[1]) {
             let connects = self
                 .settings
                 .most(&open.to, time, |it| it.timeouts.connects);

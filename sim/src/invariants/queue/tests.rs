@@ -22,8 +22,7 @@ fn served(round: u32) -> impl Iterator<Item = Fact> {
 }
 
 fn refused(client: &str) -> [Fact; 3] {
-    let (tag, request_id) = (client.to_owned(), client.to_owned());
-    let traced = Fact::Traced { tag, request_id };
+    let traced = traced(client, client);
     let responded = Fact::Responded(Responded {
         life: life(0),
         request_id: client.to_owned(),
@@ -80,12 +79,15 @@ fn notices_a_tenant_that_is_passed_over() {
 fn while_an_endpoint_fails_only_the_time_before_a_connect_counts() {
     let endpoints = || Endpoints {
         hosts: [("a".to_owned(), ["a-1", "a-2"].map(str::to_owned).into())].into(),
-        troubles: vec![EndpointTrouble {
-            host: "a-2".to_owned(),
-            from: Duration::ZERO,
-            until: Duration::MAX,
-            harm: Harm::Connections,
-        }],
+        // What may fail once it has arrived doesn't matter.
+        troubles: [("a-1", Harm::Answers), ("a-2", Harm::Connections)]
+            .map(|(host, harm)| EndpointTrouble {
+                host: host.to_owned(),
+                from: Duration::ZERO,
+                until: Duration::MAX,
+                harm,
+            })
+            .into(),
     };
     let passed_over = |rounds| {
         let others = (1..=rounds).flat_map(served);

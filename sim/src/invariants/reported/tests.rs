@@ -17,8 +17,7 @@ fn fed_after(
         unreachable!("it is a report");
     };
     change(&mut reported);
-    let (tag, request_id) = ("t".to_owned(), "r".to_owned());
-    let traced = Fact::Traced { tag, request_id };
+    let traced = traced("t", "r");
     let [end, got] = [Fact::Responded(reported), answered("t", answer.clone())];
     let later = before.iter().cloned();
     let first = later

@@ -69,6 +69,9 @@ pub struct Timeouts {
     pub failover: Duration,
     /// How long it may try to connect to endpoints of a cell, the first one included.
     pub connects: Duration,
+    /// How long an attempt that arrived, and further ones that may not arrive, can take before the last
+    /// one begins to wait for a header. Zero if no request is sent again that a cell has.
+    pub tries: Duration,
 }
 
 /// How a router uses endpoints that may not be well.

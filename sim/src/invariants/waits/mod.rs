@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
-/// A request that has arrived at a cell is answered within `header_timeout_ms`, whatever the cell does.
-/// This is not checked for streams and for requests whose body stops.
+/// A request that has arrived at a cell is answered within `header_timeout_ms`, whatever the cell does, and
+/// what further attempts may take that don't arrive. This is not checked for streams and for requests whose body stops.
 #[derive(Debug)]
 pub struct CellWaits {
     settings: SettingsInForce,
@@ -56,8 +56,9 @@ impl Invariant for CellWaits {
                 let router = self.open.remove(tag).unwrap_or_default();
                 let within = |arrived| {
                     let settings = &self.settings;
-                    settings.most(&router, [arrived, at], |it| it.timeouts.header)
-                        + self.delivery_max
+                    settings.most(&router, [arrived, at], |it| {
+                        it.timeouts.header + it.timeouts.tries
+                    }) + self.delivery_max
                 };
                 if let Some(arrived) = self.arrived.remove(tag)
                     && at > arrived + within(arrived)

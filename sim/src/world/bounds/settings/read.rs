@@ -46,7 +46,7 @@ pub(super) fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettin
             delay: drain.delay,
             idle: drain.idle,
         },
-        timeouts: timeouts(upstream, &listener.timeouts),
+        timeouts: timeouts(&router, &listener.timeouts),
         health: health(upstream),
         outlier: outlier(upstream),
         breaker: BreakerSettings {
@@ -87,9 +87,18 @@ fn registry(router: &Resolved) -> RegistryTimes {
     }
 }
 
-fn timeouts(upstream: &UpstreamSettings, clients: &ClientTimeouts) -> Timeouts {
-    let cells = &upstream.timeouts;
+fn timeouts(router: &Resolved, clients: &ClientTimeouts) -> Timeouts {
+    /// How many attempts may follow the first one.
+    const MORE: u32 = 3;
+    let cells = &router.upstream.timeouts;
+    let traffic = router.listeners.iter().map(|listener| &listener.traffic);
+    let again = traffic.filter(|it| it.retries_processed());
+    let tries = again.map(|it| {
+        let each = it.try_timeout.unwrap_or_default();
+        each * MORE + cells.connect + cells.tls + cells.failover
+    });
     Timeouts {
+        tries: tries.max().unwrap_or_default(),
         header: cells.header,
         stall: stall(clients),
         body_grace: clients.body_grace,
