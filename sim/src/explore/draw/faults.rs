@@ -18,7 +18,7 @@ pub(super) const CALM: u64 = 20_000;
 /// Draws one fault of a kind, or the steps of an operator.
 type Draw = fn(&mut Schedule, &mut Dice, &World);
 
-const KINDS: [Draw; 17] = [
+const KINDS: [Draw; 26] = [
     crash_cell,
     crash_router,
     drain_router,
@@ -36,6 +36,15 @@ const KINDS: [Draw; 17] = [
     certificate,
     clock,
     disk,
+    one_way_partition,
+    stalls,
+    dns,
+    lagging_replica,
+    refused_document,
+    moved_tenant,
+    cell_state,
+    expiring_certificate,
+    one_apart,
 ];
 
 /// The faults so far.
@@ -88,6 +97,16 @@ impl Schedule {
             self.busy.insert(thing.clone(), at + lasts);
         }
         Some((at, lasts))
+    }
+
+    /// Whether a fault of this kind, or a document of this name, is drawn already.
+    fn has(&self, name: &str) -> bool {
+        let is = |fault: &Table, field: &str| {
+            fault.get(field).and_then(toml::Value::as_str) == Some(name)
+        };
+        self.faults
+            .iter()
+            .any(|it| is(it, "kind") || is(it, "document"))
     }
 
     /// A fault that lasts.
@@ -374,21 +393,152 @@ fn clock(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
     let target = router(dice, world);
     if let Some(time) = schedule.takes(dice, &[format!("clock {target}")], 8_000) {
         let way = *dice.pick(&["ahead", "behind"]);
-        let fields = [
-            ("target", target.into()),
-            (way, millis(dice.between(100, 20_000))),
-        ];
-        schedule.lasting(time, "clock_skew", fields);
+        let (kind, most) = *dice.pick(&[("clock_skew", 20_000), ("clock_drift", 500)]);
+        let off = millis(dice.between(most / 100, most));
+        schedule.lasting(time, kind, [("target", target.into()), (way, off)]);
     }
 }
 
 fn disk(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
     let target = router(dice, world);
-    if dice.chance(30) {
-        let at = BEGIN + dice.between(0, 15_000);
-        schedule.step(at, "torn_write", of(&target));
-    } else if let Some(time) = schedule.takes(dice, &[format!("disk {target}")], 8_000) {
-        schedule.errors.push("keep_failed");
-        schedule.lasting(time, "disk_full", of(&target));
+    let at = BEGIN + dice.between(0, 15_000);
+    if schedule.has("older") || schedule.has("shrunken") {
+        return;
+    }
+    match dice.below(4) {
+        0 => schedule.step(at, "torn_write", of(&target)),
+        1 => schedule.step(at, "damaged_files", of(&target)),
+        slow => {
+            let Some(time) = schedule.takes(dice, &[format!("disk {target}")], 8_000) else {
+                return;
+            };
+            if slow == 2 {
+                let delay = millis(dice.between(20, 2_000));
+                let fields = [("target", target.into()), ("delay", delay)];
+                schedule.lasting(time, "slow_disk", fields);
+            } else {
+                schedule.errors.push("keep_failed");
+                schedule.lasting(time, "disk_full", of(&target));
+            }
+        }
+    }
+}
+
+fn one_way_partition(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let mut between = link(dice, world);
+    if let Some(time) = schedule.takes(dice, &[between.join("|")], 8_000) {
+        if dice.chance(50) {
+            between.reverse();
+        }
+        let fields = [("between", between.to_vec().into())];
+        schedule.lasting(time, "one_way_partition", fields);
+    }
+}
+
+fn stalls(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let between = link(dice, world);
+    if let Some(time) = schedule.takes(dice, &[between.join("|")], 8_000) {
+        let delay = millis(dice.between(200, 1_500));
+        let fields = [("between", between.to_vec().into()), ("delay", delay)];
+        schedule.lasting(time, "stalls", fields);
+    }
+}
+
+fn dns(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let target = match dice.chance(70) {
+        true => cell_host(dice, world),
+        false => service(dice, world),
+    };
+    let Some(time) = schedule.takes(dice, &[format!("name {target}")], 8_000) else {
+        return;
+    };
+    match dice.chance(50) {
+        true => schedule.lasting(time, "no_dns", of(&target)),
+        false => {
+            let delay = millis(dice.between(50, 3_000));
+            let fields = [("target", target.into()), ("delay", delay)];
+            schedule.lasting(time, "slow_dns", fields);
+        }
+    }
+}
+
+fn lagging_replica(schedule: &mut Schedule, dice: &mut Dice, _: &World) {
+    if let Some(time) = schedule.takes(dice, &["replica".to_owned()], 8_000) {
+        schedule.errors.push("registry_refused");
+        schedule.lasting(time, "lagging_replica", of("control-plane"));
+    }
+}
+
+/// A document that routers must refuse, and a good one after it.
+fn refused_document(schedule: &mut Schedule, dice: &mut Dice, _: &World) {
+    if let Some((at, lasts)) = schedule.takes(dice, &["document".to_owned()], 6_000) {
+        // Not `same_version`: a router without the true document takes it, as it must. So does one whose
+        // disk has lost what to compare with.
+        let forgets = ["torn_write", "damaged_files", "disk_full", "slow_disk"];
+        let kind = match forgets.iter().any(|kind| schedule.has(kind)) {
+            true => *dice.pick(&["invalid", "empty"]),
+            false => *dice.pick(&["older", "invalid", "empty", "shrunken"]),
+        };
+        schedule.errors.push("registry_refused");
+        schedule.step(at, "publish", [("document", kind.into())]);
+        schedule.step(at + lasts, "publish", [("document", "same".into())]);
+    }
+}
+
+/// A tenant that has a cell of its own gets another one.
+fn moved_tenant(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let mut tenants = world.tenants.iter();
+    let Some(tenant) = tenants.find(|tenant| tenant.home.0 == "cell") else {
+        return;
+    };
+    if let Some((at, _)) = schedule.takes(dice, &[format!("tenant {}", tenant.id)], 8_000) {
+        let fields = [
+            ("document", "move".into()),
+            ("tenant", tenant.id.as_str().into()),
+            ("cell", dice.pick(&world.cells).id.as_str().into()),
+        ];
+        schedule.step(at, "publish", fields);
+    }
+}
+
+/// A cell takes no traffic for a time, or no new tenants.
+fn cell_state(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let cell = dice.pick(&world.cells).id.clone();
+    let Some((at, lasts)) = schedule.takes(dice, &[format!("state of {cell}")], 8_000) else {
+        return;
+    };
+    let state = *dice.pick(&["quarantined", "draining"]);
+    for (at, state) in [(at, state), (at + lasts, "active")] {
+        let fields = [
+            ("document", "cell_state".into()),
+            ("cell", cell.as_str().into()),
+            ("state", state.into()),
+        ];
+        schedule.step(at, "publish", fields);
+    }
+}
+
+/// Nobody renews a serving certificate in time.
+fn expiring_certificate(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let target = match dice.chance(50) {
+        true => router(dice, world),
+        false => dice.pick(&world.cells).id.clone(),
+    };
+    let thing = format!("certificate of {target}");
+    if let Some((at, lasts)) = schedule.takes(dice, &[target.clone(), thing], 8_000) {
+        let lifetime = millis(dice.between(1_000, 4_000));
+        let fields = [("target", target.as_str().into()), ("lifetime", lifetime)];
+        schedule.step(at, "expiring_certificate", fields);
+        schedule.step(at + lasts, "rotate_certificate", of(&target));
+    }
+}
+
+/// One router gets other settings, like a new version that starts beside the old ones.
+fn one_apart(schedule: &mut Schedule, dice: &mut Dice, world: &World) {
+    let target = router(dice, world);
+    if let Some((at, _)) = schedule.takes(dice, &[format!("settings of {target}")], 8_000) {
+        let settings = super::settings::apart(dice);
+        let fields = [("target", target.into()), ("settings", settings.into())];
+        schedule.step(at, "configure", fields);
     }
 }

@@ -45,6 +45,19 @@ pub(super) fn change(seed: u64, scenario: &mut Table) {
     }
 }
 
+/// A few settings that a running router may take.
+pub(super) fn apart(dice: &mut Dice) -> Table {
+    let changes = [timeouts, outlier, breaker, slow_start, queue];
+    let mut settings = Table::new();
+    for change in dice.some(40, &changes) {
+        change(dice, &mut settings);
+    }
+    if settings.is_empty() {
+        timeouts(dice, &mut settings);
+    }
+    settings
+}
+
 fn upstream(router: &mut Table) -> &mut Table {
     let upstream = router
         .entry("upstream")

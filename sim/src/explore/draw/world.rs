@@ -13,6 +13,7 @@ pub(super) struct World {
     placements: Vec<Table>,
     latency: Option<[u64; 2]>,
     cuts_segments: bool,
+    more_tenants: i64,
 }
 
 pub(super) struct Cell {
@@ -25,7 +26,7 @@ pub(super) struct Cell {
 pub(super) struct Tenant {
     pub(super) id: String,
     /// The cell or the placement that it is assigned to.
-    home: (&'static str, String),
+    pub(super) home: (&'static str, String),
     /// The issuer that speaks for it.
     pub(super) issuer: String,
 }
@@ -78,6 +79,10 @@ impl World {
                 [shortest, shortest + dice.between(0, 60)]
             }),
             cuts_segments: dice.chance(40),
+            more_tenants: match dice.chance(5) {
+                true => 10_000,
+                false => 0,
+            },
         }
     }
 
@@ -128,6 +133,7 @@ impl World {
             placements: Vec::new(),
             latency: None,
             cuts_segments: false,
+            more_tenants: 0,
         }
     }
 
@@ -147,6 +153,9 @@ impl World {
         ]);
         if !self.placements.is_empty() {
             set(&mut world, "placement", tables(self.placements.clone()));
+        }
+        if self.more_tenants > 0 {
+            set(&mut world, "more_tenants", self.more_tenants);
         }
         if self.cuts_segments {
             set(&mut world, "cut_segments", true);
