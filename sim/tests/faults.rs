@@ -78,7 +78,12 @@ issuer = "main"
 
 /// Runs the world with these faults, and these lines in its `[expect]`.
 fn run(faults: &str, expect: &str) -> Report {
-    let text = format!("{WORLD}\n{faults}\n[expect]\nrecovery = \"12s\"\n{expect}");
+    run_in("turmoil", faults, expect)
+}
+
+fn run_in(engine: &str, faults: &str, expect: &str) -> Report {
+    let expect = format!("[expect]\nrecovery = \"12s\"\n{expect}");
+    let text = format!("engine = \"{engine}\"\n{WORLD}\n{faults}\n{expect}");
     let scenario = Scenario::parse("faults.toml", &text);
     scenario.unwrap_or_else(|error| panic!("{error}")).run(3)
 }
@@ -220,6 +225,59 @@ fn networks_in_trouble() {
 }
 
 #[test]
+fn networks_that_work_in_part() {
+    let passes = |kind, fields: &str| {
+        let report = run_in("events", &lasting(kind, fields), "");
+        assert!(report.passed(), "{}", report.summary());
+        report
+    };
+    let [there, back] = [["router-1", "blue"], ["blue", "router-1"]].map(|between| {
+        let report = passes("one_way_partition", &format!("between = {between:?}"));
+        shows(&report, "acme-web", "cell_timeout_header");
+        let lost = report
+            .requests
+            .iter()
+            .filter(|it| it.answer.as_ref() != Some(&Answer::Ok));
+        lost.filter(|it| it.tag.starts_with("acme-web") && it.cell.is_some())
+            .count()
+    });
+    assert_eq!(there, 0, "nothing arrives if the way there is cut");
+    assert!(
+        back > 5,
+        "requests arrive if only the way back is cut: {back}"
+    );
+
+    let stalled = "between = [\"router-1\", \"blue\"]\ndelay = \"900ms\"";
+    let report = passes("stalls", stalled);
+    let acme = report.requests.iter().filter(|it| it.client == "acme-web");
+    let taken: Vec<_> = acme
+        .filter_map(|it| Some((it.answered? - it.sent).as_millis()))
+        .collect();
+    let late = taken.iter().filter(|taken| **taken >= 900).count();
+    assert!(
+        (1..taken.len() / 2).contains(&late),
+        "some are late, not all: {taken:?}"
+    );
+}
+
+#[test]
+fn names_in_trouble() {
+    for (kind, fields) in [("no_dns", ""), ("slow_dns", "delay = \"3s\"")] {
+        // Its connections break, so the router needs the name again.
+        let restart = "[[fault]]\nat = \"6s\"\nfor = \"1s\"\nkind = \"crash\"\ntarget = \"blue\"\n";
+        let report = passes(
+            &(lasting(kind, &format!("target = \"blue\"\n{fields}")) + restart),
+            "",
+        );
+        let answer = match kind {
+            "no_dns" => "cell_unreachable",
+            _ => "cell_timeout_connect",
+        };
+        shows(&report, "acme-web", answer);
+    }
+}
+
+#[test]
 fn identity_providers_in_trouble() {
     let idp = "target = \"idp-main\"";
     let refused = "errors = [\"keys_refused\"]";
@@ -273,6 +331,9 @@ fn control_planes_in_trouble() {
         ("crash", "", ""),
         ("slow", "delay = \"3s\"", ""),
         ("status", "status = 503", ""),
+        ("no_dns", "", ""),
+        ("slow_dns", "delay = \"3s\"", ""),
+        ("lagging_replica", "", "errors = [\"registry_refused\"]"),
         ("garbage", "", "errors = [\"registry_refused\"]"),
     ] {
         // The control plane sends a body, and so garbage, only if the document is new.
@@ -323,12 +384,24 @@ fn disks_in_trouble() {
     let torn = once(5, "torn_write", "target = \"router-1\"") + &news;
     let gone =
         "[[fault]]\nat = \"17s\"\nfor = \"5s\"\nkind = \"crash\"\ntarget = \"control-plane\"\n";
-    let report = passes(&(torn + gone + restart), "");
-    assert!(
-        report.events.contains_key("kept_refused"),
-        "{}",
-        report.summary()
-    );
+    let damaged = once(10, "damaged_files", "target = \"router-1\"");
+    for faults in [torn, damaged] {
+        let report = passes(&(faults + gone + restart), "");
+        assert!(
+            report.events.contains_key("kept_refused"),
+            "{}",
+            report.summary()
+        );
+    }
+    // Reading takes its time, and the answers don't.
+    let slow = "target = \"router-1\"\ndelay = \"2s\"";
+    let report = passes(&(lasting("slow_disk", slow) + &news), "");
+    let answers = report.answers();
+    let acme: Vec<_> = answers
+        .keys()
+        .filter(|(client, _)| client == "acme-web")
+        .collect();
+    assert_eq!(acme, [&key("acme-web", "ok")]);
 }
 
 #[test]
@@ -345,6 +418,22 @@ fn clocks_in_trouble() {
         "",
     );
     shows(&behind, "acme-web", "not_yet_valid");
+}
+
+#[test]
+fn a_clock_that_drifts() {
+    // After 10 s it is 5 s ahead: tokens are refused that are older than 3 s of their 8.
+    let drift = "target = \"router-1\"\nahead = \"500ms\"";
+    let report = passes(&lasting("clock_drift", drift), "");
+    let refused =
+        |it: &&cellway_sim::Request| it.answer == Some(Answer::Router("expired_token".to_owned()));
+    let first = report
+        .requests
+        .iter()
+        .find(refused)
+        .map(|it| it.sent.as_secs());
+    assert!(first.is_some_and(|at| at >= 7), "not at once: {first:?}");
+    shows(&report, "acme-web", "expired_token");
 }
 
 /// A broken configuration is refused, and the old one stays in force. A good one is used.

@@ -213,6 +213,21 @@ fn certificate_expiry() {
 }
 
 #[test]
+fn half_broken_network() {
+    matches_snapshot("half_broken_network");
+}
+
+#[test]
+fn two_replicas() {
+    matches_snapshot("two_replicas");
+}
+
+#[test]
+fn bad_disk() {
+    matches_snapshot("bad_disk");
+}
+
+#[test]
 fn clock_steps() {
     matches_snapshot("clock_steps");
 }

@@ -29,6 +29,12 @@ pub struct ControlPlane {
 struct State {
     document: Bytes,
     revision: u64,
+    /// The document before, and its revision.
+    former: Option<(Bytes, u64)>,
+    /// Whether every other request gets that one.
+    lags: bool,
+    /// How many requests asked for a document.
+    asked: u64,
     fault: ControlPlaneFault,
     counts: ControlPlaneCounts,
 }
@@ -62,6 +68,17 @@ pub struct ControlPlaneCounts {
     pub faults: u64,
 }
 
+impl State {
+    /// The document for the next request, and its revision.
+    fn next(&mut self) -> (Bytes, u64) {
+        self.asked += 1;
+        match &self.former {
+            Some(former) if self.lags && self.asked.is_multiple_of(2) => former.clone(),
+            Some(_) | None => (self.document.clone(), self.revision),
+        }
+    }
+}
+
 impl ControlPlane {
     /// A control plane that publishes `document`.
     pub fn new(document: impl Into<Bytes>) -> Self {
@@ -70,6 +87,9 @@ impl ControlPlane {
             state: Arc::new(Mutex::new(State {
                 document: document.into(),
                 revision: 1,
+                former: None,
+                lags: false,
+                asked: 0,
                 fault: ControlPlaneFault::None,
                 counts: ControlPlaneCounts::default(),
             })),
@@ -99,8 +119,14 @@ impl ControlPlane {
     /// Publishes another document, with an `ETag` of its own.
     pub fn set_document(&self, document: impl Into<Bytes>) {
         let mut state = self.state();
-        state.document = document.into();
+        let former = std::mem::replace(&mut state.document, document.into());
+        state.former = Some((former, state.revision));
         state.revision += 1;
+    }
+
+    /// Answers every other request with the document before the present one, as if one of two replicas lagged.
+    pub fn set_lagging(&self, lags: bool) {
+        self.state().lags = lags;
     }
 
     /// Sets a fault, or repairs it with [`ControlPlaneFault::None`].
@@ -130,11 +156,11 @@ impl ControlPlane {
     /// The present answer to a client that may ask.
     fn document(&self, headers: &HeaderMap) -> Response<Buffered> {
         let mut state = self.state();
-        let etag = format!("\"{}\"", state.revision);
+        let (whole, revision) = state.next();
+        let etag = format!("\"{revision}\"");
         let known = headers
             .get(header::IF_NONE_MATCH)
             .map(HeaderValue::as_bytes);
-        let whole = state.document.clone();
         let half = whole.slice(..whole.len() / 2);
         let mut response = match state.fault {
             ControlPlaneFault::Status(status) => {

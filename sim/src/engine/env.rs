@@ -89,6 +89,7 @@ impl Env for SimEnv {
     type Store = SimStore;
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
+        self.host.names.resolve(host).await?;
         let tcp = Tcp::connect(&self.host, (host, port)).await?;
         let peer = format!("{host}:{port}");
         Ok(Stream::new(tcp, self.host.clone(), peer))

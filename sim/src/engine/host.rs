@@ -12,6 +12,7 @@ use rustls::time_provider::TimeProvider;
 
 use super::EPOCH;
 use super::events::{self, Net};
+use super::names::Names;
 use crate::store::SimStore;
 use crate::trace::Trace;
 
@@ -24,6 +25,7 @@ pub(super) struct Host {
     pub(super) store: SimStore,
     pub(super) clock: HostClock,
     pub(super) network: Network,
+    pub(super) names: Names,
 }
 
 /// The network that a host is connected to.
@@ -34,7 +36,7 @@ pub(super) enum Network {
 }
 
 impl Host {
-    pub(super) fn new(name: &str, seed: u64, trace: Trace, network: Network) -> Self {
+    pub(super) fn new(name: &str, seed: u64, trace: Trace, network: Network, names: Names) -> Self {
         Self {
             name: name.to_owned(),
             seed,
@@ -43,6 +45,7 @@ impl Host {
             store: SimStore::new(),
             clock: HostClock::default(),
             network,
+            names,
         }
     }
 
@@ -88,6 +91,9 @@ pub(crate) fn is_running() -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct HostClock {
     skew_millis: Arc<AtomicI64>,
+    /// How much it gains in a second, and since when, in milliseconds since the start.
+    drift_millis: Arc<AtomicI64>,
+    drifts_since: Arc<AtomicI64>,
 }
 
 impl HostClock {
@@ -96,16 +102,35 @@ impl HostClock {
         self.skew_millis.store(skew, Ordering::Relaxed);
     }
 
+    /// Sets how much the clock gains (positive) or loses (negative) in each second from `now` on, in
+    /// milliseconds. With 0 it is right again.
+    pub fn set_drift_millis(&self, drift: i64, now: Duration) {
+        self.drift_millis.store(drift, Ordering::Relaxed);
+        self.drifts_since.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// How far it is ahead, in milliseconds.
+    fn ahead(&self, at: Duration) -> i64 {
+        let drift = self.drift_millis.load(Ordering::Relaxed);
+        let drifted = millis(at).saturating_sub(self.drifts_since.load(Ordering::Relaxed));
+        let skew = self.skew_millis.load(Ordering::Relaxed);
+        skew.saturating_add(drift.saturating_mul(drifted) / 1000)
+    }
+
     /// What the clock shows.
     pub fn now(&self) -> Unix {
         let now = EPOCH + elapsed();
-        let skew = self.skew_millis.load(Ordering::Relaxed);
+        let skew = self.ahead(elapsed());
         let offset = Duration::from_millis(skew.unsigned_abs());
         Unix::from_epoch(match skew {
             0.. => now.saturating_add(offset),
             _ => now.saturating_sub(offset),
         })
     }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl TimeProvider for HostClock {

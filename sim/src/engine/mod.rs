@@ -21,6 +21,7 @@
 mod env;
 mod events;
 mod host;
+mod names;
 mod net;
 mod panics;
 
@@ -35,6 +36,7 @@ use serde::Deserialize;
 pub use env::SimEnv;
 pub use host::HostClock;
 pub(crate) use host::{elapsed, is_running};
+pub use names::NameTrouble;
 pub use net::{SimListener, Stream};
 
 use crate::entropy;
@@ -42,6 +44,7 @@ use crate::store::SimStore;
 use crate::trace::Trace;
 use events::Events;
 use host::{Host, Network};
+use names::Names;
 
 /// When every simulation starts: 2026-01-01T00:00:00Z, since the Unix epoch.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
@@ -101,17 +104,17 @@ impl std::fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// A link can't be held in one direction: turmoil has no such thing.
+/// turmoil has no such thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OneWay;
+pub struct NotInTurmoil;
 
-impl std::fmt::Display for OneWay {
+impl std::fmt::Display for NotInTurmoil {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("turmoil can't hold a link in one direction; use the engine `events`")
+        f.write_str("turmoil's links have no directions and no stalls; use the engine `events`")
     }
 }
 
-impl std::error::Error for OneWay {}
+impl std::error::Error for NotInTurmoil {}
 
 /// A simulated world.
 pub struct Engine {
@@ -119,6 +122,7 @@ pub struct Engine {
     seed: u64,
     trace: Trace,
     clocks: BTreeMap<String, HostClock>,
+    names: Names,
 }
 
 enum World {
@@ -152,6 +156,7 @@ impl Engine {
             seed: settings.seed,
             trace,
             clocks: BTreeMap::new(),
+            names: Names::default(),
         }
     }
 
@@ -168,7 +173,13 @@ impl Engine {
             World::Turmoil(_) => Network::Turmoil,
             World::Events(events) => Network::Events(events.net().clone()),
         };
-        let host = Host::new(name, self.seed, self.trace.clone(), network);
+        let host = Host::new(
+            name,
+            self.seed,
+            self.trace.clone(),
+            network,
+            self.names.clone(),
+        );
         let host = Arc::new(host);
         let store = host.store.clone();
         self.clocks.insert(name.to_owned(), host.clock.clone());
@@ -271,25 +282,44 @@ impl Engine {
     /// [`Engine::release_one_way`].
     ///
     /// # Errors
-    /// [`OneWay`] for an engine whose links have no directions.
-    pub fn hold_one_way(&mut self, from: &str, to: &str) -> Result<(), OneWay> {
-        self.directed()?.hold_one_way(from, to);
+    /// [`NotInTurmoil`] for turmoil.
+    pub fn hold_one_way(&mut self, from: &str, to: &str) -> Result<(), NotInTurmoil> {
+        self.events()?.hold_one_way(from, to);
         Ok(())
     }
 
     /// Delivers what [`Engine::hold_one_way`] held, in order, and ends it.
     ///
     /// # Errors
-    /// [`OneWay`] for an engine whose links have no directions.
-    pub fn release_one_way(&mut self, from: &str, to: &str) -> Result<(), OneWay> {
-        self.directed()?.release_one_way(from, to);
+    /// [`NotInTurmoil`] for turmoil.
+    pub fn release_one_way(&mut self, from: &str, to: &str) -> Result<(), NotInTurmoil> {
+        self.events()?.release_one_way(from, to);
         Ok(())
     }
 
-    /// The network, if its links have directions.
-    fn directed(&self) -> Result<&events::Net, OneWay> {
+    /// Makes one of twenty segments between two hosts come this much later, with all that follows it on its
+    /// connection; or none.
+    ///
+    /// # Errors
+    /// [`NotInTurmoil`] for turmoil.
+    pub fn set_stalls(
+        &mut self,
+        a: &str,
+        b: &str,
+        later: Option<Duration>,
+    ) -> Result<(), NotInTurmoil> {
+        self.events()?.set_stalls(a, b, later);
+        Ok(())
+    }
+
+    /// Makes the name of a host resolve late or not at all, for all new connections to it; or as usual.
+    pub fn set_name(&mut self, host: &str, trouble: Option<NameTrouble>) {
+        self.names.set(host, trouble);
+    }
+
+    fn events(&self) -> Result<&events::Net, NotInTurmoil> {
         match &self.world {
-            World::Turmoil(_) => Err(OneWay),
+            World::Turmoil(_) => Err(NotInTurmoil),
             World::Events(events) => Ok(events.net()),
         }
     }

@@ -6,8 +6,8 @@ use super::error::{Errors, ScenarioErrors};
 use super::file::{self, File};
 use super::names::{KnownNames, refer};
 use super::{
-    Balancer, Cell, CellProtocol, DURATION_MAX, Envoy, Fault, Home, Issuer, Placement, Scenario,
-    Tenant,
+    Balancer, Cell, CellProtocol, DURATION_MAX, Envoy, Fault, FaultKind, Home, Issuer, Placement,
+    Scenario, Tenant,
 };
 use super::{client, expectations, fault, order};
 use crate::engine::Kind;
@@ -31,6 +31,7 @@ pub(crate) fn read<'t>(
     };
     let scenario = resolve(path, &file, &mut errors);
     recovery_fits(&scenario, &file, &mut errors);
+    engine_can(&scenario, &mut errors);
     order::check(&scenario, &mut errors);
     Ok((scenario, errors))
 }
@@ -77,6 +78,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
         clients: clients
             .flat_map(|spec| client::all(spec, &names, errors))
             .collect(),
+        more_tenants: more_tenants(file, errors),
         unknown_tenant: world.unknown_tenant,
         faults: faults(file, &names, errors),
         expect: expectations::read(&file.expect, duration, &names, errors),
@@ -123,6 +125,31 @@ fn times(file: &File, errors: &mut Errors<'_>) {
             "world.cut_segments",
             problem,
         );
+    }
+}
+
+/// The most tenants without clients: a document may have 16 MiB.
+const MORE_TENANTS_MAX: u32 = 100_000;
+
+fn more_tenants(file: &File, errors: &mut Errors<'_>) -> u32 {
+    let more = &file.world.more_tenants;
+    if *more.get_ref() > MORE_TENANTS_MAX {
+        let problem = format!("must be at most {MORE_TENANTS_MAX}");
+        errors.add(more.span(), "world.more_tenants", problem);
+    }
+    *more.get_ref()
+}
+
+/// turmoil's links have no directions and no stalls.
+fn engine_can(scenario: &Scenario, errors: &mut Errors<'_>) {
+    if scenario.engine == Kind::Events {
+        return;
+    }
+    for fault in &scenario.faults {
+        if let FaultKind::OneWayPartition(_) | FaultKind::Stalls(..) = fault.kind {
+            let problem = "needs `engine = \"events\"` at the top of the file";
+            errors.at_line(fault.line, "fault.kind", problem);
+        }
     }
 }
 

@@ -39,6 +39,10 @@ pub(super) struct File {
     pub expect: Expect,
 }
 
+fn no_more() -> Spanned<u32> {
+    Spanned::new(0..0, 0)
+}
+
 fn whole_segments() -> Spanned<bool> {
     Spanned::new(0..0, false)
 }
@@ -69,6 +73,9 @@ pub(super) struct World {
     #[serde(default)]
     pub placement: Vec<Placement>,
     pub tenant: Vec<Tenant>,
+    /// How many more tenants the registry has, which no client acts for.
+    #[serde(default = "no_more")]
+    pub more_tenants: Spanned<u32>,
     /// Where unlisted tenants go.
     #[serde(default)]
     pub unknown_tenant: UnknownTenant,

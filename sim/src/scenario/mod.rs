@@ -75,6 +75,8 @@ pub struct Scenario {
     pub placements: Vec<Placement>,
     /// The tenants of the first registry.
     pub tenants: Vec<Tenant>,
+    /// How many more tenants the registry has, which no client acts for.
+    pub more_tenants: u32,
     /// Where unlisted tenants go.
     pub unknown_tenant: UnknownTenant,
     /// Who sends requests.

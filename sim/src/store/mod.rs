@@ -27,6 +27,8 @@ struct Disk {
     links: BTreeMap<String, String>,
     full: bool,
     tear_next: bool,
+    /// How long each read and write takes.
+    delay: Duration,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,27 @@ impl SimStore {
         self.lock().tear_next = true;
     }
 
+    /// Makes each read and write take this long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.lock().delay = delay;
+    }
+
+    /// Cuts every file in half whose path begins like this.
+    pub fn damage(&self, folder: &str) {
+        let mut disk = self.lock();
+        let paths: Vec<_> = disk
+            .files
+            .keys()
+            .filter(|it| it.starts_with(folder))
+            .cloned()
+            .collect();
+        for path in paths {
+            let content = disk.files[&path].content.clone();
+            let half = content.slice(..content.len() / 2);
+            disk.write(&path, half, false);
+        }
+    }
+
     /// Creates a link to a file or folder, or atomically changes its target. `target` is relative
     /// to the link's folder.
     pub fn link(&self, path: &str, target: &str) {
@@ -79,6 +102,13 @@ impl SimStore {
     pub fn make_foreign(&self, path: &str) {
         if let Some(file) = self.lock().files.get_mut(path) {
             file.foreign = true;
+        }
+    }
+
+    async fn wait(&self) {
+        let delay = self.lock().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -146,10 +176,12 @@ impl Disk {
 
 impl Store for SimStore {
     async fn read(&self, path: &str, limit: usize, privacy: Privacy) -> io::Result<Bytes> {
+        self.wait().await;
         self.lock().read(path, limit, privacy)
     }
 
     async fn replace(&self, path: &str, content: Bytes) -> io::Result<()> {
+        self.wait().await;
         self.lock().replace(path, content)
     }
 

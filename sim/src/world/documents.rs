@@ -27,6 +27,8 @@ pub(crate) struct Documents {
     cells: Vec<Cell>,
     placements: Vec<Placement>,
     tenants: Vec<Tenant>,
+    /// How many more there are, which no client acts for.
+    more_tenants: u32,
     unknown_tenant: UnknownTenant,
     /// The public keys of the cells that call others, by cell.
     keys: BTreeMap<String, Value>,
@@ -70,6 +72,7 @@ impl Documents {
             cells: scenario.cells.clone(),
             placements: scenario.placements.clone(),
             tenants: scenario.tenants.clone(),
+            more_tenants: scenario.more_tenants,
             unknown_tenant: scenario.unknown_tenant,
             revoked: BTreeSet::new(),
             certified: certified(scenario),
@@ -190,7 +193,8 @@ impl Documents {
                     host.clone_from(to);
                 }
             }
-            Change::Older => return bad(self.misplaced().render(self.version - 1)),
+            // Older than any that a router may have skipped, so that all must refuse it.
+            Change::Older => return bad(self.misplaced().render(FIRST_VERSION - 1)),
             Change::SameVersion => return bad(self.misplaced().render(self.version)),
             Change::Invalid => return bad(self.contradictory()),
             Change::Empty => {
@@ -222,8 +226,14 @@ impl Documents {
             "cells": self.cells.iter().map(|cell| self.render_cell(cell)).collect::<Vec<_>>(),
             "placements": self.placements.iter().map(render_placement).collect::<Vec<_>>(),
             "revocations": revocations.collect::<Vec<_>>(),
-            "tenants": self.tenants.iter().map(render_tenant).collect::<Vec<_>>(),
+            "tenants": self.tenants.iter().map(render_tenant).chain(self.more()).collect::<Vec<_>>(),
         })
+    }
+
+    /// Tenants that no client acts for, each at one of the cells.
+    fn more(&self) -> impl Iterator<Item = Value> {
+        let cells = self.cells.iter().cycle().zip(0..self.more_tenants);
+        cells.map(|(cell, number)| json!({ "id": format!("more-{number:05}"), "cell": cell.id }))
     }
 
     fn endpoints_of(&self, cell: &Cell) -> &[String] {
@@ -271,6 +281,7 @@ impl Documents {
     fn shrunken(&self) -> Value {
         let mut other = self.misplaced();
         other.tenants.truncate(self.tenants.len() / 2);
+        other.more_tenants /= 2;
         other.render(self.version + 1)
     }
 

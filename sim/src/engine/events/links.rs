@@ -11,6 +11,9 @@ use crate::random::Random;
 /// whole range.
 const LATENCY_RATE: f64 = 5.0;
 
+/// Where segments stall, one of so many does.
+const STALLS_ONE_OF: u64 = 20;
+
 /// From one host to another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Way {
@@ -42,6 +45,8 @@ impl Latency {
 pub(super) struct Links {
     usual: Latency,
     special: BTreeMap<Way, Latency>,
+    /// How much later some segments of a way come.
+    stalls: BTreeMap<Way, Duration>,
     /// What arrived while its way was held, in order.
     held: BTreeMap<Way, Vec<Flight>>,
 }
@@ -51,6 +56,7 @@ impl Links {
         Self {
             usual,
             special: BTreeMap::new(),
+            stalls: BTreeMap::new(),
             held: BTreeMap::new(),
         }
     }
@@ -59,7 +65,19 @@ impl Links {
         if way.from == way.to {
             return Duration::ZERO;
         }
-        self.special.get(&way).unwrap_or(&self.usual).draw(random)
+        let travels = self.special.get(&way).unwrap_or(&self.usual).draw(random);
+        match self.stalls.get(&way) {
+            Some(later) if random.below(STALLS_ONE_OF) == 0 => travels + *later,
+            Some(_) | None => travels,
+        }
+    }
+
+    /// Makes some segments come this much later, or none.
+    pub(super) fn set_stalls(&mut self, way: Way, later: Option<Duration>) {
+        match later {
+            Some(later) => self.stalls.insert(way, later),
+            None => self.stalls.remove(&way),
+        };
     }
 
     pub(super) fn set_latency(&mut self, way: Way, latency: Latency) {

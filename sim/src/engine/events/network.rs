@@ -158,6 +158,12 @@ impl Net {
         }
     }
 
+    pub(in crate::engine) fn set_stalls(&self, a: &str, b: &str, later: Option<Duration>) {
+        for way in self.ways(a, b).into_iter().flatten() {
+            self.lock().links.set_stalls(way, later);
+        }
+    }
+
     pub(in crate::engine) fn set_latency(&self, a: &str, b: &str, min: Duration, max: Duration) {
         for way in self.ways(a, b).into_iter().flatten() {
             self.lock().links.set_latency(way, Latency { min, max });

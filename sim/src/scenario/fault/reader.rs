@@ -234,6 +234,10 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(known, "cell, identity provider or control plane")
     }
 
+    pub(super) fn control_plane(&mut self) -> Option<String> {
+        self.target(|_, name| name == CONTROL_PLANE, "control plane")
+    }
+
     pub(super) fn between(&mut self) -> Option<[String; 2]> {
         let [a, b] = self.need("between", &self.spec.between)?;
         for name in [&a, &b] {

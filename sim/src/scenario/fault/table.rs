@@ -111,6 +111,16 @@ table! {
             lasts Link("partition", between),
             says ("partition {} | {}", between[0], between[1])
             docs "no message arrives between two hosts; all are delivered at the end";
+        /// No message from the first host arrives at the second one until the end; then all are delivered.
+        "one_way_partition" => OneWayPartition(between: [String; 2] = between)
+            lasts Link("partition", between),
+            says ("partition {} -> {}", between[0], between[1])
+            docs "no message from the first host arrives at the second; what the second sends arrives; needs the engine `events`";
+        /// Some messages between two hosts come this much later, and hold up those behind them.
+        "stalls" => Stalls(between: [String; 2] = between, delay: Duration = delay)
+            lasts Link("latency", between),
+            says ("stalls {} - {} of {delay:?}", between[0], between[1])
+            docs "one of twenty messages between two hosts comes this much later, and so does what follows it on its connection, as if TCP had sent it again; needs the engine `events`";
         /// Messages between two hosts take exactly this long.
         "latency" => Latency(between: [String; 2] = between, delay: Duration = delay)
             lasts Link("latency", between),
@@ -313,6 +323,35 @@ table! {
             lasts Host("clock", target),
             says ("clock of {target} off by {skew}ms")
             docs "a host's wall clock is wrong: it steps at the beginning, and back at the end";
+        /// A host's wall clock gains or loses this many milliseconds in each second.
+        "clock_drift" => ClockDrift(target: String = host, drift: i64 = skew)
+            lasts Host("clock", target),
+            says ("clock of {target} drifts by {drift}ms a second")
+            docs "a host's wall clock gains (`ahead`) or loses (`behind`) this much in each second, and steps back at the end";
+        /// Others learn the address of a host this much later, whenever they connect to it.
+        "slow_dns" => SlowDns(target: String = service, delay: Duration = delay)
+            lasts Host("name", target),
+            says ("the name of {target} resolves after {delay:?}")
+            docs "the name of a cell's hosts, an identity provider or the control plane resolves only after `delay`, for each new connection";
+        /// Others don't learn the address of a host.
+        "no_dns" => NoDns(target: String = service)
+            lasts Host("name", target),
+            says ("the name of {target} doesn't resolve")
+            docs "the same, but the name doesn't resolve at all";
+        /// Every other request to the control plane gets the document before the present one.
+        "lagging_replica" => LaggingReplica(target: String = control_plane)
+            lasts Host("replica", target),
+            says ("every other answer of {target} is the document before")
+            docs "two replicas of the control plane answer in turn, and one of them still has the document before the present one";
+        /// Reads and writes of a host's disk take this long.
+        "slow_disk" => SlowDisk(target: String = router, delay: Duration = delay)
+            lasts Host("speed of the disk", target),
+            says ("disk of {target} slow by {delay:?}")
+            docs "each read and write of a router's disk takes this much longer";
+        /// Every file that a router has written loses its second half.
+        "damaged_files" => DamagedFiles(target: String = router)
+            says ("files of {target} cut in half")
+            docs "every file that a router has written itself loses its second half, as after a crash of the machine";
         /// A host's disk is full.
         "disk_full" => DiskFull(target: String = router)
             lasts Host("disk", target),
@@ -367,7 +406,7 @@ table! {
         /// A version that was published before, with every tenant elsewhere. Must be refused.
         "older" => Older
             says ("an older version")
-            docs "a version that was published before, with other content; must be refused";
+            docs "the version before the first one, with other content; must be refused";
         /// The present version with other content. Must be refused.
         "same_version" => SameVersion
             says ("other content under the same version")

@@ -15,9 +15,10 @@ pub(super) fn cut_off(scenario: &Scenario) -> Vec<(Duration, Duration)> {
     };
     let cuts = |kind: &FaultKind| match kind {
         FaultKind::Crash(name) | FaultKind::Drain(name) => is_router(name),
-        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
-            is_client(a) || is_client(b)
-        }
+        FaultKind::Partition([a, b])
+        | FaultKind::OneWayPartition([a, b])
+        | FaultKind::Stalls([a, b], _)
+        | FaultKind::Latency([a, b], _) => is_client(a) || is_client(b),
         _ => false,
     };
     let faults = scenario.faults.iter().filter(|fault| cuts(&fault.kind));

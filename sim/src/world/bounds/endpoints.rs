@@ -69,6 +69,8 @@ fn named<'a>(
         FaultKind::EarlyHints(_, hints) if *hints <= INTERIM_ANSWERS_TAKEN => None,
         FaultKind::Crash(name)
         | FaultKind::Slow(name, _)
+        | FaultKind::SlowDns(name, _)
+        | FaultKind::NoDns(name)
         | FaultKind::Status(name, _)
         | FaultKind::Unavailable(name, _)
         | FaultKind::Busy(name, _)
@@ -86,10 +88,12 @@ fn named<'a>(
         | FaultKind::RefuseConnections(name)
         | FaultKind::RefuseStreams(name)
         | FaultKind::WrongCertificate(name, _)
-        | FaultKind::ClockSkew(name, _) => Some((Named::These(vec![name]), soon)),
-        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
-            Some((Named::These(vec![a, b]), soon))
-        }
+        | FaultKind::ClockSkew(name, _)
+        | FaultKind::ClockDrift(name, _) => Some((Named::These(vec![name]), soon)),
+        FaultKind::Partition([a, b])
+        | FaultKind::OneWayPartition([a, b])
+        | FaultKind::Stalls([a, b], _)
+        | FaultKind::Latency([a, b], _) => Some((Named::These(vec![a, b]), soon)),
         FaultKind::ExpiringCertificate(name, _) => {
             Some((Named::These(vec![name]), scenario.duration))
         }
@@ -148,12 +152,18 @@ fn without_envelope_keys(scenario: &Scenario, hosts: &BTreeSet<String>) -> Vec<E
     for fault in &scenario.faults {
         let named = match &fault.kind {
             FaultKind::Crash(name) if !is_page(name) => Named::These(vec![name]),
-            FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _)
+            FaultKind::Crash(name)
+            | FaultKind::Drain(name)
+            | FaultKind::ClockSkew(name, _)
+            | FaultKind::ClockDrift(name, _)
                 if is_page(name) =>
             {
                 Named::All
             }
-            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _)
+            FaultKind::Partition([a, b])
+            | FaultKind::OneWayPartition([a, b])
+            | FaultKind::Stalls([a, b], _)
+            | FaultKind::Latency([a, b], _)
                 if is_page(a) || is_page(b) =>
             {
                 Named::These(vec![a, b])

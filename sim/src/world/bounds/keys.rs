@@ -76,7 +76,10 @@ impl KnownKeys<'_> {
     /// A router that restarts with a damaged disk has no keys.
     fn follow_damaged_restarts(&mut self) {
         let damages = |kind: &FaultKind, router: &String| match kind {
-            FaultKind::DiskFull(name) | FaultKind::TornWrite(name) => name == router,
+            FaultKind::DiskFull(name)
+            | FaultKind::TornWrite(name)
+            | FaultKind::DamagedFiles(name)
+            | FaultKind::SlowDisk(name, _) => name == router,
             _ => false,
         };
         for fault in &self.scenario.faults {
@@ -143,11 +146,17 @@ impl KnownKeys<'_> {
 /// Whether a fault may be in the way between a router and this identity provider.
 fn touches(scenario: &Scenario, host: &str, kind: &FaultKind) -> bool {
     match kind {
-        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => a == host || b == host,
-        FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _) => {
-            name == host || scenario.routers.contains(name)
-        }
+        FaultKind::Partition([a, b])
+        | FaultKind::OneWayPartition([a, b])
+        | FaultKind::Stalls([a, b], _)
+        | FaultKind::Latency([a, b], _) => a == host || b == host,
+        FaultKind::Crash(name)
+        | FaultKind::Drain(name)
+        | FaultKind::ClockSkew(name, _)
+        | FaultKind::ClockDrift(name, _) => name == host || scenario.routers.contains(name),
         FaultKind::Slow(name, _)
+        | FaultKind::SlowDns(name, _)
+        | FaultKind::NoDns(name)
         | FaultKind::Status(name, _)
         | FaultKind::Garbage(name)
         | FaultKind::EmptyKeys(name)
@@ -317,6 +326,7 @@ pub(super) fn replaced_envelope_keys(
             }
             // Routers go by their clocks, and a router that can't reload knows no new key.
             FaultKind::ClockSkew(..)
+            | FaultKind::ClockDrift(..)
             | FaultKind::BreakConfiguration(_)
             | FaultKind::BreakCertificate(_) => return Vec::new(),
             _ => {}
@@ -359,6 +369,7 @@ pub(super) fn published_envelope_keys(
             FaultKind::RemoveEnvelopeKey(kid) => folder.retain(|key| key.kid != kid),
             // Routers go by their clocks, and a router that can't reload knows no new key.
             FaultKind::ClockSkew(..)
+            | FaultKind::ClockDrift(..)
             | FaultKind::BreakConfiguration(_)
             | FaultKind::BreakCertificate(_) => return Vec::new(),
             _ => continue,

@@ -181,9 +181,10 @@ fn delivery_max(scenario: &Scenario) -> Duration {
         clients.any(|client| client.name == *name || client.entry == *name)
     };
     let holds = |kind: &FaultKind| match kind {
-        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
-            is_client(a) || is_client(b)
-        }
+        FaultKind::Partition([a, b])
+        | FaultKind::OneWayPartition([a, b])
+        | FaultKind::Stalls([a, b], _)
+        | FaultKind::Latency([a, b], _) => is_client(a) || is_client(b),
         _ => false,
     };
     let faults = scenario.faults.iter().filter(|fault| holds(&fault.kind));
@@ -191,10 +192,17 @@ fn delivery_max(scenario: &Scenario) -> Duration {
     longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
 }
 
-/// How long a request may be on its way from its router to its cell if no fault is in the way. A new
+/// How long a request may be on its way from its router to its cell if no fault holds it up. A new
 /// connection takes a few messages more, and a cell reads at its next steps.
 fn transit_max(scenario: &Scenario) -> Duration {
-    scenario.latency[1] * 8 + scenario.tick * 8
+    let stalls = scenario
+        .faults
+        .iter()
+        .filter_map(|fault| match &fault.kind {
+            FaultKind::Stalls(_, later) => Some(*later),
+            _ => None,
+        });
+    scenario.latency[1] * 8 + scenario.tick * 8 + stalls.max().unwrap_or_default()
 }
 
 /// When a fault may keep a router, or all routers, from the control plane.
@@ -205,13 +213,32 @@ fn registry_troubles(scenario: &Scenario) -> Vec<(Option<String>, Duration, Dura
             FaultKind::Crash(name)
             | FaultKind::Drain(name)
             | FaultKind::Slow(name, _)
+            | FaultKind::SlowDns(name, _)
+            | FaultKind::NoDns(name)
+            | FaultKind::SlowDisk(name, _)
+            | FaultKind::LaggingReplica(name)
             | FaultKind::Status(name, _)
             | FaultKind::Garbage(name)
             | FaultKind::ClockSkew(name, _)
+            | FaultKind::ClockDrift(name, _)
             | FaultKind::BreakConfiguration(name)
             | FaultKind::BreakCertificate(name) => name,
-            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) if a == CONTROL_PLANE => b,
-            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) if b == CONTROL_PLANE => a,
+            FaultKind::Partition([a, b])
+            | FaultKind::OneWayPartition([a, b])
+            | FaultKind::Stalls([a, b], _)
+            | FaultKind::Latency([a, b], _)
+                if a == CONTROL_PLANE =>
+            {
+                b
+            }
+            FaultKind::Partition([a, b])
+            | FaultKind::OneWayPartition([a, b])
+            | FaultKind::Stalls([a, b], _)
+            | FaultKind::Latency([a, b], _)
+                if b == CONTROL_PLANE =>
+            {
+                a
+            }
             FaultKind::TrustNext(Authority::Servers)
             | FaultKind::IssueFromNext(Authority::Servers)
             | FaultKind::DropOld(Authority::Servers) => CONTROL_PLANE,
@@ -230,6 +257,7 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
     let stuck = faults.filter_map(|fault| match &fault.kind {
         FaultKind::BreakCertificate(name)
         | FaultKind::BreakConfiguration(name)
+        | FaultKind::SlowDisk(name, _)
         | FaultKind::Crash(name)
         | FaultKind::Drain(name) => Some((name.clone(), fault.at, fault.until)),
         _ => None,

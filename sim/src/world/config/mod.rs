@@ -13,6 +13,9 @@ use super::state::AUDIENCE;
 use crate::fact::{CellBoundRules, Rule, Who};
 use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
 
+/// The folder of what a router keeps.
+pub(super) const STATE_FOLDER: &str = "state";
+
 /// The file's text, with these settings over the simulator's own.
 pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
     let mut config: Table = toml::from_str(&base()).expect("the text below is TOML");
@@ -166,7 +169,7 @@ fn base() -> String {
         bundle = "servers-ca.pem"
 
         [state]
-        directory = "state"
+        directory = "{STATE_FOLDER}"
 
         [runtime]
         workers = 1

@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use super::state::unix_at;
 use super::{World, config, hosts, keys, router};
+use crate::engine::NameTrouble;
 use crate::fact::{Configured, Fact};
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
 
@@ -67,6 +68,8 @@ impl World {
             FaultKind::Crash(name) => self.crash(name, begins),
             FaultKind::Drain(name) => self.drain(name, begins),
             FaultKind::Partition([a, b]) => self.partition(a, b, begins),
+            FaultKind::OneWayPartition([from, to]) => self.one_way(from, to, begins),
+            FaultKind::Stalls([a, b], later) => self.stalls(a, b, begins.then_some(*later)),
             FaultKind::Latency([a, b], delay) => self.latency(a, b, begins.then_some(*delay)),
             FaultKind::Slow(name, delay) => self.fail(name, active(ServiceFault::Slow(*delay))),
             FaultKind::Status(name, code) => self.fail(name, active(ServiceFault::Status(*code))),
@@ -114,6 +117,16 @@ impl World {
             FaultKind::AddEnvelopeKey(kid, after) => self.add_envelope_key(kid, *after)?,
             FaultKind::RemoveEnvelopeKey(kid) => self.remove_envelope_key(kid)?,
             FaultKind::ClockSkew(name, skew) => self.set_skew(name, if begins { *skew } else { 0 }),
+            FaultKind::ClockDrift(name, drift) => self.drift(name, if begins { *drift } else { 0 }),
+            FaultKind::SlowDns(name, delay) => {
+                self.name(name, begins.then_some(NameTrouble::Late(*delay)))
+            }
+            FaultKind::NoDns(name) => self.name(name, begins.then_some(NameTrouble::Unknown)),
+            FaultKind::LaggingReplica(_) => self.handle.lock().control_plane.set_lagging(begins),
+            FaultKind::SlowDisk(name, delay) => {
+                self.disks[name].set_delay(if begins { *delay } else { Duration::ZERO });
+            }
+            FaultKind::DamagedFiles(name) => self.damage_files(name),
             FaultKind::DiskFull(name) => self.fill_disk(name, begins),
             FaultKind::TornWrite(name) => self.tear_next_write(name),
         }
@@ -172,6 +185,39 @@ impl World {
             match begins {
                 true => self.engine.hold(&a, &b),
                 false => self.engine.release(&a, &b),
+            }
+        }
+    }
+
+    /// Only scenarios of the engine that can do it have this fault.
+    fn one_way(&mut self, from: &str, to: &str, begins: bool) {
+        for (from, to) in self.pairs(from, to) {
+            let held = match begins {
+                true => self.engine.hold_one_way(&from, &to),
+                false => self.engine.release_one_way(&from, &to),
+            };
+            held.expect("the scenario was checked");
+        }
+    }
+
+    /// As [`one_way`](Self::one_way).
+    fn stalls(&mut self, a: &str, b: &str, later: Option<Duration>) {
+        for (a, b) in self.pairs(a, b) {
+            let set = self.engine.set_stalls(&a, &b, later);
+            set.expect("the scenario was checked");
+        }
+    }
+
+    fn name(&mut self, target: &str, trouble: Option<NameTrouble>) {
+        for host in self.scenario.hosts_of(target) {
+            self.engine.set_name(&host, trouble);
+        }
+    }
+
+    fn drift(&self, name: &str, millis: i64) {
+        for host in self.scenario.hosts_of(name) {
+            if let Some(clock) = self.engine.clock(&host) {
+                clock.set_drift_millis(millis, self.engine.elapsed());
             }
         }
     }
@@ -442,6 +488,11 @@ impl World {
 
     fn fill_disk(&self, name: &str, full: bool) {
         self.disks[name].set_full(full);
+        self.tell(&Fact::StateDamaged(name.to_owned()));
+    }
+
+    fn damage_files(&self, name: &str) {
+        self.disks[name].damage(config::STATE_FOLDER);
         self.tell(&Fact::StateDamaged(name.to_owned()));
     }
 
