@@ -35,7 +35,7 @@ pub struct InARow {
     failed_over: BTreeSet<String>,
     /// What has happened to the endpoints of each router.
     records: BTreeMap<(String, String), Record>,
-    started: BTreeMap<String, Duration>,
+    started: BTreeMap<String, Vec<Duration>>,
     /// The changes that aren't judged yet.
     changes: Vec<Change>,
 }
@@ -110,8 +110,14 @@ impl InARow {
     }
 
     fn starts(&mut self, at: Duration, router: &str) {
-        self.started.insert(router.to_owned(), at);
+        self.started.entry(router.to_owned()).or_default().push(at);
         self.records.retain(|(of, _), _| of != router);
+    }
+
+    /// When a router that runs at this time started.
+    fn started(&self, router: &str, at: Duration) -> Option<Duration> {
+        let starts = self.started.get(router)?.iter();
+        starts.copied().filter(|start| *start <= at).max()
     }
 
     fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) {
@@ -142,7 +148,7 @@ impl InARow {
 
     /// How many failures in a row it takes at least, by this setting. 0 in a setting means never.
     fn least(&self, at: Duration, router: &str, setting: fn(&RouterSettings) -> u32) -> usize {
-        let started = self.started.get(router).copied().unwrap_or_default();
+        let started = self.started(router, at).unwrap_or_default();
         let of = |it: &RouterSettings| match setting(it) {
             0 => u32::MAX,
             least => least,
@@ -300,7 +306,7 @@ impl InARow {
         };
         let ends = of_router().filter_map(|it| it.ends_row(kind, place));
         let ends = ends.filter(counts).map(|[arrived, _]| arrived);
-        let started = self.started.get(&change.router).copied();
+        let started = self.started(&change.router, change.at);
         // An ejection begins a new row of the outlier detection, but not of a breaker.
         let ejected = match change.what {
             What::Ejected => change.record.ejected,

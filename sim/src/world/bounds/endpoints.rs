@@ -78,7 +78,6 @@ fn named<'a>(
         | FaultKind::LateGrpcStatus(name, _)
         | FaultKind::NotServing(name)
         | FaultKind::EarlyHints(name, _)
-        | FaultKind::HalfOpen(name)
         | FaultKind::Hang(name)
         | FaultKind::Deaf(name)
         | FaultKind::Garbage(name)
@@ -90,6 +89,7 @@ fn named<'a>(
         | FaultKind::WrongCertificate(name, _)
         | FaultKind::ClockSkew(name, _)
         | FaultKind::ClockDrift(name, _) => Some((Named::These(vec![name]), soon)),
+        FaultKind::HalfOpen(name) => Some((Named::These(vec![name]), soon + silent_for(settings))),
         FaultKind::Partition([a, b])
         | FaultKind::OneWayPartition([a, b])
         | FaultKind::Stalls([a, b], _)
@@ -105,6 +105,11 @@ fn named<'a>(
         }
         _ => None,
     }
+}
+
+/// How long a connection that an endpoint never answers may get requests after the fault.
+pub(super) fn silent_for(settings: &SettingsInForce) -> Duration {
+    settings.longest(|it| it.timeouts.header)
 }
 
 /// What a fault of an endpoint may do to requests.

@@ -21,7 +21,7 @@ use super::config;
 use super::documents::Documents;
 use super::state::AUDIENCE;
 use crate::fact::{self, Published};
-use crate::invariants::{Asked, Bounds, Caller, RouterSettings, rules};
+use crate::invariants::{Asked, Bounds, Caller, RouterSettings, SettingsInForce, rules};
 use crate::scenario::{
     Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Placement,
     Scenario, Tenant,
@@ -80,7 +80,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         envelopes: scenario.seals_envelopes(),
         few_streams: few_streams(scenario),
         cut_off: clients::cut_off(scenario),
-        troubles: troubles(scenario),
+        troubles: troubles(scenario, &settings),
         asks_to_wait: asks_to_wait(scenario),
         unfinished: clients::unfinished(scenario),
         stopping: clients::stopping(scenario),
@@ -267,7 +267,7 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
 
 /// When faults other than drains may make a request fail, with the time to recover. A router that
 /// can't read its files, or reads new ones, serves as before.
-fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
+fn troubles(scenario: &Scenario, settings: &SettingsInForce) -> Vec<(Duration, Duration)> {
     let harmless = |kind: &FaultKind| match kind {
         FaultKind::Drain(_) | FaultKind::BreakConfiguration(_) | FaultKind::BreakCertificate(_) => {
             true
@@ -279,7 +279,13 @@ fn troubles(scenario: &Scenario) -> Vec<(Duration, Duration)> {
     };
     let faults = scenario.faults.iter().filter(|it| !harmless(&it.kind));
     let recovery = scenario.expect.recovery;
-    faults.map(|it| (it.at, it.until + recovery)).collect()
+    let after = |kind: &FaultKind| match kind {
+        FaultKind::HalfOpen(_) => recovery.max(endpoints::silent_for(settings)),
+        _ => recovery,
+    };
+    faults
+        .map(|it| (it.at, it.until + after(&it.kind)))
+        .collect()
 }
 
 /// The cells that allow few streams on a connection at times.
