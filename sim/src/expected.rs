@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::fact::Answer;
-use crate::failure::{Request, Violation};
+use crate::failure::Violation;
+use crate::record::{Request, seconds};
 use crate::report::Report;
 use crate::scenario::{Answers, Events, Scenario};
 
@@ -183,7 +184,6 @@ fn cells<'a>(
 }
 
 fn span(window: &std::ops::Range<Duration>) -> String {
-    let seconds = crate::failure::seconds;
     format!(
         "between {} and {}",
         seconds(window.start),

@@ -19,6 +19,7 @@ pub mod invariants;
 mod observer;
 pub mod points;
 mod random;
+pub mod record;
 mod replay;
 pub mod report;
 mod runner;
@@ -28,8 +29,9 @@ mod tls;
 mod trace;
 mod world;
 
-pub use failure::{Faults, Request, Violation};
+pub use failure::{Faults, Violation};
 pub use random::Random;
+pub use record::Request;
 pub use replay::quoted;
 pub use report::Report;
 pub use scenario::Scenario;

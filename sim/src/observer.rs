@@ -5,10 +5,11 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, Arrived, CircuitChange, EnvelopeChecked, Fact, FailedOver, Sent};
-use crate::failure::{Request, Violation};
+use crate::fact::{Answer, CircuitChange, EnvelopeChecked, Fact, FailedOver};
+use crate::failure::Violation;
 use crate::invariants::Invariant;
 use crate::points::{Points, Reached};
+use crate::record::Recorder;
 use crate::report::Line;
 use crate::trace::Trace;
 
@@ -20,8 +21,7 @@ pub(crate) struct State {
     trace: Trace,
     invariants: Vec<Box<dyn Invariant>>,
     points: Points,
-    /// The name of the header with the router's request id.
-    request_id: String,
+    pub(crate) record: Recorder,
     found: Vec<Found>,
     /// When the last fact came.
     latest: Duration,
@@ -29,11 +29,6 @@ pub(crate) struct State {
     pub(crate) timeline: Vec<Line>,
     /// Decisions per router and reason.
     pub(crate) decisions: BTreeMap<(String, &'static str), u64>,
-    /// All requests by their tag, in the order of sending.
-    pub(crate) requests: Vec<Request>,
-    by_tag: BTreeMap<String, usize>,
-    /// By the router's request id, once they have arrived at a cell.
-    by_id: BTreeMap<String, usize>,
     /// The last answer of each client.
     last_answer: BTreeMap<String, Answer>,
     /// The lines that the timeline already has since the last fault began or ended. It shows each once,
@@ -58,15 +53,12 @@ impl Observer {
             trace,
             invariants,
             points: Points::new(prefix),
-            request_id: format!("{prefix}request-id"),
+            record: Recorder::new(prefix),
             found: Vec::new(),
             latest: Duration::ZERO,
             checked: 0,
             timeline: Vec::new(),
             decisions: BTreeMap::new(),
-            requests: Vec::new(),
-            by_tag: BTreeMap::new(),
-            by_id: BTreeMap::new(),
             last_answer: BTreeMap::new(),
             shown: BTreeSet::new(),
             envelope_kids: BTreeSet::new(),
@@ -78,6 +70,7 @@ impl Observer {
     pub(crate) fn tell(&self, at: Duration, host: &str, fact: &Fact) {
         let mut state = self.lock();
         state.latest = at;
+        state.record.observe(at, host, fact);
         state.count(at, host, fact);
         state.points.observe(at, fact);
         state.check(at, Some(fact), |invariant| invariant.observe(at, fact));
@@ -142,7 +135,9 @@ impl State {
     pub(crate) fn violations(&mut self) -> Vec<Violation> {
         let found = std::mem::take(&mut self.found);
         let whole = found.into_iter().map(|found| Violation {
-            request: found.request.and_then(|i| self.requests.get(i).cloned()),
+            request: found
+                .request
+                .and_then(|i| self.record.requests.get(i).cloned()),
             ..found.violation
         });
         whole.collect()
@@ -156,8 +151,8 @@ impl State {
     /// The request that a fact is about.
     fn request(&self, fact: &Fact) -> Option<usize> {
         match subject(fact)? {
-            Subject::Tag(tag) => self.by_tag.get(tag).copied(),
-            Subject::Id(id) => self.by_id.get(id).copied(),
+            Subject::Tag(tag) => self.record.tagged(tag),
+            Subject::Id(id) => self.record.identified(id),
         }
     }
 
@@ -240,12 +235,12 @@ impl State {
                 let key = (decided.life.router.clone(), decided.reason.as_str());
                 *self.decisions.entry(key).or_default() += 1;
             }
-            Fact::Sent(sent) => self.sent(at, sent),
             Fact::EnvelopeChecked(checked) => self.envelope(at, host, checked),
             Fact::EnvelopeKeys { outcome, .. } => self.envelope_keys(at, host, outcome),
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
-            Fact::Arrived(arrived) => self.arrived(arrived),
-            Fact::Published(_)
+            Fact::Sent(_)
+            | Fact::Arrived(_)
+            | Fact::Published(_)
             | Fact::Configured(_)
             | Fact::CellCertificate { .. }
             | Fact::Connected { .. }
@@ -283,19 +278,6 @@ impl State {
         self.notable(at, host, kind, text);
     }
 
-    fn sent(&mut self, at: Duration, sent: &Sent) {
-        self.by_tag.insert(sent.tag.clone(), self.requests.len());
-        self.requests.push(Request {
-            client: sent.client.clone(),
-            tag: sent.tag.clone(),
-            to: sent.to.clone(),
-            sent: at,
-            cell: None,
-            answer: None,
-            answered: None,
-        });
-    }
-
     fn envelope_keys(&mut self, at: Duration, host: &str, outcome: &Result<usize, String>) {
         match outcome {
             Ok(keys) => {
@@ -327,25 +309,11 @@ impl State {
         }
     }
 
-    fn arrived(&mut self, arrived: &Arrived) {
-        let index = arrived.tag.as_ref().and_then(|tag| self.by_tag.get(tag));
-        let Some(index) = index.copied() else {
-            return;
-        };
-        if let Some(request) = self.requests.get_mut(index) {
-            request.cell = Some(arrived.cell.clone());
-        }
-        if let Some(id) = arrived.header(&self.request_id) {
-            self.by_id.insert(id.to_owned(), index);
-        }
-    }
-
     fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) {
-        let Some(request) = self.by_tag.get(tag).and_then(|i| self.requests.get_mut(*i)) else {
+        let index = self.record.tagged(tag);
+        let Some(request) = index.and_then(|i| self.record.requests.get(i)) else {
             return;
         };
-        request.answer = Some(answer.clone());
-        request.answered = Some(at);
         let client = request.client.clone();
         self.last_answer.insert(client.clone(), answer.clone());
         self.show(at, &client, is_answered(answer));

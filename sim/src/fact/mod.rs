@@ -279,6 +279,20 @@ pub struct Note {
     pub kind: String,
     /// A description for people.
     pub text: String,
+    /// The router's new key set, if the event is about one.
+    pub keys: Option<KeySet>,
+}
+
+/// A key set of an issuer, as a router reports it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct KeySet {
+    /// The issuer's name.
+    pub issuer: String,
+    /// How many keys can be used.
+    pub keys: usize,
+    /// It comes from the router's disk.
+    pub restored: bool,
 }
 
 /// A router's decision.

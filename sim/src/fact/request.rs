@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What proves a routing key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -123,7 +125,8 @@ pub struct CellBound {
 }
 
 /// The answer that a client got.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Answer {
     /// A success, from a cell.

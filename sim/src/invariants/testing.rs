@@ -61,8 +61,8 @@ pub(crate) fn configured(change: impl FnOnce(&mut Configured)) -> Fact {
 
 /// An event of this kind at the first incarnation of `router-1`.
 pub(crate) fn noted(kind: &str) -> Fact {
-    let (kind, text) = (kind.to_owned(), String::new());
-    Fact::Noted(life(0), Note { kind, text })
+    let (kind, text, keys) = (kind.to_owned(), String::new(), None);
+    Fact::Noted(life(0), Note { kind, text, keys })
 }
 
 pub(crate) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {

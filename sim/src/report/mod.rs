@@ -1,14 +1,17 @@
 //! The result of a run.
 
+pub mod story;
 mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+pub use self::story::Story;
 pub(crate) use self::timeline::{Herds, Line};
-use crate::failure::{Request, Violation};
+use crate::failure::Violation;
 use crate::points::Reached;
+use crate::record::{Change, Request};
 
 /// The result of one run of a scenario.
 #[derive(Clone, Debug)]
@@ -24,12 +27,16 @@ pub struct Report {
     pub simulated: Duration,
     /// The failures, in order. If there are none, the run has passed.
     pub violations: Vec<Violation>,
+    /// The failures as stories, in the same order.
+    pub stories: Vec<Story>,
     /// How many facts were checked.
     pub facts: u64,
     /// Decisions per router and reason.
     pub decisions: BTreeMap<(String, &'static str), u64>,
     /// Every request, in the order of sending.
     pub requests: Vec<Request>,
+    /// What changed at routers and in the world, in order.
+    pub changes: Vec<Change>,
     /// How often each kind of notable event was seen.
     pub events: BTreeMap<String, u64>,
     /// The sometimes-points that the run has reached.
@@ -52,13 +59,11 @@ impl Report {
         &self.replay
     }
 
-    /// The failures as text, each with its request, the line of the scenario and the faults at its
-    /// time.
+    /// The failures as stories in text: each with its request, who knew what when, what should have
+    /// happened, and the faults at its time with their lines in the scenario.
     pub fn failures(&self) -> Vec<String> {
-        let violations = self.violations.iter();
-        violations
-            .map(|violation| violation.describe(&self.path))
-            .collect()
+        let stories = self.stories.iter();
+        stories.map(|story| story.text(&self.path)).collect()
     }
 
     /// What happened, for people and for snapshots: faults, what routers applied and refused, and each

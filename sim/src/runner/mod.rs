@@ -10,8 +10,9 @@ use crate::engine;
 use crate::expected;
 use crate::invariants::{self, Bounds};
 use crate::observer::Observer;
+use crate::record::Recorder;
 use crate::replay;
-use crate::report::{Herds, Report};
+use crate::report::{Herds, Report, Story, story};
 use crate::scenario::{self, Client, LoadError, Scenario, ScenarioErrors};
 use crate::trace::Trace;
 use crate::world::{World, bounds};
@@ -94,6 +95,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
     for violation in &mut violations {
         violation.blame(&scenario.faults);
     }
+    let record = std::mem::replace(&mut state.record, Recorder::new(""));
     let mut report = Report {
         scenario: scenario.name.clone(),
         path: scenario.path.clone(),
@@ -101,9 +103,11 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
         replay,
         simulated,
         violations,
+        stories: Vec::new(),
         facts: state.checked,
         decisions: std::mem::take(&mut state.decisions),
-        requests: std::mem::take(&mut state.requests),
+        requests: record.requests,
+        changes: record.changes,
         events: std::mem::take(&mut state.events),
         points: state.reached(),
         trace: trace.lines(),
@@ -115,6 +119,16 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
         let missing = expected::missing(&report, scenario);
         report.violations.extend(missing);
     }
+    let scene = story::Scene {
+        scenario,
+        changes: &report.changes,
+        published: &record.published,
+        nameless: &record.nameless,
+    };
+    let violations = report.violations.iter();
+    report.stories = violations
+        .map(|violation| Story::of(&scene, violation))
+        .collect();
     report
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::pki::Pki;
 use super::state::WorldHandle;
 use crate::engine::{Engine, SimEnv};
-use crate::fact::{Decided, Fact, FailedOver, Life, Note, Responded};
+use crate::fact::{Decided, Fact, FailedOver, KeySet, Life, Note, Responded};
 use crate::scenario::Authority;
 use crate::store::SimStore;
 
@@ -237,8 +237,8 @@ impl SimSink {
                 let (level, name) = log::heading(event);
                 // Errors are reported as `Fact::Error`.
                 let text = describe(event).filter(|_| level != Level::Error)?;
-                let kind = name.to_owned();
-                Some(Fact::Noted(life, Note { kind, text }))
+                let (kind, keys) = (name.to_owned(), key_set(event));
+                Some(Fact::Noted(life, Note { kind, text, keys }))
             }),
         }
     }
@@ -297,6 +297,28 @@ fn health_fact(life: &Life, event: &Event<'_>) -> Option<Fact> {
         }),
         _ => None,
     }
+}
+
+/// The key set that a router has from now on, if the event says so.
+fn key_set(event: &Event<'_>) -> Option<KeySet> {
+    let Event::Notice {
+        notice: Notice::Keys { issuer, notice },
+        policy,
+    } = event
+    else {
+        return None;
+    };
+    let (keys, restored) = match notice {
+        KeyNotice::Fetched { keys, .. } => (*keys, false),
+        KeyNotice::Restored { keys, .. } => (*keys, true),
+        KeyNotice::Refused(_) | KeyNotice::Failed(_) => return None,
+    };
+    let issuer = policy.issuers.get(usize::from(issuer.0))?.name.to_string();
+    Some(KeySet {
+        issuer,
+        keys,
+        restored,
+    })
 }
 
 /// The host of an endpoint's URL.
