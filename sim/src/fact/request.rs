@@ -145,6 +145,21 @@ pub enum Answer {
     None,
 }
 
+impl Answer {
+    /// What it is, in words.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Ok => "a good answer of its cell".to_owned(),
+            Self::Router(reason) => format!("the router's error {reason}"),
+            Self::Cell(status) => format!("the cell's status {status}"),
+            Self::CellGrpc(status) => format!("the cell's gRPC status {status}"),
+            Self::Refused => "no connection (refused)".to_owned(),
+            Self::Closed(code) => format!("a WebSocket that is closed with {code}"),
+            Self::None => "no complete answer in time".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -107,7 +107,12 @@ impl Trouble {
 impl Change {
     /// What changed, with its host, in words.
     pub fn sentence(&self) -> String {
-        format!("{} {}", self.host, self.what)
+        let Self { host, what, .. } = self;
+        match what {
+            // The events of routers in timelines have no verb at times.
+            Changed::Noted { .. } | Changed::Error { .. } => format!("{host}: {what}"),
+            _ => format!("{host} {what}"),
+        }
     }
 }
 

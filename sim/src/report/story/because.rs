@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::{Row, Scene};
+use crate::fact::Answer;
 use crate::failure::Violation;
-use crate::record::{Changed, Happened, Request, seconds};
+use crate::record::{Changed, Happened, Request, Step, seconds};
 use crate::scenario::{FaultKind, Issuer};
 
 /// Looks in the record for a fact, and says what should have followed from it.
@@ -343,14 +344,27 @@ fn twice(_: &Scene<'_>, _: &Violation, request: &Request) -> Option<Because> {
 
 /// The router reported another end than the client saw.
 fn reported(_: &Scene<'_>, _: &Violation, request: &Request) -> Option<Because> {
-    let answers = |what: &Happened| {
-        matches!(
-            what,
-            Happened::Responded { .. } | Happened::CallEnded { .. }
-        )
-    };
-    let step = request.steps.iter().rfind(|step| answers(&step.what))?;
+    let step = request
+        .steps
+        .iter()
+        .rfind(|step| says_otherwise(step, request))?;
     let got = request.answer.as_ref()?;
     let should = format!("{} gets the same, not {got}", request.client);
     Some(Because::new(step.at, &step.host, step.sentence(), should))
+}
+
+/// Whether a step is a router's report of another end than its client saw.
+pub(super) fn says_otherwise(step: &Step, request: &Request) -> bool {
+    let Happened::Responded { status, reason } = &step.what else {
+        return false;
+    };
+    let same = match &request.answer {
+        Some(Answer::Ok) => reason.is_none() && status.is_some_and(|status| status < 400),
+        Some(Answer::Router(answer)) => reason.as_ref() == Some(answer),
+        Some(Answer::Cell(answer)) => reason.is_none() && *status == Some(*answer),
+        // The status of HTTP says nothing about these.
+        Some(Answer::CellGrpc(_) | Answer::Closed(_)) => reason.is_none(),
+        Some(Answer::Refused | Answer::None) | None => false,
+    };
+    !same
 }

@@ -39,7 +39,8 @@ fn of_request(request: &Request, rows: &mut Vec<Row>) {
     let sentence = format!("{}: {}", request.tag, request.sentence());
     let row = Row::new("request", sentence);
     rows.push(row.at(request.sent).host(&request.client));
-    let told: Vec<&Step> = request.steps.iter().filter(|step| matters(step)).collect();
+    let told = request.steps.iter();
+    let told: Vec<&Step> = told.filter(|step| matters(step, request)).collect();
     let more = told.len().saturating_sub(STEPS_MAX);
     rows.extend(told.iter().take(STEPS_MAX).map(|step| row_of(step)));
     if more > 0 {
@@ -47,7 +48,7 @@ fn of_request(request: &Request, rows: &mut Vec<Row>) {
     }
     rows.push(match (&request.answer, request.answered) {
         (Some(answer), Some(at)) => {
-            let text = format!("{} gets {answer}", request.client);
+            let text = format!("{} gets {}", request.client, answer.sentence());
             Row::new("answered", text).at(at).host(&request.client)
         }
         _ => Row::new("answered", "not yet when the run ended"),
@@ -59,19 +60,19 @@ fn row_of(step: &Step) -> Row {
     row.at(step.at).host(&step.host)
 }
 
-/// Whether a story needs this step.
-fn matters(step: &Step) -> bool {
+/// Whether a story needs this step. What a router reports of the end is news only if its client saw another.
+fn matters(step: &Step, request: &Request) -> bool {
     match &step.what {
         Happened::Decided { .. }
         | Happened::FailedOver { .. }
         | Happened::Arrived { .. }
         | Happened::EnvelopeRefused { .. }
         | Happened::Unserved { .. }
-        | Happened::Responded { .. }
         | Happened::Checked { .. }
         | Happened::StoppedReading
         | Happened::Forged { .. }
         | Happened::Mixed { .. } => true,
+        Happened::Responded { .. } => because::says_otherwise(step, request),
         Happened::BodyEnded { complete, .. } => !complete,
         Happened::Presented { .. }
         | Happened::Breaker { .. }
@@ -114,11 +115,17 @@ fn knower(scene: &Scene<'_>, violation: &Violation) -> Option<(String, Duration)
 
 /// What a router knew.
 fn knew(scene: &Scene<'_>, violation: &Violation, router: &str, at: Duration) -> String {
+    let request = violation.request.as_ref();
     let mut known = vec![match scene.applied(router, at) {
-        Some((version, since)) => format!("registry version {version} since {}", seconds(since)),
+        Some((version, since)) => {
+            let places = places(scene, request, version);
+            format!(
+                "registry version {version}{places} since {}",
+                seconds(since)
+            )
+        }
         None => "no registry".to_owned(),
     }];
-    let request = violation.request.as_ref();
     let key = request.and_then(|request| request.key.as_ref());
     let issuers: Vec<&str> = match key {
         Some([issuer, _]) => vec![issuer],
@@ -140,6 +147,25 @@ fn knew(scene: &Scene<'_>, violation: &Violation, router: &str, at: Duration) ->
         format!("{endpoint} {} since {}", trouble.state(), seconds(*since))
     }));
     format!("{router} has {}", known.join(", "))
+}
+
+/// What a registry says about the tenant of a request, in brackets.
+fn places(scene: &Scene<'_>, request: Option<&Request>, version: u64) -> String {
+    let said = scene.registry(version).zip(request);
+    let Some(((_, said), request)) = said else {
+        return String::new();
+    };
+    let tenant = &request.tenant;
+    let cells = said.cells_of(tenant, request.tier.as_deref());
+    let cells: Vec<String> = cells.into_iter().flatten().collect();
+    let suspended = match said.suspended.contains(tenant) {
+        true => ", suspended",
+        false => "",
+    };
+    match cells.is_empty() {
+        true => format!(" ({tenant} at no cell{suspended})"),
+        false => format!(" ({tenant} at {}{suspended})", cells.join(" or ")),
+    }
 }
 
 /// What others knew, if a newer registry had been published.
@@ -165,7 +191,7 @@ fn apart(scene: &Scene<'_>, router: &str, at: Duration) -> Option<Row> {
 fn faults(violation: &Violation, rows: &mut Vec<Row>) {
     let faults = &violation.faults;
     let text = |fault: &Fault| match fault.until > fault.at {
-        true => format!("until {}: {}", seconds(fault.until), fault.kind),
+        true => format!("{}, until {}", fault.kind, seconds(fault.until)),
         false => fault.kind.to_string(),
     };
     match &faults.before {
