@@ -8,8 +8,8 @@ use cellway_sim::explore::{Symptom, shrink, text};
 use clap::Args;
 use toml::Table;
 
-use super::output;
 use super::runs::{self, Broken, Job, Outcome};
+use super::{output, report};
 
 /// Where failures are kept, and how much is done to make them smaller.
 #[derive(Args)]
@@ -67,30 +67,31 @@ impl<'a> Failures<'a> {
         let Job { file, seed } = job;
         let who = format!("{} seed {seed}", file.display());
         let (Some(broken), Ok(scenario)) = (&failed.broken, read(file)) else {
-            return told(&who, failed, &[replay(file, *seed)]);
+            return told(&who, failed, &again(None, file, *seed));
         };
         let symptom = Symptom::new(&broken.name, &broken.why);
         let key = (broken.name.clone(), symptom.shape().to_owned());
         if let Some(first) = self.known.get(&key) {
             let also = format!("the same kind of failure as {first}, so it isn't shrunk");
-            return told(&who, failed, &[also, replay(file, *seed)]);
+            return told(&who, failed, &again(Some(also), file, *seed));
         }
         self.known.insert(key, who.clone());
         if self.keep.shrink_runs == 0 {
-            return told(&who, failed, &[replay(file, *seed)]);
+            return told(&who, failed, &again(None, file, *seed));
         }
         output::complain(&format!("shrinking {who} ({})\n", broken.name));
         let more = match smaller(&scenario, *seed, &symptom, self.keep.shrink_runs) {
-            None => vec!["can't be made smaller".to_owned(), replay(file, *seed)],
+            None => again(Some("can't be made smaller".to_owned()), file, *seed),
             Some(small) => {
                 let stem = file.file_stem().unwrap_or_default().to_string_lossy();
                 let path = self.keep.out.join(format!("{stem}-{seed}-small.toml"));
                 match write(&path, &titled(&small, broken, *seed)) {
-                    Ok(lines) => vec![
-                        format!("shrunk: {} ({lines} lines)", path.display()),
-                        replay(&path, *seed),
-                    ],
-                    Err(error) => vec![error, replay(file, *seed)],
+                    Ok(lines) => {
+                        let shrunk = format!("shrunk: {} ({lines} lines)", path.display());
+                        let [replay, drawn] = [replay(&path, *seed), drawn(&path, *seed)];
+                        vec![shrunk, replay, drawn]
+                    }
+                    Err(error) => again(Some(error), file, *seed),
                 }
             }
         };
@@ -134,6 +135,20 @@ fn told(who: &str, failed: &Failed, more: &[String]) -> String {
 
 fn replay(file: &Path, seed: u64) -> String {
     format!("replay: {}", super::replay(file, &seed.to_string()))
+}
+
+/// What is said of a run, and the commands that replay and draw it.
+fn again(said: Option<String>, file: &Path, seed: u64) -> Vec<String> {
+    let page = format!("report: {}", report::command(file, seed));
+    said.into_iter().chain([replay(file, seed), page]).collect()
+}
+
+/// Draws the page of a shrunk scenario, and says where it is.
+fn drawn(file: &Path, seed: u64) -> String {
+    match report::beside(file, seed) {
+        Ok(page) => format!("report: {}", page.display()),
+        Err(error) => format!("no report: {error}"),
+    }
 }
 
 /// A scenario as a table.

@@ -5,6 +5,7 @@ mod failures;
 mod output;
 mod points;
 mod progress;
+mod report;
 mod runs;
 mod shrink;
 mod sweep;
@@ -12,19 +13,22 @@ mod sweep;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cellway_sim::{Report, Scenario, quoted};
+use cellway_sim::{Scenario, quoted};
 use clap::{Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 Examples:
   cellway-sim run scenarios/outage.toml --seed 7
   cellway-sim run scenarios/outage.toml --seed 7 --trace outage.trace
+  cellway-sim report scenarios/outage.toml --seed 7 -o report.html
+  cellway-sim report scenarios/outage.toml --seed 7 --against changed.toml -o report.html
   cellway-sim sweep scenarios/ --seeds 100
   cellway-sim explore --for 10min
   cellway-sim explore scenarios/outage.toml --seeds 200
   cellway-sim shrink scenarios/outage.toml --seed 7
 
-docs/scenarios.md describes every field and fault, docs/invariants.md what must hold in every run.
+docs/scenarios.md describes every field and fault, docs/invariants.md what must hold in every run,
+docs/report.md how to read a report.
 A folder stands for all *.toml files in it. The repository's own scenarios are in scenarios/.
 
 Exit codes:
@@ -44,6 +48,8 @@ struct Cli {
 enum Command {
     /// Run one scenario with one seed, and print a timeline and whether it passed.
     Run(Run),
+    /// Draw a run as a page for a browser: one file, with every request and why it went as it did.
+    Report(report::Report),
     /// Run scenarios with many seeds on all cores, and print the runs that failed.
     Sweep(sweep::Sweep),
     /// Search: draw worlds, settings, clients and faults from seeds, and make what fails smaller.
@@ -68,6 +74,9 @@ struct Run {
     /// Write every event and every message to this file, one per line.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Write a recording to this file (*.json), for `report`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print one line of JSON instead of the summary.
     #[arg(long)]
     json: bool,
@@ -83,6 +92,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Run(run) => run.execute(),
+        Command::Report(report) => report.execute(),
         Command::Sweep(sweep) => sweep.execute(),
         Command::Explore(explore) => explore.execute(),
         Command::Shrink(shrink) => shrink.execute(),
@@ -110,10 +120,15 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// The command that runs a scenario again, with this program as it was called.
 fn replay(file: &Path, seed: &str) -> String {
+    let [program, file] = words(file);
+    format!("{program} run {file} --seed {seed}")
+}
+
+/// This program as it was called, and a file, as words for a shell.
+fn words(file: &Path) -> [String; 2] {
     let program = std::env::args_os().next();
     let program = program.as_deref().unwrap_or("cellway-sim".as_ref());
-    let [program, file] = [program, file.as_os_str()].map(|word| quoted(&word.to_string_lossy()));
-    format!("{program} run {file} --seed {seed}")
+    [program, file.as_os_str()].map(|word| quoted(&word.to_string_lossy()))
 }
 
 impl Run {
@@ -129,16 +144,24 @@ impl Run {
             let lines = report.trace.join("\n") + "\n";
             std::fs::write(file, lines).map_err(|e| format!("{}: {e}", file.display()))?;
         }
-        output::print(&match self.json {
-            true => json(&report)?,
-            false => report.summary(),
+        let passed = report.passed();
+        output::print(&match (self.json, passed) {
+            (true, _) => json(&report)?,
+            (false, true) => report.summary(),
+            (false, false) => {
+                let page = report::command(&self.file, self.seed);
+                format!("{}report: {page}\n", report.summary())
+            }
         })?;
-        Ok(report.passed())
+        if let Some(file) = &self.record {
+            report::record(&report.into_recording(), file)?;
+        }
+        Ok(passed)
     }
 }
 
 /// The part of a report that other commands read.
-fn json(report: &Report) -> Result<String, String> {
+fn json(report: &cellway_sim::Report) -> Result<String, String> {
     let line = serde_json::to_string(&runs::Outcome::of(report));
     line.map(|line| line + "\n")
         .map_err(|error| error.to_string())

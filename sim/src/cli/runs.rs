@@ -2,6 +2,7 @@
 //! process is determined byte for byte, and a failure must be replayable.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -98,9 +99,20 @@ pub(super) fn each(
 
 /// Runs one seed in a process of its own.
 pub(super) fn run(file: &Path, seed: u64) -> Result<Outcome, String> {
+    started(file, seed, &[])
+}
+
+/// The same, and writes a recording.
+pub(super) fn record(file: &Path, seed: u64, recording: &Path) -> Result<(), String> {
+    started(file, seed, &["--record".as_ref(), recording.as_os_str()])?;
+    Ok(())
+}
+
+fn started(file: &Path, seed: u64, options: &[&OsStr]) -> Result<Outcome, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let child: Child = Command::new(program)
         .args(["run", "--json", "--seed", &seed.to_string()])
+        .args(options)
         .arg(file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -49,10 +49,12 @@ impl Shrink {
         });
         let lines = failures::write(&path, &failures::titled(&small, &broken, self.seed))?;
         let replay = super::replay(&path, &self.seed.to_string());
+        let page = super::report::beside(&path, self.seed)?;
         output::print(&format!(
-            "{} ({lines} lines) still breaks {}\nreplay: {replay}\n",
+            "{} ({lines} lines) still breaks {}\nreplay: {replay}\nreport: {}\n",
             path.display(),
-            broken.name
+            broken.name,
+            page.display()
         ))?;
         Ok(true)
     }

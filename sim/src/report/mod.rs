@@ -1,5 +1,7 @@
 //! The result of a run.
 
+mod html;
+mod recording;
 pub mod story;
 mod timeline;
 
@@ -7,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+pub use self::html::page;
+pub(crate) use self::recording::Stage;
+pub use self::recording::{Band, Difference, Recording};
 pub use self::story::Story;
 pub(crate) use self::timeline::{Herds, Line};
 use crate::failure::Violation;
@@ -45,6 +50,7 @@ pub struct Report {
     pub trace: Vec<String>,
     pub(crate) lines: Vec<Line>,
     pub(crate) herds: Herds,
+    pub(crate) stage: Stage,
     pub(crate) replay: String,
 }
 
@@ -62,8 +68,10 @@ impl Report {
     /// The failures as stories in text: each with its request, who knew what when, what should have
     /// happened, and the faults at its time with their lines in the scenario.
     pub fn failures(&self) -> Vec<String> {
-        let stories = self.stories.iter();
-        stories.map(|story| story.text(&self.path)).collect()
+        let stories = self.stories.iter().enumerate();
+        stories
+            .map(|(n, story)| story.text(&self.path, &self.stories[..n]))
+            .collect()
     }
 
     /// What happened, for people and for snapshots: faults, what routers applied and refused, and each

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::engine;
 use crate::expected;
 use crate::invariants::{self, Bounds};
-use crate::observer::Observer;
+use crate::observer::{Observer, State};
 use crate::record::Recorder;
 use crate::replay;
-use crate::report::{Herds, Report, Story, story};
+use crate::report::{Herds, Report, Stage, Story, story};
 use crate::scenario::{self, Client, LoadError, Scenario, ScenarioErrors};
 use crate::trace::Trace;
 use crate::world::{World, bounds};
@@ -90,12 +90,31 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
         }
     };
     observer.finish(simulated);
-    let mut state = observer.lock();
+    reported(
+        scenario,
+        &mut observer.lock(),
+        seed,
+        replay,
+        simulated,
+        &trace,
+    )
+}
+
+/// The report of a run that is over.
+fn reported(
+    scenario: &Scenario,
+    state: &mut State,
+    seed: u64,
+    replay: String,
+    simulated: Duration,
+    trace: &Trace,
+) -> Report {
     let mut violations = state.violations();
     for violation in &mut violations {
         violation.blame(&scenario.faults);
     }
     let record = std::mem::replace(&mut state.record, Recorder::new(""));
+    let nameless = record.nameless.into_values().flatten().collect();
     let mut report = Report {
         scenario: scenario.name.clone(),
         path: scenario.path.clone(),
@@ -113,6 +132,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
         trace: trace.lines(),
         lines: std::mem::take(&mut state.timeline),
         herds: herds(scenario),
+        stage: Stage::new(scenario, nameless),
     };
     // A run that was cut short can't meet its expectations.
     if report.passed() {
@@ -123,7 +143,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
         scenario,
         changes: &report.changes,
         published: &record.published,
-        nameless: &record.nameless,
+        nameless: &report.stage.nameless,
     };
     let violations = report.violations.iter();
     report.stories = violations

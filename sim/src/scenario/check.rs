@@ -29,7 +29,10 @@ pub(crate) fn read<'t>(
             return Err(errors.finish(path).expect_err("one was just added"));
         }
     };
-    let scenario = resolve(path, &file, &mut errors);
+    let scenario = Scenario {
+        text: text.to_owned(),
+        ..resolve(path, &file, &mut errors)
+    };
     recovery_fits(&scenario, &file, &mut errors);
     engine_can(&scenario, &mut errors);
     order::check(&scenario, &mut errors);
@@ -49,6 +52,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
     Scenario {
         name: stem(path),
         path: path.to_owned(),
+        text: String::new(),
         replay: None,
         about: file.about.clone(),
         duration,

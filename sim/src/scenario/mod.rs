@@ -11,6 +11,7 @@ mod error;
 mod expectations;
 mod fault;
 mod file;
+mod hosts;
 mod names;
 mod order;
 mod units;
@@ -28,6 +29,7 @@ pub use credential::{Authorization, Claims, Credential, Flaw};
 pub(crate) use error::Errors;
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind, markdown as faults_in_markdown};
+pub use hosts::{Host, Role};
 
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";
@@ -47,6 +49,8 @@ pub struct Scenario {
     pub name: String,
     /// The path that it was loaded from. Mistakes and failures name it.
     pub path: String,
+    /// The file's text.
+    pub text: String,
     /// The command that runs it again: see [`Scenario::replayed_by`].
     pub replay: Option<String>,
     /// One sentence on what it shows.

@@ -7,7 +7,7 @@ use super::{Row, Scene};
 use crate::fact::Answer;
 use crate::failure::Violation;
 use crate::record::{Changed, Happened, Request, Step, seconds};
-use crate::scenario::{FaultKind, Issuer};
+use crate::scenario::{CONTROL_PLANE, FaultKind, Issuer};
 
 /// Looks in the record for a fact, and says what should have followed from it.
 type Look = fn(&Scene<'_>, &Violation, &Request) -> Option<Because>;
@@ -105,17 +105,24 @@ pub(super) fn rows(scene: &Scene<'_>, violation: &Violation) -> Vec<Row> {
     found.take(ROWS_MAX).map(Because::row).collect()
 }
 
-/// A router that should know a newer registry.
+/// A router that should decide on a registry that it has applied, or apply a newer one.
 fn without_request(scene: &Scene<'_>, violation: &Violation) -> Option<Row> {
-    let router = violation.router.as_ref()?;
+    let router = violation.router.as_deref()?;
     let concerns = ["registry_followed", "monotonic_registry"];
     if !concerns.contains(&violation.name.as_str()) {
         return None;
     }
-    let (at, newest) = scene.newest(violation.at)?;
+    let (published, newest) = scene.newest(violation.at)?;
+    if let Some((version, since)) = scene.applied(router, violation.at)
+        && version == newest.version
+    {
+        let fact = format!("{router} applied registry version {version}");
+        let should = "it decides on this version from then on";
+        return Some(Because::new(since, router, fact, should).row());
+    }
     let fact = format!("registry version {} was published", newest.version);
     let should = format!("{router} applies it as soon as it has fetched it");
-    Some(Because::new(*at, crate::scenario::CONTROL_PLANE, fact, should).row())
+    Some(Because::new(*published, CONTROL_PLANE, fact, should).row())
 }
 
 /// The registry of the decision puts the tenant at other cells.
@@ -129,14 +136,15 @@ fn placed(scene: &Scene<'_>, _: &Violation, request: &Request) -> Option<Because
     }
     let since = scene.applied(&step.host, step.at).map(|(_, since)| since);
     let cells: Vec<_> = cells.iter().map(String::as_str).collect();
+    let cells = match cells.is_empty() {
+        true => "no cell".to_owned(),
+        false => cells.join(" or "),
+    };
     let fact = format!(
-        "{} decided on registry version {}, which puts {} at {}",
-        step.host,
-        said.version,
-        request.tenant,
-        cells.join(" or ")
+        "{} decided on registry version {}, which puts {} at {cells}",
+        step.host, said.version, request.tenant
     );
-    let should = format!("the request reaches {}, not {reached}", cells.join(" or "));
+    let should = format!("the request reaches {cells}, not {reached}");
     let at = since.unwrap_or(*published);
     Some(Because::new(at, &step.host, fact, should))
 }
@@ -202,12 +210,7 @@ fn newer(scene: &Scene<'_>, violation: &Violation, request: &Request) -> Option<
     };
     let fact = format!("registry version {} was published", newest.version);
     let should = format!("{} applies it, {when}", step.host);
-    Some(Because::new(
-        *at,
-        crate::scenario::CONTROL_PLANE,
-        fact,
-        should,
-    ))
+    Some(Because::new(*at, CONTROL_PLANE, fact, should))
 }
 
 /// The provider has withdrawn the key of the token.

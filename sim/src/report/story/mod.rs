@@ -74,6 +74,9 @@ impl Row {
     }
 }
 
+/// The rows that stories about one request don't share.
+const OWN: [&str; 3] = ["should", "rule", "expected"];
+
 impl Story {
     pub(crate) fn of(scene: &Scene<'_>, violation: &Violation) -> Self {
         Self {
@@ -88,16 +91,18 @@ impl Story {
         }
     }
 
-    /// The story as lines of text. `file` is the scenario's file.
-    pub(crate) fn text(&self, file: &str) -> String {
+    /// The story as lines of text. `file` is the scenario's file. If one before is about the same request,
+    /// it has the rows about this already.
+    pub(crate) fn text(&self, file: &str, before: &[Self]) -> String {
         let Self {
-            name,
-            at,
-            found,
-            rows,
-            ..
+            name, at, found, ..
         } = self;
         let mut text = format!("{name} at {}: {found}", seconds(*at));
+        let is_told = before
+            .iter()
+            .any(|story| story.tag.is_some() && story.tag == self.tag);
+        let rows = self.rows.iter();
+        let rows = rows.filter(|row| !is_told || OWN.contains(&row.label.as_str()));
         let mut last = "";
         for row in rows {
             let label = if row.label == last { "" } else { &row.label };

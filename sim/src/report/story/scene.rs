@@ -13,8 +13,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) changes: &'a [Change],
     pub(crate) published: &'a [(Duration, Published)],
-    /// Steps of requests that only their router can name, by its id.
-    pub(crate) nameless: &'a BTreeMap<String, Vec<Step>>,
+    /// Steps of requests that only their router can name.
+    pub(crate) nameless: &'a [Step],
 }
 
 impl<'a> Scene<'a> {

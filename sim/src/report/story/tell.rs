@@ -94,7 +94,7 @@ fn before(scene: &Scene<'_>, violation: &Violation, rows: &mut Vec<Row>) {
         row.at(change.at).host(&change.host)
     }));
     if violation.router.is_some() {
-        let steps = scene.nameless.values().flatten();
+        let steps = scene.nameless.iter();
         let now = |step: &&Step| step.at == violation.at && concerns(&step.host);
         rows.extend(steps.filter(now).take(1).map(row_of));
     }

@@ -3,6 +3,7 @@
 mod docs;
 mod reader;
 mod table;
+mod touched;
 
 use std::time::Duration;
 

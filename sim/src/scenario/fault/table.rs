@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::reader::Reader;
+use super::touched::Touches;
 use super::{Affected, Affects, Authority};
 use crate::scenario::choices::CellState;
 use crate::scenario::file::Name;
@@ -66,6 +67,19 @@ macro_rules! table {
                         return None;
                     }
                 })
+            }
+        }
+
+        impl $name {
+            /// The names in its fields.
+            #[allow(dead_code, reason = "nobody asks what a document names")]
+            pub(super) fn arguments(&self) -> Vec<&str> {
+                match self {
+                    $( Self::$variant $( ( $( $argument ),+ ) )? => {
+                        let names: &[Vec<&str>] = &[ $( $( $argument.names() ),+ )? ];
+                        names.concat()
+                    } )+
+                }
             }
         }
 
