@@ -13,6 +13,7 @@ use crate::fact::{
     Answer, Arrived, BodyEnded, CircuitChange, Claims, Configured, Decided, Fact, Life, Note,
     Published, PublishedCell, Responded, Sent, Token,
 };
+use crate::report::story::testing::{assert_for_people, told, world};
 use crate::scenario::CellState;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -28,16 +29,20 @@ pub(crate) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds 
     }
 }
 
-/// Feeds facts, a second apart, and returns the first violation. It must be for people.
+/// Feeds facts, a second apart, and returns the first violation. Its story must be for people.
 pub(crate) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
     let mut timed = (0..).zip(facts);
     let observed = timed.try_for_each(|(at, fact)| invariant.observe(SECOND * at, fact));
     let result = observed.and_then(|()| invariant.finish(SECOND * facts.len() as u32));
     if let Err(why) = &result {
-        let is_dump = ["Some(", "None", "Ok(", "Err("]
-            .iter()
-            .any(|dump| why.contains(dump));
-        assert!(!is_dump, "a value as Rust shows it: {why}");
+        let times = (0..).map(|at| SECOND * at);
+        let facts: Vec<_> = times.zip(facts.iter().cloned()).collect();
+        let story = told(&world(""), invariant.name(), why, &facts);
+        assert_for_people(&story);
+        assert!(
+            story.contains("\n  rule "),
+            "a story without a rule: {story}"
+        );
     }
     result
 }

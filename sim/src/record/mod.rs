@@ -16,3 +16,6 @@ pub use self::request::{Happened, Request, Step};
 pub(crate) fn seconds(since_start: Duration) -> String {
     format!("{:.3}s", since_start.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,19 +32,26 @@ pub fn page(run: &Recording, against: Option<&Recording>) -> String {
     let script = format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.concat());
     let hash = STANDARD.encode(digest(&SHA256, script.as_bytes()));
     let title = format!("{}, seed {}", run.scenario, run.seed);
-    let parts = [
-        ("{{hash}}", hash),
-        ("{{title}}", escaped(&title)),
-        ("{{style}}", STYLE.to_owned()),
-        ("{{script}}", script),
-        // The last one, because it may have what looks like one of the others.
-        ("{{data}}", json(&data::of(run, against))),
-    ];
-    let mut page = PAGE.to_owned();
-    for (place, text) in parts {
-        page = page.replacen(place, &text, 1);
+    filled(|place| match place {
+        "hash" => hash.clone(),
+        "title" => escaped(&title),
+        "style" => STYLE.to_owned(),
+        "script" => script.clone(),
+        _ => json(&data::of(run, against)),
+    })
+}
+
+/// The page with the text of each `{{place}}`. What is put in is not searched for places.
+fn filled(text: impl Fn(&str) -> String) -> String {
+    let mut page = String::new();
+    let mut rest = PAGE;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (place, after) = after.split_once("}}").unwrap_or((after, ""));
+        page += before;
+        page += &text(place);
+        rest = after;
     }
-    page
+    page + rest
 }
 
 /// Text for the content of an element.

@@ -111,3 +111,6 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,4 +122,6 @@ impl Story {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -19,10 +19,8 @@ pub(super) fn of(invariant: &str) -> Option<String> {
 fn without_links(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
-    while let Some((before, link)) = rest.split_once('[') {
-        let Some((words, after)) = link.split_once("](") else {
-            break;
-        };
+    while let Some((before, after)) = rest.split_once("](") {
+        let (before, words) = before.rsplit_once('[').unwrap_or((before, ""));
         plain += before;
         plain += words;
         rest = after.split_once(')').map_or("", |(_, after)| after);

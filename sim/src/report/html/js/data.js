@@ -29,7 +29,8 @@ const readRun = (run) => {
 const runs = raw.runs.map(readRun);
 const difference = raw.difference;
 const different = new Set(difference ? difference.tags : []);
-const end = Math.max(1, ...runs.map((run) => run.simulated));
+// A little longer than the longest run, so that its last moment can be seen.
+const end = Math.max(1000, ...runs.map((run) => run.simulated)) * 1.02;
 
 // When a request was decided, or else sent.
 const decidedAt = (request) => {

@@ -14,6 +14,7 @@ const el = (name, options = {}, ...children) => {
 };
 
 const seconds = (micros, digits = 3) => `${(micros / 1e6).toFixed(digits)} s`;
+const number = (value) => value.toLocaleString("en");
 const timeOf = (micros) => el("time", {}, seconds(micros));
 const millis = (micros) => `${(micros / 1000).toFixed(micros < 10000 ? 1 : 0)} ms`;
 const link = (label, action, title = null) => el("button", { type: "button", className: "link", title, onclick: action }, label);

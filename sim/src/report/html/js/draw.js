@@ -79,6 +79,10 @@ const labels = (view, pen) => {
     const middle = lane.role === "router" ? lane.top + 16 : lane.top + Math.min(lane.height, 28) / 2;
     pen.fillStyle = lane.kind === "host" ? ink.ink : ink.soft;
     pen.fillText(fit(pen, lane.label, plot.left - 18), 12, middle);
+    if (lane.most) {
+      pen.fillStyle = ink.faint;
+      pen.fillText(fit(pen, `up to ${lane.most} a bar`, plot.left - 18), 12, lane.top + 30);
+    }
     if (lane.role === "router") {
       pen.fillStyle = ink.faint;
       pen.fillText(plot.left < 100 ? "registry" : "registry version", 12, lane.top + 38);
@@ -142,7 +146,7 @@ const drawLane = (view, pen, lane) => {
 // Steps of a value over time. Every second one is darker, so that a change shows.
 const strip = (view, pen, lane, kind, top, height) => {
   const { x, ink, plot } = view;
-  periods(lane.changes, kind).forEach((period, index) => {
+  periods(lane.changes, kind, view.run.simulated).forEach((period, index) => {
     const [from, until] = [Math.max(x(period.at), plot.left), Math.min(x(period.until), plot.right)];
     if (until <= from) return;
     pen.fillStyle = kind === "keys" ? ink.router : ink.ok;
@@ -180,13 +184,17 @@ const notes = (view, pen, lane) => {
   }
 };
 
+// Too many marks to tell apart, in the part of the lane where they are.
+const isDense = (view, list, first, last) =>
+  last - first > 8 && last - first > (view.x(list[last - 1].at) - view.x(list[first].at)) / 3.5;
+
 const marks = (view, pen, lane) => {
   const list = view.marks.get(lane);
   const [first, last] = [firstFrom(list, state.from), firstFrom(list, state.to + 1)];
   const height = lane.role === "router" ? 30 : lane.height;
   const middle = lane.top + height / 2;
   view.hits.push({ x: view.plot.left, y: lane.top, w: view.plot.width, h: height, lane, list, first, last });
-  if (last - first > view.plot.width / 5) return density(view, pen, lane, list, first, last, height);
+  if (isDense(view, list, first, last)) return density(view, pen, lane, list, first, last, height);
   for (let index = first; index < last; index++) {
     const mark = list[index];
     const y = middle + (mark.outcome === "ok" ? 4 : -4);
@@ -199,7 +207,7 @@ const marks = (view, pen, lane) => {
   }
 };
 
-// Too many marks to tell apart: a bar for each moment. What isn't well is never too small to see.
+// A bar for each moment. What isn't well is never too small to see.
 const density = (view, pen, lane, list, first, last, height) => {
   const BIN = 3;
   const bins = Array.from({ length: Math.ceil(view.plot.width / BIN) + 1 }, () => ({}));
@@ -248,8 +256,7 @@ const histogram = (view, pen, lane) => {
       bottom -= tall;
     }
   });
-  pen.fillStyle = view.ink.faint;
-  pen.fillText(`${most}`, view.plot.left + 4, lane.top + 9);
+  lane.most = most;
 };
 
 // Failures and the first difference: a line through all lanes.

@@ -80,9 +80,9 @@ const reasons = (() => {
 })();
 
 // The periods of a value in a lane: a registry version, or a key set.
-const periods = (changes, kind) => {
+const periods = (changes, kind, runEnd) => {
   const list = changes.filter((change) => change.kind === kind);
-  return list.map((change, index) => ({ ...change, until: list[index + 1]?.at ?? end }));
+  return list.map((change, index) => ({ ...change, until: list[index + 1]?.at ?? runEnd }));
 };
 
 // The first index whose time is at least `at`, in a list by time.

@@ -1,6 +1,6 @@
 // Everything, in the order of the page.
 makeHead();
-makeFailures(runs[0]);
+runs.forEach(makeFailures);
 makeDifference();
 makeFilters();
 makeTimeline();
@@ -10,11 +10,11 @@ watch(drawList);
 watch(drawLog);
 readHash();
 addEventListener("hashchange", () => { readHash(); change({}); });
-// At the first failure, if the address names no view.
-if (!location.hash && runs[0].stories.length) {
-  const { tag, at } = runs[0].stories[0];
-  if (tag && runs[0].byTag.has(tag)) state.request = tag;
-  Object.assign(state, clampRange(at - 6e6, at + 1e6));
+// At the first failure or difference, if the address names no view.
+const news = runs[0].stories[0] ?? difference ?? runs.at(-1).stories[0];
+if (!location.hash && news) {
+  if (runs.some((run) => run.byTag.has(news.tag))) state.request = news.tag;
+  Object.assign(state, clampRange(news.at - 3e6, news.at + (runs.length > 1 ? 1e6 : 3e5)));
 }
 change({});
 // For tests: how far the page came, and what it shows.

@@ -10,7 +10,7 @@ const makeHead = () => {
       el("span", { className: "soft" }, `seed ${run.seed}`),
       el("span", { className: failed ? "verdict failed" : "verdict" }, verdict),
       el("span", { className: "soft num" },
-        `${run.requests.length.toLocaleString("en")} requests in ${seconds(run.simulated, 1)}, ${run.facts.toLocaleString("en")} facts checked`)),
+        `${number(run.requests.length)} requests in ${seconds(run.simulated, 1)}, ${number(run.facts)} facts checked`)),
     run.about ? el("p", { className: "about" }, run.about) : null,
     el("div", { className: "command" }, el("code", {}, run.replay), copied),
   );
@@ -28,11 +28,19 @@ const showLine = (line) => {
 
 const fileLine = (line) => link(`line ${line}`, () => showLine(line), `${runs[0].path}:${line}`);
 
+// Which of two runs it is.
+const nameOf = (run) => (runs.length < 2 ? "" : run === runs[0] ? "first run: " : "second run: ");
+
 const makeFailures = (run) => {
   if (!run.stories.length) return;
   $("failure").hidden = false;
+  const told = new Set();
   for (const story of run.stories) {
-    const rows = story.rows.map(([label, words, at, host, line]) => {
+    // What stories about one request share stands in the first.
+    const isTold = story.tag !== null && told.has(story.tag);
+    told.add(story.tag);
+    const own = story.rows.filter(([label]) => !isTold || ["should", "rule", "expected"].includes(label));
+    const rows = own.map(([label, words, at, host, line]) => {
       const about = label === "request" && story.tag;
       const what = about ? link(words, () => openRequest(story.tag), "Open the story of this request") : words;
       return el("div", { className: label },
@@ -41,7 +49,7 @@ const makeFailures = (run) => {
         el("dd", { className: "what" }, what, line === null ? null : [" (", fileLine(line), ")"]));
     });
     $("failure").append(el("article", { className: "failure" },
-      el("h2", {}, `${story.name} at ${seconds(story.at)}`),
+      el("h2", {}, `${nameOf(run)}${story.name} at ${seconds(story.at)}`),
       el("p", {}, story.found),
       el("dl", { className: "rows" }, rows)));
   }
@@ -61,7 +69,7 @@ const makeDifference = () => {
     el("dl", {},
       el("dt", {}, `${runs[0].path}, seed ${runs[0].seed}`), el("dd", {}, here),
       el("dt", {}, `${runs[1].path}, seed ${runs[1].seed}`), el("dd", {}, there)),
-    el("p", { className: "soft" }, `${tags.length} of ${runs[0].requests.length} requests went otherwise.`));
+    el("p", { className: "soft" }, `${number(tags.length)} of ${number(runs[0].requests.length)} requests went otherwise.`));
 };
 
 // What the router of a decision knew then.
@@ -71,7 +79,7 @@ const knewAt = (run, request, step) => {
   const parts = [version ? `registry version ${version.value} since ${seconds(version.at)}` : "no registry"];
   if (request.issuer) {
     const keys = lastChange(run, step.at, (it) => it.kind === "keys" && it.host === step.host && it.of === request.issuer);
-    parts.push(keys ? `${keys.value} keys of ${request.issuer} since ${seconds(keys.at)}` : `no keys of ${request.issuer}`);
+    parts.push(keys ? `the keys of ${request.issuer} (${keys.value}) since ${seconds(keys.at)}` : `no keys of ${request.issuer}`);
   }
   const newest = lastChange(run, step.at, (it) => it.kind === "published");
   if (newest && newest.value !== version?.value) parts.push(`not version ${newest.value}, published at ${seconds(newest.at)}`);
@@ -103,15 +111,32 @@ const storyOf = (run, request) => {
   ];
 };
 
+// How often each client got each answer, of the requests that the filters accept.
+const answersTable = () => {
+  const counts = new Map();
+  for (const { client, answer } of matching(runs[0])) {
+    const key = JSON.stringify([client, answer ?? "open"]);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const rows = [...counts].sort().slice(0, 40).map(([key, count]) => {
+    const [client, answer] = JSON.parse(key);
+    const only = () => change({ client, reason: answer === "open" ? "" : answer });
+    return el("tr", {}, el("td", {}, link(client, () => change({ client }))), el("td", {}, link(answer, only)),
+      el("td", { className: "num" }, number(count)));
+  });
+  return el("table", { className: "answers", "aria-label": "Answers by client" }, el("tbody", {}, rows));
+};
+
 const drawStory = () => {
   const panel = $("story");
   const tag = state.request;
   const any = runs.map((run) => run.byTag.get(tag)).find((it) => it);
   if (!any) {
-    panel.replaceChildren(el("h2", {}, "Story of a request"),
+    panel.replaceChildren(
       el("p", { className: "soft" }, tag ? `No run has the request ${tag}.` :
-        "Click a mark, or a request in the list, to see what was sent, what was decided on which registry and keys, " +
-        "which cell received it, and what came back. On the timeline, the arrow keys go from request to request."));
+        "Click a mark or a request in the list for its story: what was sent, what was decided on which registry and " +
+        "keys, which cell received it, what came back. On the timeline, the arrow keys go from request to request."),
+      answersTable());
     return;
   }
   const parts = runs.map((run) => {

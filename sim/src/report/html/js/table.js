@@ -21,7 +21,7 @@ const makeFilters = () => {
   watch(() => {
     const found = matching(runs[0]).length;
     const all = runs[0].requests.length;
-    count.textContent = found === all ? `${all} requests` : `${found} of ${all} requests`;
+    count.textContent = found === all ? `${number(all)} requests` : `${number(found)} of ${number(all)} requests`;
     reset.hidden = FILTERS.every((name) => !state[name]) && !state.differs;
   });
   $("filters").append(
@@ -35,13 +35,13 @@ const makeFilters = () => {
 
 const tableOf = (heads, rows, label) =>
   el("div", { className: "scroll" }, el("table", { "aria-label": label },
-    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col", className: head === "took" ? "num" : "" }, head)))),
     el("tbody", {}, rows)));
 
 const inRange = (at) => at >= state.from && at <= state.to;
 
 const more = (left, what) => left > 0 ?
-  el("p", { className: "more" }, `${left} more ${what} in this range. `, link("Show more", () => { shown += 4 * ROWS; change({}); })) : null;
+  el("p", { className: "more" }, `${number(left)} more ${what} in this range. `, link("Show more", () => { shown += 4 * ROWS; change({}); })) : null;
 
 const drawList = () => {
   const list = matching(runs[0]).filter((request) => inRange(request.sent));
@@ -55,7 +55,7 @@ const drawList = () => {
       el("td", {}, request.answer ?? "open"), el("td", { className: "num" }, took));
   });
   const heads = ["sent", "request", "tenant", "router", "decision", "reached", "answer", "took"];
-  $("list").replaceChildren(el("h2", {}, `Requests in this range: ${list.length}`),
+  $("list").replaceChildren(el("h2", {}, `Requests in this range: ${number(list.length)}`),
     tableOf(heads, rows, "Requests"), more(list.length - shown, "requests") ?? "");
 };
 
@@ -67,7 +67,7 @@ const drawLog = () => {
   const rows = all.slice(0, shown).map(({ at, host, sentence, line }) => el("tr", {},
     el("td", {}, link(seconds(at), () => showTime(at))), el("td", {}, host),
     el("td", { className: "wide" }, sentence, line ? [" (", fileLine(line), ")"] : null)));
-  $("log").replaceChildren(el("h2", {}, `Faults and changes in this range: ${all.length}`),
+  $("log").replaceChildren(el("h2", {}, `Faults and changes in this range: ${number(all.length)}`),
     tableOf(["when", "host", "what"], rows, "Faults and changes"), more(all.length - shown, "changes") ?? "");
 };
 

@@ -52,7 +52,7 @@ const hit = (view, px, py) => {
 
 const nearest = (view, { list, first, last, lane }, px, py) => {
   const time = state.from + ((px - view.plot.left) / view.plot.width) * (state.to - state.from);
-  const dense = last - first > view.plot.width / 5;
+  const dense = isDense(view, list, first, last);
   const upper = py < lane.top + (lane.role === "router" ? 15 : lane.height / 2);
   let best = null;
   const from = Math.max(first, firstFrom(list, time) - 40);
