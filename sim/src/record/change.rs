@@ -1,4 +1,8 @@
 //! What changes at routers and in the world, apart from single requests.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "one kind of change names its host differently"
+)]
 
 use std::fmt;
 use std::time::Duration;

@@ -96,7 +96,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String, trace: &
         seed,
         replay,
         simulated,
-        &trace,
+        trace,
     )
 }
 

@@ -1,4 +1,8 @@
 //! The first difference between two runs.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only some steps place a request"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt;

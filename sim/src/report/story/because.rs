@@ -1,5 +1,9 @@
 //! Which fact should have led to which: for the rules where that matters, the fact in the record from which
 //! the opposite of what was found follows.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each rule looks at the few facts that it follows from"
+)]
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! What is known of a run, and who knew what at a time.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each question is about one kind of change"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
