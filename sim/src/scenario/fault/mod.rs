@@ -11,9 +11,10 @@ pub use docs::markdown;
 pub(super) use reader::Names;
 use reader::Reader;
 pub use table::{Change, FaultKind};
+use touched::Touches;
 
 use super::error::Errors;
-use super::file;
+use super::{CONTROL_PLANE, Scenario, file};
 
 /// One entry of the timeline.
 #[derive(Clone, PartialEq, Debug)]
@@ -67,6 +68,24 @@ pub(super) enum Affected<'a> {
     Host(&'static str, &'a str),
     /// An aspect of the links between two hosts, or cells.
     Link(&'static str, &'a [String; 2]),
+}
+
+impl Touches for Change {
+    fn names(&self) -> Vec<&str> {
+        vec![CONTROL_PLANE]
+    }
+}
+
+impl FaultKind {
+    /// The hosts of a scenario that it touches, in no order. None for a change of an authority, which
+    /// touches all.
+    pub fn hosts(&self, scenario: &Scenario) -> Vec<String> {
+        let names = self.arguments().into_iter();
+        let hosts = names.flat_map(|name| scenario.hosts_of(name));
+        let known = scenario.hosts();
+        let is_known = |host: &String| known.iter().any(|it| it.name == *host);
+        hosts.filter(is_known).collect()
+    }
 }
 
 /// Reads one `[[fault]]`; mistakes go to `errors`.

@@ -1,10 +1,9 @@
-//! The hosts that a fault touches, for the picture of a run.
+//! The names of hosts in the fields of a fault.
 
 use std::time::Duration;
 
-use super::{Authority, Change, FaultKind};
+use super::Authority;
 use crate::scenario::choices::CellState;
-use crate::scenario::{CONTROL_PLANE, Scenario};
 
 /// A field of a fault that may name hosts.
 pub(super) trait Touches {
@@ -45,22 +44,3 @@ nobody!(
     Authority,
     CellState
 );
-
-impl Touches for Change {
-    fn names(&self) -> Vec<&str> {
-        vec![CONTROL_PLANE]
-    }
-}
-
-impl FaultKind {
-    /// The hosts of a scenario that it touches, in no order. None for a change of an authority, which
-    /// touches all.
-    pub fn hosts(&self, scenario: &Scenario) -> Vec<String> {
-        let names = self.arguments().into_iter();
-        let hosts = names.flat_map(|name| scenario.hosts_of(name));
-        let known = scenario.hosts();
-        hosts
-            .filter(|host| known.iter().any(|it| it.name == *host))
-            .collect()
-    }
-}

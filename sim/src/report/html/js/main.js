@@ -14,7 +14,7 @@ addEventListener("hashchange", () => { readHash(); change({}); });
 const news = runs[0].stories[0] ?? difference ?? runs.at(-1).stories[0];
 if (!location.hash && news) {
   if (runs.some((run) => run.byTag.has(news.tag))) state.request = news.tag;
-  Object.assign(state, clampRange(news.at - 3e6, news.at + (runs.length > 1 ? 1e6 : 3e5)));
+  Object.assign(state, clampRange(news.at - 2e6, news.at + (runs.length > 1 ? 1e6 : 2e5)));
 }
 change({});
 // For tests: how far the page came, and what it shows.

@@ -40,11 +40,11 @@ const makeFailures = (run) => {
     const isTold = story.tag !== null && told.has(story.tag);
     told.add(story.tag);
     const own = story.rows.filter(([label]) => !isTold || ["should", "rule", "expected"].includes(label));
-    const rows = own.map(([label, words, at, host, line]) => {
+    const rows = own.map(([label, words, at, host, line], index) => {
       const about = label === "request" && story.tag;
       const what = about ? link(words, () => openRequest(story.tag), "Open the story of this request") : words;
       return el("div", { className: label },
-        el("dt", {}, label),
+        el("dt", {}, own[index - 1]?.[0] === label ? "" : label),
         el("dd", { className: "at" }, at === null ? "" : link(seconds(at), () => showTime(at), `Show ${host ?? "the world"} at this time`)),
         el("dd", { className: "what" }, what, line === null ? null : [" (", fileLine(line), ")"]));
     });
