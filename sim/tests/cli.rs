@@ -52,6 +52,7 @@ fn exit_codes() {
         ("good.toml", GOOD),
         ("bad.toml", "about = 1"),
         ("failing.toml", failing.as_str()),
+        ("wrong.json", "{}"),
     ];
     let folder = Folder::new("exit_codes", &files);
     for (arguments, code) in [
@@ -64,6 +65,14 @@ fn exit_codes() {
         (&["check", "bad.toml"], 1),
         (&["sweep", "bad.toml"], 1),
         (&["run", "none.toml"], 1),
+        (&["report", "good.toml", "-o", "good.html"], 0),
+        (&["report", "failing.toml", "-o", "failing.html"], 0),
+        (&["report", "bad.toml"], 1),
+        (&["report", "none.toml"], 1),
+        (&["report", "none.json"], 1),
+        (&["report", "wrong.json"], 1),
+        (&["report", "good.toml", "-o", "no/such/folder"], 1),
+        (&["run", "good.toml", "--record", "no/such/folder"], 1),
         (&["check", "none.toml"], 1),
         (&["run", "good.toml", "--trace", "no/such/folder"], 1),
         (&["run"], 2),
@@ -152,4 +161,39 @@ fn the_replay_line_can_be_run() {
         );
         assert!(again.contains("FAILED expect.events.reloaded"), "{again}");
     }
+}
+
+/// The other command in the report makes a page, and so does a recording of the same run.
+#[test]
+fn the_report_line_makes_a_page() {
+    let failing = format!("{GOOD}{FAILING}");
+    let folder = Folder::new("report", &[("it fails.toml", failing.as_str())]);
+    let record = ["--record", "run.json"];
+    let run = [&["run", "it fails.toml", "--seed", "3"][..], &record].concat();
+    let printed = text(&folder.sim(&run, Stdio::piped()).stdout);
+    let line = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("report: "));
+    let line = line.unwrap_or_else(|| panic!("no report line: {printed}"));
+    let made = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    let said = text(&made.stdout);
+    assert!(
+        said.contains("seed 3, failed: expect.events.reloaded"),
+        "{said}"
+    );
+    let page = fs::read_to_string(folder.0.join("report.html")).unwrap();
+    assert!(page.contains("the event was seen 0 times"));
+    let against = ["report", "run.json", "--against", "it fails.toml"];
+    let compare = |seed| {
+        let arguments = [&against[..], &["--against-seed", seed, "-o", "two.html"]].concat();
+        text(&folder.sim(&arguments, Stdio::piped()).stdout)
+    };
+    let same = compare("3");
+    assert!(same.contains("no request and no change differs"), "{same}");
+    let other = compare("4");
+    assert!(other.contains("first difference: "), "{other}");
 }
