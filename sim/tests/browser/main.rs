@@ -32,8 +32,21 @@ only = ["ok"]
 "#
 );
 
-/// Uses the page as a person does, and writes what it found into the page.
+/// Uses the page as a person does, and tells the page around it what it found.
 const CHECK: &str = include_str!("check.js");
+
+/// Shows that page in a frame, and takes what it found.
+const FRAME: &str = r#"<!doctype html>
+<iframe name="WIDTH" src="used.html" style="width: WIDTHpx; height: 900px; border: 0"></iframe>
+<script>
+  addEventListener("message", (event) => {
+    const found = document.createElement("pre");
+    found.id = "checked";
+    found.textContent = event.data;
+    document.body.append(found);
+  });
+</script>
+"#;
 
 /// Text of a run that would do something if it became markup or script.
 const HOSTILE: &str = "/</script><script>document.documentElement.dataset.owned=1</script>\
@@ -59,6 +72,8 @@ fn sim(folder: &Path, arguments: &[&str]) -> String {
 fn browsed(page: &Path, hash: &str, width: u32) -> String {
     let chromium = env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
     let profile = page.with_extension(format!("profile-{width}"));
+    // A run that was stopped may have left one.
+    let _ = fs::remove_dir_all(&profile);
     let output = Command::new(&chromium)
         .args([
             "--headless",
@@ -148,7 +163,10 @@ fn it_can_be_used_on_a_desk_and_on_a_phone() {
     let copy = format!("{before}{frames}{body}<script>{CHECK}</script></html>{end}");
     fs::write(folder.join("used.html"), copy).unwrap();
     for width in [1280, 390] {
-        let page = browsed(&folder.join("used.html"), "", width);
+        // A window has at least 500 pixels, but a frame can have fewer.
+        let framed = FRAME.replace("WIDTH", &width.to_string());
+        fs::write(folder.join("framed.html"), framed).unwrap();
+        let page = browsed(&folder.join("framed.html"), "", 1280);
         let found = page.split("id=\"checked\">").nth(1);
         let found = found.and_then(|rest| rest.split('<').next());
         assert_eq!(found, Some("all as it should be"), "{width} pixels: {page}");
