@@ -167,7 +167,13 @@ fn the_replay_line_can_be_run() {
 #[test]
 fn the_report_line_makes_a_page() {
     let failing = format!("{GOOD}{FAILING}");
-    let folder = Folder::new("report", &[("it fails.toml", failing.as_str())]);
+    let crash = "[[fault]]\nat = \"5s\"\nfor = \"4s\"\nkind = \"crash\"\ntarget = \"blue\"\n";
+    let crashing = format!("{GOOD}{crash}");
+    let files = [
+        ("it fails.toml", failing.as_str()),
+        ("crash.toml", &crashing),
+    ];
+    let folder = Folder::new("report", &files);
     let record = ["--record", "run.json"];
     let run = [&["run", "it fails.toml", "--seed", "3"][..], &record].concat();
     let printed = text(&folder.sim(&run, Stdio::piped()).stdout);
@@ -187,13 +193,14 @@ fn the_report_line_makes_a_page() {
     );
     let page = fs::read_to_string(folder.0.join("report.html")).unwrap();
     assert!(page.contains("the event was seen 0 times"));
-    let against = ["report", "run.json", "--against", "it fails.toml"];
-    let compare = |seed| {
-        let arguments = [&against[..], &["--against-seed", seed, "-o", "two.html"]].concat();
-        text(&folder.sim(&arguments, Stdio::piped()).stdout)
+    let compare = |with| {
+        let arguments = ["report", "run.json", "--against", with];
+        let more = ["--against-seed", "3", "-o", "two.html"];
+        let output = folder.sim(&[arguments, more].concat(), Stdio::piped());
+        text(&output.stdout)
     };
-    let same = compare("3");
+    let same = compare("it fails.toml");
     assert!(same.contains("no request and no change differs"), "{same}");
-    let other = compare("4");
-    assert!(other.contains("first difference: "), "{other}");
+    let other = compare("crash.toml");
+    assert!(other.contains("first difference: web-0-"), "{other}");
 }
