@@ -9,7 +9,7 @@ use crate::fact::{Answer, CircuitChange, EnvelopeChecked, Fact, FailedOver};
 use crate::failure::Violation;
 use crate::invariants::Invariant;
 use crate::points::{Points, Reached};
-use crate::record::Recorder;
+use crate::record::{Detail, Recorder};
 use crate::report::Line;
 use crate::trace::Trace;
 
@@ -48,12 +48,17 @@ struct Found {
 
 impl Observer {
     /// `prefix` is how the router's own headers begin.
-    pub(crate) fn new(trace: Trace, prefix: &str, invariants: Vec<Box<dyn Invariant>>) -> Self {
+    pub(crate) fn new(
+        trace: Trace,
+        detail: Detail,
+        prefix: &str,
+        invariants: Vec<Box<dyn Invariant>>,
+    ) -> Self {
         Self(Arc::new(Mutex::new(State {
             trace,
             invariants,
             points: Points::new(prefix),
-            record: Recorder::new(prefix),
+            record: Recorder::new(prefix, detail),
             found: Vec::new(),
             latest: Duration::ZERO,
             checked: 0,

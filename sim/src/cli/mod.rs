@@ -136,9 +136,9 @@ impl Run {
     fn execute(&self) -> Result<bool, String> {
         let scenario = Scenario::load(&self.file).map_err(|error| error.to_string())?;
         let scenario = scenario.replayed_by(replay(&self.file, "{seed}"));
-        let report = match &self.trace {
-            Some(_) => scenario.run(self.seed),
-            None => scenario.run_untraced(self.seed),
+        let report = match self.trace.is_some() || self.record.is_some() {
+            true => scenario.run(self.seed),
+            false => scenario.run_untraced(self.seed),
         };
         if let Some(file) = &self.trace {
             let lines = report.trace.join("\n") + "\n";

@@ -9,7 +9,7 @@ mod request;
 use std::time::Duration;
 
 pub use self::change::{Change, Changed, Trouble};
-pub(crate) use self::recorder::Recorder;
+pub(crate) use self::recorder::{Detail, Recorder};
 pub use self::request::{Happened, Request, Step};
 
 /// A time as in the trace.

@@ -14,9 +14,19 @@ use super::{Change, Changed, Happened, Request, Step, Trouble};
 use crate::engine::EPOCH;
 use crate::fact::{Answer, Arrived, CircuitChange, Decided, Fact, Published};
 
+/// How much of a run is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Detail {
+    /// Requests with their steps, and changes.
+    All,
+    /// What came of each request.
+    Outcomes,
+}
+
 /// Collects requests and changes.
 #[derive(Debug)]
 pub(crate) struct Recorder {
+    detail: Detail,
     /// The name of the header with the router's request id.
     request_id: String,
     /// In the order of sending.
@@ -33,8 +43,9 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// `prefix` is how the router's own headers begin.
-    pub(crate) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str, detail: Detail) -> Self {
         Self {
+            detail,
             request_id: format!("{prefix}request-id"),
             requests: Vec::new(),
             by_tag: BTreeMap::new(),
@@ -59,6 +70,7 @@ impl Recorder {
             Fact::Traced { tag, request_id } => self.name(tag, request_id),
             Fact::Arrived(arrived) => self.arrived(at, arrived),
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
+            _ if self.detail == Detail::Outcomes => return,
             Fact::Decided(decided) => {
                 self.by_router(at, host, &decided.request_id, decision(decided));
             }
@@ -69,6 +81,9 @@ impl Recorder {
                     self.by_router(at, host, id, what);
                 }
             }
+        }
+        if self.detail == Detail::Outcomes {
+            return;
         }
         if let Some(what) = self.changed(at, fact) {
             let host = match fact {
@@ -107,6 +122,9 @@ impl Recorder {
     }
 
     fn by_client(&mut self, at: Duration, host: &str, tag: &str, what: Happened) {
+        if self.detail == Detail::Outcomes {
+            return;
+        }
         let request = self.tagged(tag).and_then(|i| self.requests.get_mut(i));
         if let Some(request) = request {
             let host = host.to_owned();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::{Changed, Happened, Recorder, Request};
+use super::{Changed, Detail, Happened, Recorder, Request};
 use crate::fact::{Answer, Fact};
 use crate::invariants::testing::{
     SECOND, allowed, answered, applied, arrived, denied, published, responded, sent,
@@ -10,7 +10,7 @@ use crate::invariants::testing::{
 
 /// The record of facts, a second apart from the first second on.
 fn recorded(facts: &[Fact]) -> Recorder {
-    let mut recorder = Recorder::new("x-cellway-");
+    let mut recorder = Recorder::new("x-cellway-", Detail::All);
     for (at, fact) in (1..).zip(facts) {
         recorder.observe(SECOND * at, "router-1", fact);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Scene, Story};
 use crate::fact::Fact;
 use crate::failure::Violation;
-use crate::record::Recorder;
+use crate::record::{Detail, Recorder};
 use crate::scenario::{self, Scenario};
 
 const SMALL: &str = include_str!("../../../examples/small.toml");
@@ -25,7 +25,7 @@ pub(crate) fn told(
     why: &str,
     facts: &[(Duration, Fact)],
 ) -> String {
-    let mut record = Recorder::new("x-cellway-");
+    let mut record = Recorder::new("x-cellway-", Detail::All);
     for (at, fact) in facts {
         record.observe(*at, "router-1", fact);
     }
