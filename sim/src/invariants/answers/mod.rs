@@ -55,7 +55,7 @@ impl OneAnswer {
         Ok(())
     }
 
-    fn arrived(&mut self, cell: &str, tag: &str) -> Result<(), String> {
+    fn received(&mut self, cell: &str, tag: &str) -> Result<(), String> {
         if self.once.contains(tag) && !self.arrived.insert(tag.to_owned()) {
             return Err(format!(
                 "{tag} may arrive once only, but arrived again, at {cell}"
@@ -98,7 +98,7 @@ impl Invariant for OneAnswer {
                 }
             }
             Fact::Arrived(arrived) => match &arrived.tag {
-                Some(tag) => self.arrived(&arrived.cell, tag),
+                Some(tag) => self.received(&arrived.cell, tag),
                 None => Ok(()),
             },
             _ => Ok(()),

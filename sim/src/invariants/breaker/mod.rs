@@ -100,7 +100,7 @@ impl OneProbe {
         Ok(())
     }
 
-    fn arrived(&self, arrived: &Arrived, tag: &str) -> Result<(), String> {
+    fn received(&self, arrived: &Arrived, tag: &str) -> Result<(), String> {
         let Some(request) = self.on_the_way.get(tag) else {
             return Ok(());
         };
@@ -142,7 +142,7 @@ impl Invariant for OneProbe {
             }
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
-                    return self.arrived(arrived, tag);
+                    return self.received(arrived, tag);
                 }
             }
             _ => {}

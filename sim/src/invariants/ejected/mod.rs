@@ -43,7 +43,7 @@ impl EjectedRest {
         }
     }
 
-    fn arrived(&self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
+    fn received(&self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
         let Some(ToRouter { sent, router }) = self.on_the_way.get(tag) else {
             return Ok(());
         };
@@ -166,7 +166,7 @@ impl Invariant for EjectedRest {
             }
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
-                    return self.arrived(at, arrived, tag);
+                    return self.received(at, arrived, tag);
                 }
             }
             _ => {}

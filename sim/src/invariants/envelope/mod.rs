@@ -65,7 +65,7 @@ impl EnvelopeHolds {
         arrived.header(&format!("{}{name}", self.prefix))
     }
 
-    fn arrived(&mut self, arrived: &Arrived) {
+    fn received(&mut self, arrived: &Arrived) {
         // A request without an id has passed no router: `assigned_cell` reports that.
         if let Some(id) = self.own(arrived, "request-id") {
             let waiting = self.waiting.entry(id.to_owned()).or_default();
@@ -296,7 +296,7 @@ impl Invariant for EnvelopeHolds {
                     Arc::make_mut(decided).cell = Some(failed_over.cell.clone());
                 }
             }
-            Fact::Arrived(arrived) => self.arrived(arrived),
+            Fact::Arrived(arrived) => self.received(arrived),
             Fact::Answered { tag, answer } => return self.answered(tag, answer),
             Fact::EnvelopeChecked(checked) => return self.checked(at, checked),
             Fact::EnvelopeKeys {

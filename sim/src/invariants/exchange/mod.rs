@@ -41,7 +41,7 @@ impl Request {
 }
 
 impl TrueExchange {
-    fn arrived(&self, arrived: &Arrived) -> Result<(), String> {
+    fn received(&self, arrived: &Arrived) -> Result<(), String> {
         let (host, tag) = (&arrived.host, arrived.tag.as_deref().unwrap_or_default());
         let Some(request) = self.sent.get(tag) else {
             return Err(format!(
@@ -110,7 +110,7 @@ impl Invariant for TrueExchange {
             Fact::Sent(sent) => {
                 self.sent.insert(sent.tag.clone(), Request::of(sent));
             }
-            Fact::Arrived(arrived) => return self.arrived(arrived),
+            Fact::Arrived(arrived) => return self.received(arrived),
             Fact::BodyEnded(ended) => return self.body_ended(ended),
             Fact::AnswerMixed { tag, found } => {
                 return Err(format!("the answer to {tag} is wrong: {found}"));

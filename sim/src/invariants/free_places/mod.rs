@@ -82,7 +82,7 @@ impl FreePlaces {
         self.requests.insert(id.to_owned(), request);
     }
 
-    fn arrived(&mut self, tag: &str, id: &str) {
+    fn received(&mut self, tag: &str, id: &str) {
         let Some(request) = self.requests.get_mut(id) else {
             return;
         };
@@ -188,7 +188,7 @@ impl Invariant for FreePlaces {
             }
             Fact::Arrived(arrived) => {
                 if let (Some(tag), Some(id)) = (&arrived.tag, arrived.header(&self.request_id)) {
-                    self.arrived(tag, id);
+                    self.received(tag, id);
                 }
             }
             Fact::Responded(responded) => {

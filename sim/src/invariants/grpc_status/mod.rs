@@ -63,7 +63,7 @@ impl GrpcStatus {
         self.open.insert(sent.tag.clone(), call);
     }
 
-    fn arrived(&self, at: Duration, arrived: &Arrived) -> Result<(), String> {
+    fn received(&self, at: Duration, arrived: &Arrived) -> Result<(), String> {
         let tag = arrived.tag.as_deref().unwrap_or_default();
         let Some(call) = self.open.get(tag) else {
             return Ok(());
@@ -195,7 +195,7 @@ impl Invariant for GrpcStatus {
             Fact::Decided(decided) if !self.open.is_empty() => {
                 self.decided.insert(decided.request_id.clone(), at);
             }
-            Fact::Arrived(arrived) => return self.arrived(at, arrived),
+            Fact::Arrived(arrived) => return self.received(at, arrived),
             Fact::CallEnded {
                 tag: Some(tag),
                 status,

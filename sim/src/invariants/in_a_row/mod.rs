@@ -120,7 +120,7 @@ impl InARow {
         starts.copied().filter(|start| *start <= at).max()
     }
 
-    fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) {
+    fn received(&mut self, at: Duration, arrived: &Arrived, tag: &str) {
         let Some(request) = self.requests.get_mut(tag) else {
             return;
         };
@@ -341,7 +341,7 @@ impl Invariant for InARow {
             }
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
-                    self.arrived(at, arrived, tag);
+                    self.received(at, arrived, tag);
                 }
             }
             Fact::Unserved {

@@ -180,7 +180,7 @@ impl FailuresNoticed {
         }
     }
 
-    fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
+    fn received(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
         let Some(open) = self.open.get_mut(tag) else {
             return Ok(());
         };
@@ -371,7 +371,7 @@ impl Invariant for FailuresNoticed {
             }
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
-                    return self.arrived(at, arrived, tag);
+                    return self.received(at, arrived, tag);
                 }
             }
             Fact::Unserved {

@@ -87,7 +87,7 @@ impl AllInPanic {
         }
     }
 
-    fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
+    fn received(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
         let Some(ToRouter { sent, router }) = self.on_the_way.get(tag) else {
             return Ok(());
         };
@@ -192,7 +192,7 @@ impl Invariant for AllInPanic {
             },
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
-                    return self.arrived(at, arrived, tag);
+                    return self.received(at, arrived, tag);
                 }
             }
             _ => {}

@@ -111,7 +111,7 @@ impl FairQueue {
         self.open.insert(sent.tag.clone(), open);
     }
 
-    fn arrived(&mut self, at: Duration, tag: &str, id: &str, cell: &str) -> Result<(), String> {
+    fn received(&mut self, at: Duration, tag: &str, id: &str, cell: &str) -> Result<(), String> {
         let Some((decided_at, decided)) = self.decided.get(id) else {
             return Ok(());
         };
@@ -280,7 +280,7 @@ impl Invariant for FairQueue {
             }
             Fact::Arrived(arrived) => {
                 if let (Some(tag), Some(id)) = (&arrived.tag, arrived.header(&self.request_id)) {
-                    return self.arrived(at, tag, id, &arrived.cell);
+                    return self.received(at, tag, id, &arrived.cell);
                 }
             }
             Fact::Answered { tag, answer } => {

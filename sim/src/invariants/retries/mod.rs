@@ -257,7 +257,7 @@ impl RetriesBounded {
         Ok(())
     }
 
-    fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
+    fn received(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
         let Some(attempts) = self.requests.get_mut(tag) else {
             return Ok(());
         };
@@ -409,7 +409,7 @@ impl Invariant for RetriesBounded {
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
                     self.came(&arrived.cell, tag)?;
-                    return self.arrived(at, arrived, tag);
+                    return self.received(at, arrived, tag);
                 }
             }
             Fact::Answered { tag, .. } => self.answered(tag),

@@ -76,7 +76,7 @@ impl SlowStart {
         self.changed.insert(key, at);
     }
 
-    fn arrived(&mut self, arrived: &Arrived, tag: &str) {
+    fn received(&mut self, arrived: &Arrived, tag: &str) {
         let Some(ToRouter { sent, router }) = self.on_the_way.get(tag) else {
             return;
         };
@@ -165,7 +165,7 @@ impl Invariant for SlowStart {
             },
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
-                    self.arrived(arrived, tag);
+                    self.received(arrived, tag);
                 }
             }
             _ => {}

@@ -30,7 +30,7 @@ impl StreamsKept {
         }
     }
 
-    fn arrived(&mut self, at: Duration, arrived: &Arrived) {
+    fn received(&mut self, at: Duration, arrived: &Arrived) {
         let router = arrived.tag.as_ref().and_then(|tag| self.open.get(tag));
         let (Some(router), Some(allowed)) = (router, arrived.streams_known) else {
             return;
@@ -77,7 +77,7 @@ impl Invariant for StreamsKept {
             Fact::Sent(sent) if sent.via.is_none() => {
                 self.open.insert(sent.tag.clone(), sent.to.clone());
             }
-            Fact::Arrived(it) => self.arrived(at, it),
+            Fact::Arrived(it) => self.received(at, it),
             Fact::Unserved {
                 host,
                 tag: Some(tag),
