@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::fact::{Answer, CircuitChange, EnvelopeChecked, Fact, FailedOver};
 use crate::failure::Violation;
-use crate::invariants::Invariant;
+use crate::invariants::{Invariant, Journal};
 use crate::points::{Points, Reached};
 use crate::record::{Detail, Recorder};
 use crate::report::Line;
@@ -19,6 +19,7 @@ pub(crate) struct Observer(Arc<Mutex<State>>);
 
 pub(crate) struct State {
     trace: Trace,
+    journal: Journal,
     invariants: Vec<Box<dyn Invariant>>,
     points: Points,
     pub(crate) record: Recorder,
@@ -56,6 +57,7 @@ impl Observer {
     ) -> Self {
         Self(Arc::new(Mutex::new(State {
             trace,
+            journal: Journal::new(prefix),
             invariants,
             points: Points::new(prefix),
             record: Recorder::new(prefix, detail),
@@ -78,13 +80,12 @@ impl Observer {
         state.record.observe(at, host, fact);
         state.count(at, host, fact);
         state.points.observe(at, fact);
-        state.check(at, Some(fact), |invariant| invariant.observe(at, fact));
+        state.check(at, fact);
     }
 
     /// The run is over.
     pub(crate) fn finish(&self, at: Duration) {
-        self.lock()
-            .check(at, None, |invariant| invariant.finish(at));
+        self.lock().finish(at);
     }
 
     /// Adds a failure that no invariant reported.
@@ -108,21 +109,25 @@ impl Observer {
 }
 
 impl State {
-    fn check(
-        &mut self,
-        at: Duration,
-        fact: Option<&Fact>,
-        mut ask: impl FnMut(&mut dyn Invariant) -> Result<(), String>,
-    ) {
+    fn check(&mut self, at: Duration, fact: &Fact) {
         self.checked += 1;
-        let mut found = Vec::new();
+        let invariants = self.invariants.iter_mut();
+        let wrong = self.journal.tell(at, fact, invariants.map(Box::as_mut));
+        for (name, why) in wrong {
+            self.violation(at, name, &why, Some(fact));
+        }
+    }
+
+    fn finish(&mut self, at: Duration) {
+        self.checked += 1;
+        let mut wrong = Vec::new();
         for invariant in &mut self.invariants {
-            if let Err(why) = ask(invariant.as_mut()) {
-                found.push((invariant.name(), why));
+            if let Err(why) = invariant.finish(at) {
+                wrong.push((invariant.name(), why));
             }
         }
-        for (name, why) in found {
-            self.violation(at, name, &why, fact);
+        for (name, why) in wrong {
+            self.violation(at, name, &why, None);
         }
     }
 

@@ -1,15 +1,18 @@
-//! Combines the reports of client, router and cell about one request.
+//! Combines the reports of client, router and cell about one request, and tells the invariants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Invariant;
 use crate::fact::{Arrived, Decided, Fact, FailedOver, Sent};
 
-/// Remembers requests, to give all that is known about each when it arrives at a cell.
+/// Remembers requests, to tell invariants all that is known about each when it arrives at a cell.
+/// There is one for all invariants of a run, because each fact goes through it.
 #[derive(Debug)]
-pub(super) struct Journal {
-    prefix: String,
+pub(crate) struct Journal {
+    /// The header with the router's id of a request.
+    id_header: String,
     sent: BTreeMap<String, Arc<Sent>>,
     /// When the client certificate expires, by tag. The last one counts, because a request may be sent
     /// again over another connection.
@@ -20,25 +23,30 @@ pub(super) struct Journal {
     failed_over: BTreeMap<String, FailedOver>,
 }
 
-/// A request that a router forwarded and a cell received.
-pub(super) struct Passed<'a> {
-    pub(super) sent: &'a Sent,
-    /// Since the Unix epoch; `None` without a certificate that expires during the run.
-    pub(super) certificate_expires: Option<Duration>,
-    /// Since the start.
-    pub(super) decided_at: Duration,
-    /// With the cell to which the request went last.
-    pub(super) decided: &'a Decided,
+/// A request that a router forwarded and a cell received: what client, router and cell report about it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Passed<'a> {
+    /// What its client sent.
+    pub sent: &'a Sent,
+    /// When the client's certificate expires, since the Unix epoch. `None` without a certificate that
+    /// expires during the run.
+    pub certificate_expires: Option<Duration>,
+    /// When its router decided, since the start.
+    pub decided_at: Duration,
+    /// What its router decided, with the cell to which the request went last.
+    pub decided: &'a Decided,
     /// Set if its router sent it to another cell than its placement assigns.
-    pub(super) failed_over: Option<&'a FailedOver>,
-    pub(super) arrived: &'a Arrived,
+    pub failed_over: Option<&'a FailedOver>,
+    /// What the cell received.
+    pub arrived: &'a Arrived,
 }
 
 impl Journal {
     /// With this prefix of the router's own headers.
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         Self {
-            prefix: prefix.to_owned(),
+            id_header: format!("{prefix}request-id"),
             sent: BTreeMap::new(),
             certificates: BTreeMap::new(),
             decided: BTreeMap::new(),
@@ -46,9 +54,32 @@ impl Journal {
         }
     }
 
+    /// Takes the next fact, at this time since the start, and tells it to the invariants. Returns what is
+    /// wrong: the name of the invariant, and why.
+    pub(crate) fn tell<'i, 'd: 'i>(
+        &mut self,
+        at: Duration,
+        fact: &Fact,
+        invariants: impl IntoIterator<Item = &'i mut (dyn Invariant + 'd)>,
+    ) -> Vec<(&'static str, String)> {
+        let passed = self.passed(at, fact);
+        let mut wrong = Vec::new();
+        for invariant in invariants {
+            let observed = invariant.observe(at, fact);
+            let checked = observed.and_then(|()| match &passed {
+                Some(passed) => invariant.arrived(at, passed),
+                None => Ok(()),
+            });
+            if let Err(why) = checked {
+                wrong.push((invariant.name(), why));
+            }
+        }
+        wrong
+    }
+
     /// Takes the next fact; returns the request if it arrives at a cell. `None` also for a request
     /// that no client sent or no router decided: `assigned_cell` reports that.
-    pub(super) fn passed<'a>(&'a mut self, at: Duration, fact: &'a Fact) -> Option<Passed<'a>> {
+    fn passed<'a>(&'a mut self, at: Duration, fact: &'a Fact) -> Option<Passed<'a>> {
         match fact {
             Fact::Sent(sent) => {
                 self.sent.insert(sent.tag.clone(), sent.clone());
@@ -77,15 +108,9 @@ impl Journal {
         None
     }
 
-    /// Whether the request of this tag was sent through an Envoy.
-    pub(super) fn is_via(&self, tag: Option<&str>) -> bool {
-        let sent = tag.and_then(|tag| self.sent.get(tag));
-        sent.is_some_and(|sent| sent.via.is_some())
-    }
-
     fn find<'a>(&'a self, arrived: &'a Arrived) -> Option<Passed<'a>> {
         let tag = arrived.tag.as_ref()?;
-        let id = arrived.header(&format!("{}request-id", self.prefix))?;
+        let id = arrived.header(&self.id_header)?;
         let (decided_at, decided) = self.decided.get(id)?;
         Some(Passed {
             sent: self.sent.get(tag)?,

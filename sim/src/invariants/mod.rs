@@ -113,6 +113,8 @@ pub use grpc_status::GrpcStatus;
 pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
 pub use in_a_row::InARow;
 pub use issuers::IssuerSpeaks;
+pub(crate) use journal::Journal;
+pub use journal::Passed;
 pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
 pub use keys_taken::{KeysTaken, KnownKey};
@@ -157,7 +159,21 @@ pub trait Invariant: Send {
     ///
     /// # Errors
     /// What is wrong: what was found, where, and what was expected.
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String>;
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let _ = (at, fact);
+        Ok(())
+    }
+
+    /// A request that a router forwarded arrives at a cell. Called after [`Self::observe`] with the fact
+    /// [`Arrived`](Fact::Arrived), unless that has failed. Not called for a request that no client sent or
+    /// no router decided.
+    ///
+    /// # Errors
+    /// As for [`Self::observe`].
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let _ = (at, passed);
+        Ok(())
+    }
 
     /// The run is over.
     ///
@@ -282,25 +298,25 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(CredentialsStay),
         Box::new(StampsTrue::new(prefix)),
         Box::new(OnlyVerified::new(bounds)),
-        Box::new(TokenAudience::new(prefix, &bounds.audience)),
+        Box::new(TokenAudience::new(&bounds.audience)),
         Box::new(TenantChoice::new(prefix)),
-        Box::new(TierKept::new(prefix)),
-        Box::new(SteadyPlacement::new(prefix)),
+        Box::new(TierKept::default()),
+        Box::new(SteadyPlacement::default()),
         Box::new(FailoverAllowed::new(bounds)),
         Box::new(RulesKept::new(bounds)),
         Box::new(AnonymousApart::new(bounds)),
         Box::new(RoutingKeys::new(bounds)),
-        Box::new(IssuerSpeaks::new(prefix, &bounds.issuer_tenants)),
-        Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
+        Box::new(IssuerSpeaks::new(&bounds.issuer_tenants)),
+        Box::new(WithdrawnKeys::new(&bounds.withdrawn)),
         Box::new(KeysTaken::new(bounds)),
-        Box::new(KeyAge::new(prefix, &bounds.key_outages)),
+        Box::new(KeyAge::new(&bounds.key_outages)),
         Box::new(Drained::new(bounds)),
         Box::new(Suspended::new(bounds)),
         Box::new(Tunnels::new(bounds)),
         Box::new(Revoked::new(bounds)),
         Box::new(CellBoundCalls::new(bounds)),
         Box::new(EnvoyObeys::new(prefix)),
-        Box::new(CertificateLife::new(prefix)),
+        Box::new(CertificateLife),
         Box::new(CellCertificates::default()),
         Box::new(ServingCertificate::new(bounds)),
         Box::new(FreshConnections::new(bounds)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::{Bounds, Endpoints, Invariant, RouterSettings, SettingsInForce};
+use super::{Bounds, Endpoints, Invariant, Journal, RouterSettings, SettingsInForce};
 use crate::engine::EPOCH;
 use crate::fact::{
     Answer, Arrived, BodyEnded, CircuitChange, Claims, Configured, Decided, Fact, Life, Note,
@@ -31,8 +31,8 @@ pub(crate) fn with_settings(change: impl FnOnce(&mut RouterSettings)) -> Bounds 
 
 /// Feeds facts, a second apart, and returns the first violation. Its story must be for people.
 pub(crate) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
-    let mut timed = (0..).zip(facts);
-    let observed = timed.try_for_each(|(at, fact)| invariant.observe(SECOND * at, fact));
+    let timed = (0..).zip(facts).map(|(at, fact)| (SECOND * at, fact));
+    let observed = feed_timed(invariant, timed);
     let result = observed.and_then(|()| invariant.finish(SECOND * facts.len() as u32));
     if let Err(why) = &result {
         let times = (0..).map(|at| SECOND * at);
@@ -45,6 +45,21 @@ pub(crate) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), 
         );
     }
     result
+}
+
+/// Feeds facts at these times, as a run does, and returns the first violation.
+pub(crate) fn feed_timed<'a>(
+    invariant: &mut dyn Invariant,
+    facts: impl IntoIterator<Item = (Duration, &'a Fact)>,
+) -> Result<(), String> {
+    let mut journal = Journal::new("x-cellway-");
+    for (at, fact) in facts {
+        let wrong = journal.tell(at, fact, [&mut *invariant]);
+        if let Some((_, why)) = wrong.into_iter().next() {
+            return Err(why);
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn life(incarnation: u32) -> Life {

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Bounds;
-use super::journal::Journal;
+use super::{Bounds, Passed};
 use crate::fact::{Fact, Life};
 
 /// The WebSockets that reached a cell and aren't over, and the routers' clocks.
 #[derive(Debug)]
 pub(super) struct WebSockets {
-    journal: Journal,
     end_with_token: bool,
     /// By tag.
     open: BTreeMap<String, Open>,
@@ -33,7 +31,6 @@ impl WebSockets {
     /// Within these bounds.
     pub(super) fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             end_with_token: bounds.websockets_end_with_token,
             open: BTreeMap::new(),
             clocks: BTreeMap::new(),
@@ -43,21 +40,6 @@ impl WebSockets {
 
     /// Takes the next fact. A WebSocket that is over stays open here until [`Self::over`].
     pub(super) fn observe(&mut self, at: Duration, fact: &Fact) {
-        if let Some(passed) = self.journal.passed(at, fact)
-            && passed.sent.websocket
-        {
-            let open = Open {
-                life: passed.decided.life.clone(),
-                since: at,
-                certificate_expires: passed.certificate_expires,
-                token_expires: passed.sent.token.as_ref().map(|token| token.expires),
-            };
-            // The client may have given up before the request arrives.
-            let tag = passed.sent.tag.clone();
-            if self.asked.contains(&tag) {
-                self.open.insert(tag, open);
-            }
-        }
         match fact {
             Fact::Sent(sent) if sent.websocket => {
                 self.asked.insert(sent.tag.clone());
@@ -72,6 +54,21 @@ impl WebSockets {
                 self.open.retain(|tag, _| !tag.starts_with(&of));
             }
             _ => {}
+        }
+    }
+
+    /// A request arrives at a cell.
+    pub(super) fn arrived(&mut self, at: Duration, passed: &Passed<'_>) {
+        let tag = &passed.sent.tag;
+        // The client may have given up before the request arrives.
+        if passed.sent.websocket && self.asked.contains(tag) {
+            let open = Open {
+                life: passed.decided.life.clone(),
+                since: at,
+                certificate_expires: passed.certificate_expires,
+                token_expires: passed.sent.token.as_ref().map(|token| token.expires),
+            };
+            self.open.insert(tag.clone(), open);
         }
     }
 

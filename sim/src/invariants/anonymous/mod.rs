@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::in_force::{self, InForce};
-use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, SettingsInForce, shown};
+use super::{Bounds, Invariant, Passed, SettingsInForce, shown};
 use crate::fact::{Answer, Assignment, Fact};
 
 /// A request without credentials arrives only while its router's configuration allows it, only at a
@@ -20,7 +19,6 @@ use crate::fact::{Answer, Assignment, Fact};
 #[derive(Debug)]
 pub struct AnonymousApart {
     prefix: String,
-    journal: Journal,
     settings: SettingsInForce,
     routers: BTreeMap<String, InForce<Option<String>>>,
     placements: BTreeMap<u64, Assignment>,
@@ -35,7 +33,6 @@ impl AnonymousApart {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             prefix: bounds.header_prefix.clone(),
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
             placements: BTreeMap::new(),
@@ -92,11 +89,13 @@ impl Invariant for AnonymousApart {
             }
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
-        match self.journal.passed(at, fact) {
-            Some(passed) if passed.sent.anonymous => {
-                check(&self.prefix, &self.routers, &self.placements, &passed)
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        match passed.sent.anonymous {
+            true => check(&self.prefix, &self.routers, &self.placements, passed),
+            false => Ok(()),
         }
     }
 }

@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::journal::Journal;
 use super::open::Open;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::Fact;
 
 /// A router ends a request whose body has stopped within `body_grace_ms`. The body has stopped by the
 /// time when the request arrives at its cell.
 #[derive(Debug)]
 pub struct BodyWaits {
-    journal: Journal,
     settings: SettingsInForce,
     delivery_max: Duration,
     /// Clients whose bodies stop.
@@ -25,7 +23,6 @@ impl BodyWaits {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             delivery_max: bounds.delivery_max,
             stops: bounds.stopping.clone(),
@@ -56,15 +53,17 @@ impl Invariant for BodyWaits {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        if let Some(passed) = self.journal.passed(at, fact)
-            && self.stops.contains(&passed.sent.client)
-        {
+        self.waiting.observe(fact);
+        self.overdue(at)
+    }
+
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        if self.stops.contains(&passed.sent.client) {
             let (tag, decided) = (passed.sent.tag.clone(), passed.decided);
             let (life, id) = (decided.life.clone(), decided.request_id.clone());
             self.waiting.begins(life, id, (at, tag));
         }
-        self.waiting.observe(fact);
-        self.overdue(at)
+        Ok(())
     }
 
     fn finish(&mut self, at: Duration) -> Result<(), String> {

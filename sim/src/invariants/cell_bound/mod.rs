@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::in_force::{self, InForce};
-use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::{CellBound, CellBoundRules, Fact, Life};
 
 /// The header that carries an authorization.
@@ -21,7 +20,6 @@ pub const CELL_BOUND: &str = "cell-bound-authorization";
 #[derive(Debug)]
 pub struct CellBoundCalls {
     prefix: String,
-    journal: Journal,
     settings: SettingsInForce,
     routers: BTreeMap<String, InForce<CellBoundRules>>,
     callers: BTreeMap<u64, BTreeSet<String>>,
@@ -34,7 +32,6 @@ impl CellBoundCalls {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             prefix: bounds.header_prefix.clone(),
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -65,9 +62,10 @@ impl Invariant for CellBoundCalls {
             }
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         let Some(bound) = &passed.sent.cell_bound else {
             return Ok(());
         };
@@ -83,11 +81,11 @@ impl Invariant for CellBoundCalls {
             return Ok(());
         }
         if all(|rules| rules.once) && first != request {
-            return Err(wrong(&passed, "was used before"));
+            return Err(wrong(passed, "was used before"));
         }
         let version = passed.decided.registry_version.unwrap_or_default();
         let callers = self.callers.get(&version);
-        check(&self.prefix, callers, &passed, bound)
+        check(&self.prefix, callers, passed, bound)
     }
 }
 

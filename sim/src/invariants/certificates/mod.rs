@@ -2,34 +2,19 @@
 
 use std::time::Duration;
 
-use super::Invariant;
-use super::journal::Journal;
-use crate::fact::Fact;
+use super::{Invariant, Passed};
 
 /// No request arrives that came over a connection whose client certificate had expired by the clock
 /// of the router that decided it.
 #[derive(Debug)]
-pub struct CertificateLife {
-    journal: Journal,
-}
-
-impl CertificateLife {
-    /// With this prefix of the router's own headers.
-    pub fn new(prefix: &str) -> Self {
-        let journal = Journal::new(prefix);
-        Self { journal }
-    }
-}
+pub struct CertificateLife;
 
 impl Invariant for CertificateLife {
     fn name(&self) -> &'static str {
         "certificate_life"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         match passed.certificate_expires {
             Some(expires) if passed.decided.unix >= expires => Err(format!(
                 "{} forwarded {} from a connection whose client certificate had expired",

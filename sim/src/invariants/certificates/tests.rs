@@ -1,6 +1,7 @@
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
+use crate::fact::Fact;
 
 /// `allowed` is decided when the router's clock shows the epoch.
 fn fed(expires: &[Option<Duration>]) -> Result<(), String> {
@@ -11,7 +12,7 @@ fn fed(expires: &[Option<Duration>]) -> Result<(), String> {
         authority: 0,
     }));
     facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
-    feed(&mut CertificateLife::new("x-cellway-"), &facts)
+    feed(&mut CertificateLife, &facts)
 }
 
 #[test]

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::journal::{Journal, Passed};
-use super::{Invariant, shown};
+use super::{Invariant, Passed, shown};
 use crate::fact::{Claims, Fact, Published};
 
 /// Routers refuse every token that doesn't name their audience.
 #[derive(Debug)]
 pub struct TokenAudience {
-    journal: Journal,
     audience: String,
 }
 
@@ -19,23 +17,20 @@ pub struct TokenAudience {
 /// tenant, the request doesn't arrive.
 #[derive(Debug)]
 pub struct TenantChoice {
-    journal: Journal,
     prefix: String,
 }
 
 /// A request whose token names a tier arrives only at a cell of that tier. If its tenant isn't
 /// listed, it arrives only if the registry allows that by tier, and only at an active cell.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TierKept {
-    journal: Journal,
     published: BTreeMap<u64, Published>,
 }
 
 impl TokenAudience {
-    /// With this prefix of the router's own headers, and the audience of all routers.
-    pub fn new(prefix: &str, audience: &str) -> Self {
+    /// With the audience of all routers.
+    pub fn new(audience: &str) -> Self {
         Self {
-            journal: Journal::new(prefix),
             audience: audience.to_owned(),
         }
     }
@@ -46,10 +41,7 @@ impl Invariant for TokenAudience {
         "token_audience"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         match &passed.sent.claims {
             Some(claims) if !claims.audiences.contains(&self.audience) => Err(format!(
                 "{} forwarded {}, whose token has the audiences {:?}; expected {:?} among them",
@@ -64,7 +56,6 @@ impl TenantChoice {
     /// `prefix` is that of the router's own headers.
     pub fn new(prefix: &str) -> Self {
         Self {
-            journal: Journal::new(prefix),
             prefix: prefix.to_owned(),
         }
     }
@@ -83,10 +74,8 @@ impl Invariant for TenantChoice {
         "tenant_choice"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(Passed { sent, arrived, .. }) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let Passed { sent, arrived, .. } = passed;
         let Some(claims) = &sent.claims else {
             return Ok(());
         };
@@ -105,34 +94,25 @@ impl Invariant for TenantChoice {
     }
 }
 
-impl TierKept {
-    /// `prefix` is that of the router's own headers.
-    pub fn new(prefix: &str) -> Self {
-        Self {
-            journal: Journal::new(prefix),
-            published: BTreeMap::new(),
-        }
-    }
-}
-
 impl Invariant for TierKept {
     fn name(&self) -> &'static str {
         "tier_kept"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+    fn observe(&mut self, _at: Duration, fact: &Fact) -> Result<(), String> {
         if let Fact::Published(said) = fact {
             self.published.insert(said.version, (**said).clone());
         }
-        let Some(Passed {
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let Passed {
             sent,
             decided,
             arrived,
             ..
-        }) = self.journal.passed(at, fact)
-        else {
-            return Ok(());
-        };
+        } = passed;
         if sent.anonymous {
             return Ok(());
         }

@@ -26,7 +26,7 @@ fn notices_a_token_for_others() {
         (&[], false),
     ] {
         let facts = request("acme", None, |claims| claims.audiences = names(audiences));
-        let mut invariant = TokenAudience::new("x-cellway-", "cellway");
+        let mut invariant = TokenAudience::new("cellway");
         assert_eq!(
             feed(&mut invariant, &facts).is_ok(),
             passes,
@@ -75,7 +75,7 @@ fn notices_another_tier() {
         }));
         let sent = request(tenant, None, |claims| claims.tier = tier.map(str::to_owned));
         let facts = [vec![registry], sent].concat();
-        let fed = feed(&mut TierKept::new("x-cellway-"), &facts);
+        let fed = feed(&mut TierKept::default(), &facts);
         assert_eq!(fed.is_ok(), passes, "{tenant} {tier:?} {by_tier} {state:?}");
     }
 }

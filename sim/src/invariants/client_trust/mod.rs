@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::journal::Journal;
 use super::open::Open;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::{Fact, Life};
 
 /// Once a router must have read that an authority of clients isn't trusted any more, no request passes
@@ -13,7 +12,6 @@ use crate::fact::{Fact, Life};
 /// time: the router reports it, and the client gets nothing more.
 #[derive(Debug)]
 pub struct ClientTrust {
-    journal: Journal,
     settings: SettingsInForce,
     stuck: Vec<(String, Duration, Duration)>,
     streams_within: Duration,
@@ -32,7 +30,6 @@ impl ClientTrust {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             stuck: bounds.reloads_stuck.clone(),
             streams_within: bounds.streams_within,
@@ -59,22 +56,16 @@ impl ClientTrust {
         (!is_stuck).then_some(since)
     }
 
-    fn check_passed(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
-        let (tag, life) = (passed.sent.tag.clone(), passed.decided.life.clone());
-        let (id, decided) = (passed.decided.request_id.clone(), passed.decided_at);
-        self.passed.insert(tag.clone(), life.clone());
-        let since = self.untrusted_since(at, &life.router, &tag);
-        if let Some(since) = since.filter(|since| *since < decided) {
-            return Err(format!(
-                "{} forwarded {tag}, but must not trust its certificate since {since:?}",
-                life.router
-            ));
+    /// Checks that its router still trusted the certificate of a request when it decided.
+    fn check_passed(&self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let (tag, router) = (&passed.sent.tag, &passed.decided.life.router);
+        let since = self.untrusted_since(at, router, tag);
+        match since.filter(|since| *since < passed.decided_at) {
+            Some(since) => Err(format!(
+                "{router} forwarded {tag}, but must not trust its certificate since {since:?}"
+            )),
+            None => Ok(()),
         }
-        self.open.begins(life, id, tag);
-        Ok(())
     }
 
     /// Checks that no router leaves a request of such a client open for too long.
@@ -127,7 +118,16 @@ impl Invariant for ClientTrust {
             Fact::Streamed { tag } => self.check_streamed(at, tag)?,
             _ => {}
         }
-        self.check_passed(at, fact)?;
+        self.check_open(at)
+    }
+
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let (tag, decided) = (&passed.sent.tag, passed.decided);
+        self.passed.insert(tag.clone(), decided.life.clone());
+        self.check_passed(at, passed)?;
+        let (life, id) = (decided.life.clone(), decided.request_id.clone());
+        self.open.begins(life, id, tag.clone());
+        // It may have been on its way for so long that it should have ended already.
         self.check_open(at)
     }
 

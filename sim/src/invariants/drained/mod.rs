@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::journal::Journal;
-use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
+use super::{Bounds, Invariant, Passed, RouterSettings, SettingsInForce};
 use crate::fact::{Answer, Fact, Life};
 
 /// Nothing is lost in a drain. Until its delay is over, a draining router takes connections. Then it
@@ -13,7 +12,6 @@ use crate::fact::{Answer, Fact, Life};
 /// The drain itself ends in time.
 #[derive(Debug)]
 pub struct Drained {
-    journal: Journal,
     settings: SettingsInForce,
     delivery_max: Duration,
     troubles: Vec<(Duration, Duration)>,
@@ -39,7 +37,6 @@ impl Drained {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             delivery_max: bounds.delivery_max,
             troubles: bounds.troubles.clone(),
@@ -173,11 +170,6 @@ impl Invariant for Drained {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        if let Some(passed) = self.journal.passed(at, fact) {
-            let (tag, life) = (passed.sent.tag.clone(), passed.decided.life.clone());
-            self.forwarded(&tag, &life)?;
-            self.passed.insert(tag, life);
-        }
         match fact {
             Fact::Sent(sent) if sent.good && !self.unfinished.contains(&sent.client) => {
                 let to = sent.via.as_ref().unwrap_or(&sent.to);
@@ -213,6 +205,13 @@ impl Invariant for Drained {
             Fact::Answered { tag, answer } => return self.answered(at, tag, answer),
             _ => {}
         }
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let (tag, life) = (&passed.sent.tag, &passed.decided.life);
+        self.forwarded(tag, life)?;
+        self.passed.insert(tag.clone(), life.clone());
         Ok(())
     }
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::endpoints::Endpoints;
-use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, Passed};
 use crate::fact::{Answer, Fact, Published, Standby};
 use crate::scenario::CellState;
 
@@ -18,7 +17,6 @@ use crate::scenario::CellState;
 /// another cell was healthy for long enough.
 #[derive(Debug)]
 pub struct FailoverAllowed {
-    journal: Journal,
     world: Known,
     /// Requests that aren't answered yet, by tag: when they were sent, and for which tenant.
     open: BTreeMap<String, (Duration, String)>,
@@ -39,7 +37,6 @@ impl FailoverAllowed {
     /// With the endpoints in `bounds`.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             world: Known {
                 header: format!("{}failover", bounds.header_prefix),
                 endpoints: bounds.endpoints.clone(),
@@ -171,10 +168,11 @@ impl Invariant for FailoverAllowed {
             }
             _ => {}
         }
-        match self.journal.passed(at, fact) {
-            Some(passed) => self.world.check(&passed, at),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        self.world.check(passed, at)
     }
 }
 

@@ -64,10 +64,8 @@ fn arrives(
         moved.map(failed_over),
         Some(arrived),
     ];
-    for fact in facts.iter().flatten() {
-        invariant.observe(SECOND * at, fact)?;
-    }
-    Ok(())
+    let facts = facts.iter().flatten();
+    feed_timed(&mut invariant, facts.map(|fact| (SECOND * at, fact)))
 }
 
 const TOLD: &[(&str, &str)] = &[("x-cellway-failover", "circuit_open")];

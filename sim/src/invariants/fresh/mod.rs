@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::journal::Journal;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::Fact;
 
 /// Once a router has had time to follow a change of the authority between routers and cells, no
@@ -12,7 +11,6 @@ use crate::fact::Fact;
 /// the old trust and the old certificates.
 #[derive(Debug)]
 pub struct FreshConnections {
-    journal: Journal,
     settings: SettingsInForce,
     stuck: Vec<(String, Duration, Duration)>,
     /// When the first request came on each connection, by host and number.
@@ -24,7 +22,6 @@ impl FreshConnections {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             stuck: bounds.reloads_stuck.clone(),
             first: BTreeMap::new(),
@@ -46,9 +43,10 @@ impl Invariant for FreshConnections {
             let connection = (arrived.host.clone(), arrived.connection);
             self.first.entry(connection).or_insert(at);
         }
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+        Ok(())
+    }
+
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         let router = &passed.decided.life.router;
         let connection = (passed.arrived.host.clone(), passed.arrived.connection);
         let first = self.first.get(&connection).copied().unwrap_or(at);

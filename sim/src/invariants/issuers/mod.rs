@@ -3,23 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Invariant;
-use super::journal::Journal;
-use crate::fact::Fact;
+use super::{Invariant, Passed};
 
 /// No request arrives for a tenant with the token of an issuer that may not speak for this tenant.
 #[derive(Debug)]
 pub struct IssuerSpeaks {
-    journal: Journal,
     /// Issuers and tenants.
     issuer_tenants: BTreeSet<(String, String)>,
 }
 
 impl IssuerSpeaks {
-    /// With this prefix of the router's own headers, and these pairs of issuer and tenant.
-    pub fn new(prefix: &str, issuer_tenants: &BTreeSet<(String, String)>) -> Self {
+    /// With these pairs of issuer and tenant.
+    pub fn new(issuer_tenants: &BTreeSet<(String, String)>) -> Self {
         Self {
-            journal: Journal::new(prefix),
             issuer_tenants: issuer_tenants.clone(),
         }
     }
@@ -30,10 +26,7 @@ impl Invariant for IssuerSpeaks {
         "issuer_speaks"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         let Some(token) = &passed.sent.token else {
             return Ok(());
         };

@@ -8,10 +8,7 @@ fn fed(issuer: &str) -> Result<(), String> {
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
     ];
-    feed(
-        &mut IssuerSpeaks::new("x-cellway-", &issuer_tenants),
-        &facts,
-    )
+    feed(&mut IssuerSpeaks::new(&issuer_tenants), &facts)
 }
 
 #[test]

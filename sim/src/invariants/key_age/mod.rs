@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::Invariant;
-use super::journal::Journal;
-use crate::fact::Fact;
+use super::{Invariant, Passed};
 
 /// A period in which a router can't have a key set that is fresh enough.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,15 +22,13 @@ pub struct KeyOutage {
 /// restart doesn't reset the age of a key set.
 #[derive(Debug)]
 pub struct KeyAge {
-    journal: Journal,
     outages: Vec<KeyOutage>,
 }
 
 impl KeyAge {
-    /// `prefix` is that of the router's own headers.
-    pub fn new(prefix: &str, outages: &[KeyOutage]) -> Self {
+    /// With these periods.
+    pub fn new(outages: &[KeyOutage]) -> Self {
         Self {
-            journal: Journal::new(prefix),
             outages: outages.to_vec(),
         }
     }
@@ -43,10 +39,7 @@ impl Invariant for KeyAge {
         "key_age"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         let Some(token) = &passed.sent.token else {
             return Ok(());
         };

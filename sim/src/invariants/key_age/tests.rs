@@ -14,7 +14,7 @@ fn fed(from: u32, until: u32, router: Option<&str>, issuer: &str) -> Result<(), 
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
     ];
-    feed(&mut KeyAge::new("x-cellway-", &[outage]), &facts)
+    feed(&mut KeyAge::new(&[outage]), &facts)
 }
 
 #[test]

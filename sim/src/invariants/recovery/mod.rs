@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::websockets::WebSockets;
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, Passed};
 use crate::fact::{Answer, Fact};
 
 /// How long before its client's certificate expires a router may begin to close a WebSocket.
@@ -82,6 +82,11 @@ impl Invariant for Recovery {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        self.websockets.arrived(at, passed);
         Ok(())
     }
 

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::journal::Journal;
 use super::listed::Listed;
 use super::open::Open;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::{Fact, Life};
 
 /// No token and no certificate of a revoked subject passes a router that has applied the revocation.
@@ -15,7 +14,6 @@ use crate::fact::{Fact, Life};
 /// after a router has applied its revocation.
 #[derive(Debug)]
 pub struct Revoked {
-    journal: Journal,
     settings: SettingsInForce,
     revoked: Listed<Subject>,
     /// The version that each router applied last, and when.
@@ -34,7 +32,6 @@ impl Revoked {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             revoked: Listed::new(),
             applied: BTreeMap::new(),
@@ -94,20 +91,19 @@ impl Invariant for Revoked {
             Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
             _ => {}
         }
-        self.check_open(at)?;
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+        self.check_open(at)
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         // A client without a token or a certificate has no subject.
         if passed.sent.anonymous || passed.sent.routing_key.is_some() {
             return Ok(());
         }
-        let tag = passed.sent.tag.clone();
+        let (tag, life) = (&passed.sent.tag, &passed.decided.life);
         let subject = (passed.sent.tenant.clone(), passed.sent.client.clone());
-        let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
-        let id = passed.decided.request_id.clone();
+        let (decided_at, id) = (passed.decided_at, passed.decided.request_id.clone());
         self.open.begins(life.clone(), id, subject.clone());
-        if self.knows(&life, &subject, decided_at) {
+        if self.knows(life, &subject, decided_at) {
             return Err(format!(
                 "{} forwarded {tag}, but had applied the revocation of {}",
                 life.router, subject.1

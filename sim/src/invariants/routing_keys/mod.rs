@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::in_force::{self, InForce};
-use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, RouterSettings, SettingsInForce, shown};
+use super::{Bounds, Invariant, Passed, RouterSettings, SettingsInForce, shown};
 use crate::fact::{Fact, RoutingKeyProof};
 
 /// What the names of its headers begin with, after a cell's framework has folded them.
@@ -19,7 +18,6 @@ const NAME: &str = "x-routing-key";
 /// The configuration is what the world wrote to the router's disk, as for `anonymous_apart`.
 #[derive(Debug)]
 pub struct RoutingKeys {
-    journal: Journal,
     settings: SettingsInForce,
     /// The kids that each router's configuration lists.
     routers: BTreeMap<String, InForce<BTreeSet<String>>>,
@@ -29,7 +27,6 @@ impl RoutingKeys {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
         }
@@ -54,9 +51,10 @@ impl Invariant for RoutingKeys {
             Fact::BodyEnded(ended) => no_field(&ended.cell, ended.tag.as_ref(), &ended.trailers)?,
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         match &passed.sent.routing_key {
             None | Some(RoutingKeyProof::Gateway) => Ok(()),
             Some(RoutingKeyProof::None) => Err(format!(
@@ -65,7 +63,7 @@ impl Invariant for RoutingKeys {
             )),
             Some(RoutingKeyProof::Signer { kid, time }) => {
                 let router = &passed.decided.life.router;
-                listed(self.routers.get(router), kid, &passed)?;
+                listed(self.routers.get(router), kid, passed)?;
                 let decided = [passed.decided_at; 2];
                 let most = |setting: fn(&RouterSettings) -> Duration| {
                     self.settings.most(router, decided, setting)
@@ -74,7 +72,7 @@ impl Invariant for RoutingKeys {
                     most(|it| it.routing_key.max_age),
                     most(|it| it.routing_key.skew),
                 ];
-                in_time(*time, times, &passed)
+                in_time(*time, times, passed)
             }
         }
     }

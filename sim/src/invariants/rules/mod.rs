@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::in_force::{self, InForce};
-use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::{Answer, Claims, Fact, Published, RoleSettings, Rule, Sent, Who};
 
 /// A request arrives only if its router's rules allow it for its caller. The check uses the rules
@@ -18,7 +17,6 @@ use crate::fact::{Answer, Claims, Fact, Published, RoleSettings, Rule, Sent, Who
 #[derive(Debug)]
 pub struct RulesKept {
     prefix: String,
-    journal: Journal,
     settings: SettingsInForce,
     routers: BTreeMap<String, InForce<Option<Vec<Rule>>>>,
     published: BTreeMap<u64, Published>,
@@ -144,7 +142,6 @@ impl RulesKept {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             prefix: bounds.header_prefix.clone(),
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -204,10 +201,11 @@ impl Invariant for RulesKept {
             }
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
-        match self.journal.passed(at, fact) {
-            Some(passed) => check(&self.prefix, &self.routers, &self.published, &passed),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        check(&self.prefix, &self.routers, &self.published, passed)
     }
 }
 

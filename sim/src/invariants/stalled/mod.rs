@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::journal::Journal;
 use super::open::Open;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::{Fact, Life};
 
 /// A router ends a request within `stall_timeout_ms` after its client has stopped reading the answer.
 #[derive(Debug)]
 pub struct StalledCut {
-    journal: Journal,
     settings: SettingsInForce,
     delivery_max: Duration,
     /// The router and its id of each request that arrived at a cell, by tag.
@@ -24,7 +22,6 @@ impl StalledCut {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             delivery_max: bounds.delivery_max,
             passed: BTreeMap::new(),
@@ -55,11 +52,6 @@ impl Invariant for StalledCut {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        if let Some(passed) = self.journal.passed(at, fact) {
-            let (tag, decided) = (passed.sent.tag.clone(), passed.decided);
-            let key = (decided.life.clone(), decided.request_id.clone());
-            self.passed.insert(tag, key);
-        }
         match fact {
             Fact::StoppedReading { tag } => {
                 if let Some((life, id)) = self.passed.get(tag).cloned() {
@@ -76,6 +68,13 @@ impl Invariant for StalledCut {
         }
         self.stalled.observe(fact);
         self.overdue(at)
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let decided = passed.decided;
+        let key = (decided.life.clone(), decided.request_id.clone());
+        self.passed.insert(passed.sent.tag.clone(), key);
+        Ok(())
     }
 
     fn finish(&mut self, at: Duration) -> Result<(), String> {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::Invariant;
-use super::journal::{Journal, Passed};
-use crate::fact::Fact;
+use super::{Invariant, Passed};
 
 /// The router's own headers. Every request has each of them once; a value may be empty.
 const STAMPS: [&str; 9] = [
@@ -25,7 +23,6 @@ const STAMPS: [&str; 9] = [
 #[derive(Debug)]
 pub struct StampsTrue {
     prefix: String,
-    journal: Journal,
 }
 
 impl StampsTrue {
@@ -33,7 +30,6 @@ impl StampsTrue {
     pub fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            journal: Journal::new(prefix),
         }
     }
 }
@@ -43,11 +39,8 @@ impl Invariant for StampsTrue {
         "stamps_true"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        match self.journal.passed(at, fact) {
-            Some(passed) => check(&self.prefix, &passed),
-            None => Ok(()),
-        }
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        check(&self.prefix, passed)
     }
 }
 

@@ -1,5 +1,6 @@
 use super::super::testing::*;
 use super::*;
+use crate::fact::Fact;
 
 /// A request that arrives at `a` with the right headers, except for this one.
 fn fed(name: &str, value: Option<&str>) -> Result<(), String> {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Invariant;
-use super::journal::{Journal, Passed};
+use super::{Invariant, Passed};
 use crate::fact::{Fact, Published};
 use crate::scenario::CellState;
 
@@ -12,9 +11,8 @@ use crate::scenario::CellState;
 /// decides. If that cell drains over time, the tenant may leave it once, after the start of the drain,
 /// and has left it at the end if its placement has an active cell. While that cell is quarantined, a
 /// tenant that a placement put there reaches no other cell.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SteadyPlacement {
-    journal: Journal,
     published: BTreeMap<u64, Published>,
     /// By registry version, tenant and tier.
     cells: BTreeMap<(u64, String, Option<String>), Seen>,
@@ -51,16 +49,6 @@ impl Seen {
 }
 
 impl SteadyPlacement {
-    /// `prefix` is that of the router's own headers.
-    pub fn new(prefix: &str) -> Self {
-        Self {
-            journal: Journal::new(prefix),
-            published: BTreeMap::new(),
-            cells: BTreeMap::new(),
-            homes: BTreeMap::new(),
-        }
-    }
-
     /// Whether the tenant's cell is quarantined in this version and nothing else has changed for
     /// the tenant.
     fn waits(&self, version: u64, tenant: &str, home: &(u64, String)) -> bool {
@@ -90,21 +78,22 @@ impl Invariant for SteadyPlacement {
         "steady_placement"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+    fn observe(&mut self, _at: Duration, fact: &Fact) -> Result<(), String> {
         if let Fact::Published(said) = fact {
             self.published.insert(said.version, (**said).clone());
         }
-        let Some(Passed {
+        Ok(())
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let Passed {
             sent,
             decided,
             decided_at,
             arrived,
             failed_over,
             ..
-        }) = self.journal.passed(at, fact)
-        else {
-            return Ok(());
-        };
+        } = *passed;
         // `failover_allowed` checks requests that went to another cell.
         if sent.anonymous || failed_over.is_some() {
             return Ok(());

@@ -35,7 +35,7 @@ fn served(tag: &str, cell: &str, version: u64) -> [Fact; 3] {
 }
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    feed(&mut SteadyPlacement::new("x-cellway-"), facts)
+    feed(&mut SteadyPlacement::default(), facts)
 }
 
 #[test]

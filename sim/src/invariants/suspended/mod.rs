@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::journal::{Journal, Passed};
 use super::listed::Listed;
 use super::open::Open;
-use super::{Bounds, Invariant, SettingsInForce};
+use super::{Bounds, Invariant, Passed, SettingsInForce};
 use crate::fact::{Decided, Fact, Life};
 
 /// No request of a suspended tenant passes a router that has applied the suspension. None passes any
@@ -15,7 +14,6 @@ use crate::fact::{Decided, Fact, Life};
 /// gets nothing more.
 #[derive(Debug)]
 pub struct Suspended {
-    journal: Journal,
     settings: SettingsInForce,
     streams_within: Duration,
     delivery_max: Duration,
@@ -34,7 +32,6 @@ impl Suspended {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             streams_within: bounds.streams_within,
             delivery_max: bounds.delivery_max,
@@ -101,24 +98,11 @@ impl Suspended {
         }
     }
 
-    fn check_passed(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(Passed {
-            sent,
-            decided,
-            decided_at,
-            ..
-        }) = self.journal.passed(at, fact)
-        else {
-            return Ok(());
-        };
-        if sent.anonymous {
-            return Ok(());
-        }
-        let (tag, tenant) = (sent.tag.clone(), sent.tenant.clone());
-        let life = decided.life.clone();
-        self.passed.insert(tag.clone(), life.clone());
-        self.tenants.insert(tag.clone(), tenant.clone());
-        let known = self.knows_since(&life, &tenant);
+    /// Checks that the tenant of a request that arrived wasn't suspended when its router decided.
+    fn check_passed(&self, passed: &Passed<'_>) -> Result<(), String> {
+        let (tag, tenant) = (&passed.sent.tag, &passed.sent.tenant);
+        let (life, decided_at) = (&passed.decided.life, passed.decided_at);
+        let known = self.knows_since(life, tenant);
         if known.is_some_and(|known| known < decided_at) {
             let router = &life.router;
             return Err(format!(
@@ -128,11 +112,10 @@ impl Suspended {
         let (settings, router) = (&self.settings, &life.router);
         let since = self
             .suspended
-            .known_everywhere(&tenant, settings, router, decided_at);
+            .known_everywhere(tenant, settings, router, decided_at);
         match since {
             Some(since) => Err(format!(
-                "{} forwarded {tag}, but {tenant} has been suspended since {since:?}",
-                life.router
+                "{router} forwarded {tag}, but {tenant} has been suspended since {since:?}"
             )),
             None => Ok(()),
         }
@@ -153,8 +136,18 @@ impl Invariant for Suspended {
             Fact::Streamed { tag } => self.check_streamed(at, tag)?,
             _ => {}
         }
-        self.check_passed(at, fact)?;
         self.check_open(at)
+    }
+
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        let sent = passed.sent;
+        if sent.anonymous {
+            return Ok(());
+        }
+        let life = passed.decided.life.clone();
+        self.passed.insert(sent.tag.clone(), life);
+        self.tenants.insert(sent.tag.clone(), sent.tenant.clone());
+        self.check_passed(passed)
     }
 
     fn finish(&mut self, at: Duration) -> Result<(), String> {

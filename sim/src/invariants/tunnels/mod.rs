@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::websockets::WebSockets;
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, Passed};
 use crate::fact::{Answer, Fact, Life};
 
 /// Nothing comes back over a WebSocket whose client certificate has expired for longer than open
@@ -105,6 +105,11 @@ impl Invariant for Tunnels {
             _ => {}
         }
         self.check_drains(at)
+    }
+
+    fn arrived(&mut self, at: Duration, passed: &Passed<'_>) -> Result<(), String> {
+        self.websockets.arrived(at, passed);
+        Ok(())
     }
 }
 

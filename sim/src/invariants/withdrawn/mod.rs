@@ -2,23 +2,19 @@
 
 use std::time::Duration;
 
-use super::journal::Journal;
-use super::{Invariant, Withdrawn};
-use crate::fact::Fact;
+use super::{Invariant, Passed, Withdrawn};
 
 /// No request arrives with a token of a withdrawn key once every router must have fetched the key set
 /// again. This includes cached tokens.
 #[derive(Debug)]
 pub struct WithdrawnKeys {
-    journal: Journal,
     withdrawn: Vec<Withdrawn>,
 }
 
 impl WithdrawnKeys {
-    /// With this prefix of the router's own headers, and these keys.
-    pub fn new(prefix: &str, withdrawn: &[Withdrawn]) -> Self {
+    /// With these keys.
+    pub fn new(withdrawn: &[Withdrawn]) -> Self {
         Self {
-            journal: Journal::new(prefix),
             withdrawn: withdrawn.to_vec(),
         }
     }
@@ -29,10 +25,7 @@ impl Invariant for WithdrawnKeys {
         "withdrawn_keys"
     }
 
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(passed) = self.journal.passed(at, fact) else {
-            return Ok(());
-        };
+    fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
         let Some(token) = &passed.sent.token else {
             return Ok(());
         };

@@ -15,7 +15,7 @@ fn fed(issuer: &str, key: &str, from: u32, until: Option<u32>) -> Result<(), Str
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
     ];
-    feed(&mut WithdrawnKeys::new("x-cellway-", &[withdrawn]), &facts)
+    feed(&mut WithdrawnKeys::new(&[withdrawn]), &facts)
 }
 
 #[test]
