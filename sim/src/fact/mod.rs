@@ -35,7 +35,7 @@ pub struct Life {
 #[non_exhaustive]
 pub enum Fact {
     /// The world: the control plane publishes this good document from now on.
-    Published(Box<Published>),
+    Published(Arc<Published>),
     /// The world: a fault begins, or something is done to a host.
     FaultBegins(String),
     /// The world: a fault is over.

@@ -86,7 +86,7 @@ pub(crate) fn noted(kind: &str) -> Fact {
 }
 
 pub(crate) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
-    Fact::Published(Box::new(document(version, tenants)))
+    Fact::Published(Arc::new(document(version, tenants)))
 }
 
 /// A registry with these tenants, each at its cell.
@@ -101,7 +101,7 @@ pub(crate) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
 
 /// A registry with these placements, each with its cell.
 pub(crate) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
-    Fact::Published(Box::new(Published {
+    Fact::Published(Arc::new(Published {
         version,
         placements: document(version, cells).assignment,
         ..Published::default()
@@ -110,7 +110,7 @@ pub(crate) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
 
 /// A registry with these tenants suspended.
 pub(crate) fn suspending(version: u64, tenants: &[&str]) -> Fact {
-    Fact::Published(Box::new(Published {
+    Fact::Published(Arc::new(Published {
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
         ..document(version, &[])
     }))
@@ -119,7 +119,7 @@ pub(crate) fn suspending(version: u64, tenants: &[&str]) -> Fact {
 /// A registry in which these subjects of acme are revoked.
 pub(crate) fn revoking(version: u64, subjects: &[&str]) -> Fact {
     let subjects = subjects.iter();
-    Fact::Published(Box::new(Published {
+    Fact::Published(Arc::new(Published {
         revoked: subjects
             .map(|subject| ("acme".to_owned(), (*subject).to_owned()))
             .collect(),

@@ -1,6 +1,7 @@
 //! Points about routers: their keys, registry, clock, disk, and their life.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::Reason;
@@ -16,7 +17,7 @@ pub(super) struct Routers {
     faults: BTreeSet<String>,
     /// When each router last asked for keys because of an unknown one.
     asked: BTreeMap<String, Duration>,
-    published: Vec<(Duration, Published)>,
+    published: Vec<(Duration, Arc<Published>)>,
     /// The version that each router applied last.
     applied: BTreeMap<String, u64>,
     /// The last decision of each router: when, and on which version.
@@ -50,7 +51,7 @@ impl Routers {
             Fact::FaultEnds(what) => {
                 self.faults.remove(what);
             }
-            Fact::Published(published) => self.published.push((at, (**published).clone())),
+            Fact::Published(published) => self.published.push((at, published.clone())),
             Fact::KeysAsked {
                 life, forced: true, ..
             } => {

@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_testbed::{CheckOutcome, Unserved};
@@ -38,7 +39,7 @@ pub(crate) struct Recorder {
     pub(crate) nameless: BTreeMap<String, Vec<Step>>,
     pub(crate) changes: Vec<Change>,
     /// The good registries, and when each was published.
-    pub(crate) published: Vec<(Duration, Published)>,
+    pub(crate) published: Vec<(Duration, Arc<Published>)>,
 }
 
 impl Recorder {
@@ -173,8 +174,8 @@ impl Recorder {
         };
         match fact {
             Fact::Published(said) => {
-                let news = news(self.published.last().map(|(_, last)| last), said);
-                self.published.push((at, (**said).clone()));
+                let news = news(self.published.last().map(|(_, last)| &**last), said);
+                self.published.push((at, said.clone()));
                 let version = said.version;
                 Some(Changed::Published { version, news })
             }

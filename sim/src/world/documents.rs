@@ -1,6 +1,7 @@
 //! The registry documents that the control plane publishes, and what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::rate_limit::RateLimitSpec;
@@ -93,7 +94,7 @@ impl Documents {
     }
 
     fn truth(&self) -> Fact {
-        Fact::Published(Box::new(self.published()))
+        Fact::Published(Arc::new(self.published()))
     }
 
     fn published(&self) -> Published {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::super::testing::*;
 use super::super::{EndpointTrouble, Harm};
 use super::*;
@@ -108,6 +110,6 @@ fn notices_an_ejection_that_is_too_short() {
         cells: [("a".to_owned(), gold(CellState::Active))].into(),
         ..document(1, &[])
     };
-    let facts = [Fact::Published(Box::new(small))].into_iter();
+    let facts = [Fact::Published(Arc::new(small))].into_iter();
     assert_eq!(fed(facts.chain(rests(1))), Ok(()));
 }

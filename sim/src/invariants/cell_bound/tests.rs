@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::super::testing::*;
 use super::*;
 use crate::fact::Published;
@@ -12,7 +14,7 @@ fn enforces(enforced: bool) -> Fact {
 }
 
 fn calling(version: u64, cells: &[&str]) -> Fact {
-    Fact::Published(Box::new(Published {
+    Fact::Published(Arc::new(Published {
         callers: cells.iter().map(|cell| (*cell).to_owned()).collect(),
         ..document(version, &[("acme", "a")])
     }))

@@ -67,7 +67,7 @@ fn fed_with(bounds: &Bounds, facts: &[(u32, Fact)]) -> Result<(), String> {
     };
     let mut invariant = ChecksTrue::new(bounds);
     let start = [
-        Fact::Published(Box::new(said)),
+        Fact::Published(Arc::new(said)),
         Fact::Started(life(0)),
         applied(0, 1),
     ];
@@ -151,7 +151,7 @@ fn after_another_check_nothing_is_known() {
 
 #[test]
 fn only_endpoints_that_the_registry_lists_are_checked() {
-    let without = Fact::Published(Box::new(document(2, &[])));
+    let without = Fact::Published(Arc::new(document(2, &[])));
     let gone = [(22, without), (22, applied(0, 2)), (39, nothing())];
     assert_eq!(fed(&gone), Ok(()));
     let found = [&gone[..], &[(39, found(false))]].concat();

@@ -1,6 +1,7 @@
 //! A token is accepted only for what it says: its audience, its tenants and its tier.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Invariant, Passed, shown};
@@ -24,7 +25,7 @@ pub struct TenantChoice {
 /// listed, it arrives only if the registry allows that by tier, and only at an active cell.
 #[derive(Debug, Default)]
 pub struct TierKept {
-    published: BTreeMap<u64, Published>,
+    published: BTreeMap<u64, Arc<Published>>,
 }
 
 impl TokenAudience {
@@ -101,7 +102,7 @@ impl Invariant for TierKept {
 
     fn observe(&mut self, _at: Duration, fact: &Fact) -> Result<(), String> {
         if let Fact::Published(said) = fact {
-            self.published.insert(said.version, (**said).clone());
+            self.published.insert(said.version, said.clone());
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ fn notices_another_tier() {
         ("guest", Some("gold"), false, CellState::Active, false),
         ("guest", None, true, CellState::Active, false),
     ] {
-        let registry = Fact::Published(Box::new(Published {
+        let registry = Fact::Published(Arc::new(Published {
             cells: [("a".to_owned(), gold(state))].into(),
             by_tier,
             ..document(1, &[("acme", "a")])

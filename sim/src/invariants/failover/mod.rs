@@ -1,6 +1,7 @@
 //! A request reaches another cell only if its placement allows it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoints::Endpoints;
@@ -29,7 +30,7 @@ struct Known {
     endpoints: Endpoints,
     /// How long a router may take an endpoint for bad that is well again.
     knows_late: Duration,
-    published: BTreeMap<u64, Published>,
+    published: BTreeMap<u64, Arc<Published>>,
     newest: u64,
 }
 
@@ -146,7 +147,7 @@ impl Invariant for FailoverAllowed {
             Fact::Published(said) => {
                 self.world.newest = said.version;
                 let published = &mut self.world.published;
-                published.insert(said.version, (**said).clone());
+                published.insert(said.version, said.clone());
                 // A request may be decided before or after the change.
                 self.open.clear();
             }

@@ -31,7 +31,7 @@ fn registry(assigned: &[&str], failover: bool) -> Fact {
         cells: ["a".to_owned(), "b".to_owned()].into(),
     };
     said.standby.insert("acme".to_owned(), standby);
-    Fact::Published(Box::new(said))
+    Fact::Published(Arc::new(said))
 }
 
 fn failed_over(cell: &str) -> Fact {
@@ -123,7 +123,8 @@ fn notices_another_cell_than_the_quarantined_one() {
         unreachable!("it is a registry");
     };
     let mut with = |state| {
-        said.cells.insert("a".to_owned(), gold(state));
+        let cells = &mut Arc::make_mut(&mut said).cells;
+        cells.insert("a".to_owned(), gold(state));
         let said = Fact::Published(said.clone());
         arrives(105, said, Some("b"), TOLD)
     };

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::super::testing::*;
 use super::*;
 use crate::fact::{Answer, Life, Published};
@@ -78,7 +80,7 @@ fn notices_a_tenant_with_more_requests_than_its_limit() {
 fn notices_a_placement_with_more_requests_than_its_limit() {
     let homes = |version, tenants: &[&str]| {
         let home = |tenant: &&str| ((*tenant).to_owned(), "shared".to_owned());
-        Fact::Published(Box::new(Published {
+        Fact::Published(Arc::new(Published {
             homes: tenants.iter().map(home).collect(),
             ..document(version, &[])
         }))

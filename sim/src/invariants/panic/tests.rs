@@ -1,4 +1,5 @@
 use std::iter;
+use std::sync::Arc;
 
 use super::super::testing::*;
 use super::super::{EndpointTrouble, Harm};
@@ -28,7 +29,7 @@ fn fed(percent: usize, troubles: &[&str], facts: &[Fact]) -> Result<(), String> 
         endpoints: hosts(),
         ..gold(CellState::Active)
     };
-    let listed = Fact::Published(Box::new(Published {
+    let listed = Fact::Published(Arc::new(Published {
         cells: [("a".to_owned(), cell)].into(),
         ..document(1, &[])
     }));

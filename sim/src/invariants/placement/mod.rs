@@ -17,7 +17,7 @@ use crate::fact::{Arrived, Decided, Fact, Life, Published};
 #[derive(Debug)]
 pub struct AssignedCell {
     prefix: String,
-    published: BTreeMap<u64, Published>,
+    published: BTreeMap<u64, Arc<Published>>,
     accepted: BTreeMap<Life, BTreeSet<u64>>,
     /// By tag: the tenant, and the tier that its token names.
     tenants: BTreeMap<String, (String, Option<String>)>,
@@ -55,7 +55,7 @@ impl Invariant for AssignedCell {
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Published(said) => {
-                self.published.insert(said.version, (**said).clone());
+                self.published.insert(said.version, said.clone());
             }
             Fact::RegistryApplied { life, version } => {
                 if !self.published.contains_key(version) {

@@ -36,7 +36,7 @@ fn notices_an_endpoint_that_the_registry_does_not_list() {
     said.cells = [("a".to_owned(), gold(CellState::Active))].into();
     let arrives_at = |host: &str| {
         let facts = [
-            Fact::Published(Box::new(said.clone())),
+            Fact::Published(Arc::new(said.clone())),
             applied(0, 1),
             sent("t", "acme"),
             allowed("r", "a", 1),

@@ -40,7 +40,7 @@ fn fed_with(bounds: &Bounds, facts: &[Fact]) -> Result<(), String> {
         ..document(1, &[])
     };
     let facts = [
-        &[Fact::Started(life(0)), Fact::Published(Box::new(said))],
+        &[Fact::Started(life(0)), Fact::Published(Arc::new(said))],
         facts,
     ];
     feed(&mut RatesKept::new(bounds), &facts.concat())

@@ -19,7 +19,7 @@ pub struct RulesKept {
     prefix: String,
     settings: SettingsInForce,
     routers: BTreeMap<String, InForce<Option<Vec<Rule>>>>,
-    published: BTreeMap<u64, Published>,
+    published: BTreeMap<u64, Arc<Published>>,
     /// Sent and not answered yet, by tag.
     waiting: BTreeMap<String, Arc<Sent>>,
 }
@@ -187,7 +187,7 @@ impl Invariant for RulesKept {
                 in_force::configured(&mut self.routers, &said.router, said.rules.clone(), until);
             }
             Fact::Published(said) => {
-                self.published.insert(said.version, (**said).clone());
+                self.published.insert(said.version, said.clone());
             }
             Fact::Sent(sent) => {
                 self.waiting.insert(sent.tag.clone(), sent.clone());
@@ -212,7 +212,7 @@ impl Invariant for RulesKept {
 fn check(
     prefix: &str,
     routers: &BTreeMap<String, InForce<Option<Vec<Rule>>>>,
-    published: &BTreeMap<u64, Published>,
+    published: &BTreeMap<u64, Arc<Published>>,
     passed: &Passed<'_>,
 ) -> Result<(), String> {
     let (sent, router) = (passed.sent, &passed.decided.life.router);

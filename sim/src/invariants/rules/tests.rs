@@ -24,7 +24,7 @@ fn registry() -> Fact {
         allowed_roles: ["editor".to_owned()].into(),
         default_role: Some("viewer".to_owned()),
     };
-    Fact::Published(Box::new(Published {
+    Fact::Published(Arc::new(Published {
         role_settings: [("acme".to_owned(), role_settings)].into(),
         ..document(1, &[("acme", "a")])
     }))

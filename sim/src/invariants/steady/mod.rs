@@ -1,6 +1,7 @@
 //! A tenant stays on its cell.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Invariant, Passed};
@@ -13,7 +14,7 @@ use crate::scenario::CellState;
 /// tenant that a placement put there reaches no other cell.
 #[derive(Debug, Default)]
 pub struct SteadyPlacement {
-    published: BTreeMap<u64, Published>,
+    published: BTreeMap<u64, Arc<Published>>,
     /// By registry version, tenant and tier.
     cells: BTreeMap<(u64, String, Option<String>), Seen>,
     /// Where each tenant (and tier) was last served, and on which version.
@@ -80,7 +81,7 @@ impl Invariant for SteadyPlacement {
 
     fn observe(&mut self, _at: Duration, fact: &Fact) -> Result<(), String> {
         if let Fact::Published(said) = fact {
-            self.published.insert(said.version, (**said).clone());
+            self.published.insert(said.version, said.clone());
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::engine::EPOCH;
 
 fn registry(version: u64, open: &[&str], state_of_a: CellState) -> Fact {
     let cells = open.iter().map(|cell| (*cell).to_owned()).collect();
-    Fact::Published(Box::new(Published {
+    Fact::Published(Arc::new(Published {
         assignment: [("acme".to_owned(), cells)].into(),
         cells: [
             ("a".to_owned(), gold(state_of_a)),
@@ -20,7 +20,7 @@ fn draining(version: u64) -> Fact {
     let Fact::Published(mut said) = registry(version, &["a", "b"], CellState::Draining) else {
         unreachable!("it is a registry");
     };
-    if let Some(a) = said.cells.get_mut("a") {
+    if let Some(a) = Arc::make_mut(&mut said).cells.get_mut("a") {
         a.drains = Some([EPOCH, EPOCH + SECOND * 100]);
     }
     Fact::Published(said)
@@ -74,7 +74,7 @@ fn a_drain_begins_and_ends_in_its_time() {
         let Fact::Published(mut said) = draining(1) else {
             unreachable!("it is a registry");
         };
-        if let Some(a) = said.cells.get_mut("a") {
+        if let Some(a) = Arc::make_mut(&mut said).cells.get_mut("a") {
             a.drains = Some([from, until]);
         }
         let [first, second] = cells;

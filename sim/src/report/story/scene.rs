@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fact::Published;
@@ -16,7 +17,7 @@ use crate::scenario::Scenario;
 pub(crate) struct Scene<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) changes: &'a [Change],
-    pub(crate) published: &'a [(Duration, Published)],
+    pub(crate) published: &'a [(Duration, Arc<Published>)],
     /// Steps of requests that only their router can name.
     pub(crate) nameless: &'a [Step],
 }
@@ -40,12 +41,12 @@ impl<'a> Scene<'a> {
     }
 
     /// The newest good registry until `at`, and when it was published.
-    pub(super) fn newest(&self, at: Duration) -> Option<&'a (Duration, Published)> {
+    pub(super) fn newest(&self, at: Duration) -> Option<&'a (Duration, Arc<Published>)> {
         self.published.iter().rfind(|(since, _)| *since <= at)
     }
 
     /// The registry of this version.
-    pub(super) fn registry(&self, version: u64) -> Option<&'a (Duration, Published)> {
+    pub(super) fn registry(&self, version: u64) -> Option<&'a (Duration, Arc<Published>)> {
         self.published
             .iter()
             .find(|(_, said)| said.version == version)
