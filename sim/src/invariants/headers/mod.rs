@@ -12,6 +12,18 @@ pub const FORGED: &str = "forged-by-client";
 /// prefix.
 pub const FORGED_BY_CELL: &str = "forged-by-cell";
 
+/// A header's name as a cell's framework may read it: many fold all but letters and digits.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+}
+
+/// Whether a cell's framework may read a header's name as one that begins with `prefix`.
+pub(super) fn may_begin_with(prefix: &str, name: &str) -> bool {
+    let mut folded = folded(name);
+    prefix.chars().all(|c| folded.next() == Some(c))
+}
+
 /// No header or trailer with a value that a client made up arrives at a cell. Neither does one with a
 /// name that a cell could mistake for one of the router's.
 #[derive(Debug)]
@@ -40,11 +52,8 @@ impl NoForgedHeaders {
                     shown(tag)
                 ));
             }
-            let similar: String = name
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-                .collect();
-            if similar.starts_with(&self.prefix) && *name != similar {
+            if may_begin_with(&self.prefix, name) && !folded(name).eq(name.chars()) {
+                let similar: String = folded(name).collect();
                 return Err(format!(
                     "{cell} received the header {name}, which software may read as {similar}"
                 ));

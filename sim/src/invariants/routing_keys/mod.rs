@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::headers;
 use super::in_force::{self, InForce};
 use super::{Bounds, Invariant, Passed, RouterSettings, SettingsInForce, shown};
 use crate::fact::{Fact, RoutingKeyProof};
@@ -80,11 +81,7 @@ impl Invariant for RoutingKeys {
 
 fn no_field(cell: &str, tag: Option<&String>, fields: &[(String, String)]) -> Result<(), String> {
     for (name, _) in fields {
-        let folded: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
-        if folded.starts_with(NAME) {
+        if headers::may_begin_with(NAME, name) {
             return Err(format!(
                 "{cell} received the header {name} of {}, which the router must remove",
                 shown(tag)

@@ -22,14 +22,15 @@ const STAMPS: [&str; 9] = [
 /// token.
 #[derive(Debug)]
 pub struct StampsTrue {
-    prefix: String,
+    /// Without the prefix, and whole.
+    names: [(&'static str, String); STAMPS.len()],
 }
 
 impl StampsTrue {
     /// With this prefix of the router's own headers.
     pub fn new(prefix: &str) -> Self {
         Self {
-            prefix: prefix.to_owned(),
+            names: STAMPS.map(|short| (short, format!("{prefix}{short}"))),
         }
     }
 }
@@ -40,36 +41,35 @@ impl Invariant for StampsTrue {
     }
 
     fn arrived(&mut self, _at: Duration, passed: &Passed<'_>) -> Result<(), String> {
-        check(&self.prefix, passed)
+        check(&self.names, passed)
     }
 }
 
-fn check(prefix: &str, passed: &Passed<'_>) -> Result<(), String> {
+fn check(names: &[(&str, String)], passed: &Passed<'_>) -> Result<(), String> {
     let Passed {
         sent,
         decided,
         arrived,
         ..
     } = passed;
-    for short in STAMPS {
-        let name = format!("{prefix}{short}");
-        let found: Vec<_> = arrived.headers.iter().filter(|(n, _)| *n == name).collect();
-        let [(_, value)] = &found[..] else {
+    let version = decided.registry_version.map(|version| version.to_string());
+    for (short, name) in names {
+        let found = || arrived.headers.iter().filter(|(n, _)| n == name);
+        let (Some((_, value)), None) = (found().next(), found().nth(1)) else {
             return Err(format!(
                 "{} arrived at {} with {} headers {name}, expected 1",
                 sent.tag,
                 arrived.cell,
-                found.len()
+                found().count()
             ));
         };
-        let version = decided.registry_version.map(|version| version.to_string());
         // A replayed authorization names the user who was shown it first, so `cell_bound` checks it.
         let user = match &sent.claims {
             _ if sent.anonymous => Some(""),
             Some(_) if sent.cell_bound.is_none() => Some(sent.client.as_str()),
             Some(_) | None => None,
         };
-        let expected = match short {
+        let expected = match *short {
             "cell" => Some(arrived.cell.as_str()),
             "tenant" => Some(decided.tenant.as_deref().unwrap_or_default()),
             "auth" => Some(decided.reason.as_str()),
