@@ -29,11 +29,19 @@ mod tls;
 mod trace;
 mod world;
 
+/// What your own code gets in a [`Simulation`].
+pub mod own {
+    pub use cellway_testbed::{IdentityProvider, OwnService};
+
+    pub use crate::world::{Client, Host, Reply};
+}
+
 pub use failure::{Faults, Violation};
 pub use random::Random;
 pub use record::Request;
 pub use replay::quoted;
 pub use report::Report;
+pub use runner::Simulation;
 pub use scenario::Scenario;
 pub use store::SimStore;
 pub use tls::ed25519_pkcs8;

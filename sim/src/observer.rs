@@ -239,6 +239,7 @@ impl State {
                 let text = format!("sends a request to {cell} instead of {from}: {reason}");
                 self.notable(at, host, "failed_over", text);
             }
+            Fact::Own { name, value } => self.own(at, host, name, value),
             Fact::KeysAsked { issuer, forced, .. } => self.keys_asked(at, host, issuer, *forced),
             Fact::Error { event, text, .. } => self.notable(at, host, event, text),
             Fact::Decided(decided) => {
@@ -276,6 +277,15 @@ impl State {
             | Fact::AnswerMixed { .. }
             | Fact::Unserved { .. }
             | Fact::Left { .. } => {}
+        }
+    }
+
+    fn own(&mut self, at: Duration, host: &str, name: &str, value: &serde_json::Value) {
+        *self.events.entry(name.to_owned()).or_default() += 1;
+        let text = format!("{name} {value}");
+        self.trace.push(at, host, &text);
+        if self.shown.insert((host.to_owned(), name.to_owned())) {
+            self.timeline.push(Line::new(at, host, text));
         }
     }
 
@@ -359,6 +369,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::Left { tag, .. } => tag.as_deref().map(Subject::Tag),
         Fact::BodyEnded(ended) => ended.tag.as_deref().map(Subject::Tag),
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
+        Fact::Own { value, .. } => value["tag"].as_str().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
         Fact::FailedOver(failed_over) => Some(Subject::Id(&failed_over.request_id)),
         Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
@@ -417,6 +428,7 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
         | Fact::ClientTrustChanged(_)
+        | Fact::Own { .. }
         | Fact::Presented { .. }
         | Fact::Traced { .. }
         | Fact::Checked { .. }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::body::Buffered;
+use super::own::OwnService;
 use super::serve::{self, Handler, Peer};
 use super::{Claims, ServerTls, Signer, TestbedError};
 
@@ -43,6 +44,8 @@ struct State {
     published: Vec<Arc<Signer>>,
     /// A key set that is served instead of its own.
     foreign: Option<String>,
+    /// What answers in its place.
+    own: Option<OwnService>,
     fault: IdpFault,
     counts: IdpCounts,
 }
@@ -86,6 +89,7 @@ impl IdentityProvider {
             state: Arc::new(Mutex::new(State {
                 published: vec![signer.clone()],
                 foreign: None,
+                own: None,
                 signer,
                 fault: IdpFault::None,
                 counts: IdpCounts::default(),
@@ -140,6 +144,11 @@ impl IdentityProvider {
     /// Serves this key set of somebody else instead of its own. `None` ends that.
     pub fn set_foreign_keys(&self, jwks: Option<String>) {
         self.state().foreign = jwks;
+    }
+
+    /// From now on `service` answers all requests, unless a fault does.
+    pub fn answer_with(&self, service: OwnService) {
+        self.state().own = Some(service);
     }
 
     /// The key set as it is served now, as JSON.
@@ -250,10 +259,14 @@ impl IdentityProvider {
 
 impl Handler for IdentityProvider {
     async fn answer(&self, _: &Peer, request: Request<Incoming>) -> Response<Buffered> {
+        let own = self.state().own.clone();
         let wants_keys = match (request.method(), request.uri().path()) {
             (&Method::GET, DISCOVERY_PATH) => false,
             (&Method::GET, JWKS_PATH) => true,
-            _ => return Buffered::empty(StatusCode::NOT_FOUND),
+            _ => match own {
+                Some(own) => return own.answer_to(request).await,
+                None => return Buffered::empty(StatusCode::NOT_FOUND),
+            },
         };
         let fault = {
             let mut state = self.state();
@@ -269,15 +282,20 @@ impl Handler for IdentityProvider {
             IdpFault::EmptySet if wants_keys => r#"{"keys":[]}"#.to_owned(),
             IdpFault::Garbage if wants_keys => "<html>sign in</html>".to_owned(),
             IdpFault::Oversized if wants_keys => " ".repeat(OVERSIZED_LEN),
-            IdpFault::Slow(delay) => {
-                tokio::time::sleep(delay).await;
-                self.document(wants_keys, fault)
-            }
             IdpFault::None
+            | IdpFault::Slow(_)
             | IdpFault::WrongIssuer
             | IdpFault::EmptySet
             | IdpFault::Garbage
-            | IdpFault::Oversized => self.document(wants_keys, fault),
+            | IdpFault::Oversized => {
+                if let IdpFault::Slow(delay) = fault {
+                    tokio::time::sleep(delay).await;
+                }
+                if let Some(own) = own.filter(|_| fault != IdpFault::WrongIssuer) {
+                    return own.answer_to(request).await;
+                }
+                self.document(wants_keys, fault)
+            }
         };
         Buffered::json(StatusCode::OK, body)
     }

@@ -256,6 +256,14 @@ pub enum Fact {
     },
     /// A cell: the body of a request has ended.
     BodyEnded(BodyEnded),
+    /// A service, client or identity provider of the user's: whatever it reports with
+    /// [`Host::tell`](crate::own::Host::tell).
+    Own {
+        /// What happened.
+        name: String,
+        /// More about it. If it is an object with a `tag`, it is about the request of that name.
+        value: serde_json::Value,
+    },
 }
 
 impl Fact {

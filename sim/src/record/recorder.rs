@@ -202,6 +202,10 @@ impl Recorder {
                 CircuitChange::Closed => endpoint(host, Trouble::Breaker, false),
                 CircuitChange::Probing | CircuitChange::Freed => None,
             },
+            Fact::Own { name, value } => Some(Changed::Noted {
+                kind: name.clone(),
+                text: value.to_string(),
+            }),
             Fact::Started(life) => Some(Changed::Started {
                 again: life.incarnation > 0,
             }),

@@ -2,6 +2,7 @@
 
 mod registry;
 mod settings;
+mod simulation;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use crate::replay;
 use crate::report::{Herds, Report, Stage, Story, story};
 use crate::scenario::{self, Client, LoadError, Scenario, ScenarioErrors};
 use crate::trace::Trace;
-use crate::world::{World, bounds};
+use crate::world::{Own, World, bounds};
+
+pub use self::simulation::Simulation;
 
 impl Scenario {
     /// Reads and checks a scenario file.
@@ -58,7 +61,7 @@ impl Scenario {
     /// # Panics
     /// If the thread can't be started.
     pub fn run(&self, seed: u64) -> Report {
-        self.run_with(seed, Trace::default(), Detail::All)
+        self.run_with_own(seed, &Own::default())
     }
 
     /// As [`run`](Self::run), but without a trace: the report has an empty one. Unless the run fails, it has
@@ -67,24 +70,30 @@ impl Scenario {
     /// # Panics
     /// If the thread can't be started.
     pub fn run_untraced(&self, seed: u64) -> Report {
-        let report = self.run_with(seed, Trace::off(), Detail::Outcomes);
+        let report = self.run_with(seed, Trace::off(), Detail::Outcomes, &Own::default());
         if report.passed() {
             return report;
         }
         // Its story needs the steps. Should it pass now, what was found counts.
-        let again = self.run_with(seed, Trace::off(), Detail::All);
+        let again = self.run_with(seed, Trace::off(), Detail::All, &Own::default());
         match again.passed() {
             true => report,
             false => again,
         }
     }
 
-    fn run_with(&self, seed: u64, trace: Trace, detail: Detail) -> Report {
+    /// As [`run`](Self::run), with code of the user's.
+    fn run_with_own(&self, seed: u64, own: &Own) -> Report {
+        self.run_with(seed, Trace::default(), Detail::All, own)
+    }
+
+    fn run_with(&self, seed: u64, trace: Trace, detail: Detail, own: &Own) -> Report {
         let replay = replay::command(self.replay.as_deref(), seed);
         let scenario = self.clone();
         let bounds = bounds::of(self);
+        let own = own.clone();
         engine::isolated(seed, move || {
-            run(&scenario, &bounds, seed, replay, &trace, detail)
+            run(&scenario, &bounds, seed, replay, (&trace, detail), &own)
         })
     }
 }
@@ -94,12 +103,13 @@ fn run(
     bounds: &Bounds,
     seed: u64,
     replay: String,
-    trace: &Trace,
-    detail: Detail,
+    (trace, detail): (&Trace, Detail),
+    own: &Own,
 ) -> Report {
     let prefix = &bounds.header_prefix;
-    let observer = Observer::new(trace.clone(), detail, prefix, invariants::all(bounds));
-    let simulated = match engine::caught(|| simulate(scenario, seed, trace, &observer)) {
+    let checks = invariants::all(bounds).into_iter().chain(own.invariants());
+    let observer = Observer::new(trace.clone(), detail, prefix, checks.collect());
+    let simulated = match engine::caught(|| simulate(scenario, seed, trace, &observer, own)) {
         Ok(simulated) => simulated,
         Err(broken) => {
             let at = observer.latest();
@@ -184,8 +194,14 @@ fn herds(scenario: &Scenario) -> Herds {
 }
 
 /// Runs the world to its end or to the first failure. Returns the time that it reached.
-fn simulate(scenario: &Scenario, seed: u64, trace: &Trace, observer: &Observer) -> Duration {
-    match World::build(scenario.clone(), seed, trace, observer) {
+fn simulate(
+    scenario: &Scenario,
+    seed: u64,
+    trace: &Trace,
+    observer: &Observer,
+    own: &Own,
+) -> Duration {
+    match World::build(scenario.clone(), seed, trace, observer, own) {
         Ok(mut world) => world.run(),
         Err(error) => {
             observer.fail(Duration::ZERO, "world", error);

@@ -12,6 +12,7 @@ use super::checker::is_checker;
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
 use super::keys;
+use super::own::Own;
 use super::state::{CellHost, Served, WorldHandle};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, BodyEnded, Fact};
@@ -32,6 +33,7 @@ pub(super) fn add_cell(
     world: &WorldHandle,
     cell: &Cell,
     verifying: Option<&Cells>,
+    own: &Own,
 ) {
     for host in cell.hosts() {
         let echo = EchoCell::new(&cell.id, cell_sink(world.observer.clone(), &host));
@@ -52,12 +54,16 @@ pub(super) fn add_cell(
         world.lock().cells.insert(host.clone(), known.clone());
         let world = world.clone();
         let verifying = verifying.cloned();
+        let own = own.clone();
         engine.host(&host, move |env| {
             let (world, known) = (world.clone(), known.clone());
             if let Some(cells) = &verifying {
                 let judge = envelope::judge(&env, &world, cells, &known.id);
                 let judge = judge.expect("the testbed's certificates are valid");
                 known.echo.verify_envelopes(judge);
+            }
+            if let Some(service) = own.service_of(&known.id, &env, &world) {
+                known.echo.answer_with(service);
             }
             async move { serve_cell(env, world, known).await }
         });
@@ -180,7 +186,12 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
     }
 }
 
-pub(super) fn add_identity_provider(engine: &mut Engine, world: &WorldHandle, issuer: &Issuer) {
+pub(super) fn add_identity_provider(
+    engine: &mut Engine,
+    world: &WorldHandle,
+    issuer: &Issuer,
+    own: &Own,
+) {
     let host = issuer.host();
     let signer = keys::provider(world.seed(), &host, FIRST_KEY);
     let signer = signer.expect("32 bytes are an Ed25519 key");
@@ -189,9 +200,12 @@ pub(super) fn add_identity_provider(engine: &mut Engine, world: &WorldHandle, is
         .lock()
         .identity_providers
         .insert(host.clone(), provider.clone());
-    let world = world.clone();
+    let (world, own, issuer) = (world.clone(), own.clone(), issuer.name.clone());
     engine.host(&host, move |env| {
         let (world, provider) = (world.clone(), provider.clone());
+        if let Some(service) = own.provider_of(&issuer, &env, &world, &provider) {
+            provider.answer_with(service);
+        }
         async move {
             let tls = world.serve_tls(&env, Served::Server);
             let tls = tls.expect("the testbed's certificates are valid");

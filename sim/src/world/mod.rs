@@ -13,6 +13,7 @@ mod envoy;
 mod faults;
 mod hosts;
 mod keys;
+mod own;
 mod pki;
 mod router;
 mod state;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use cellway_core::Unix;
 use cellway_testbed::TestbedError;
 
-use crate::engine::{self, Engine, Settings};
+use crate::engine::{self, Engine, Settings, SimEnv};
 use crate::observer::Observer;
 use crate::scenario::{FIRST_ENVELOPE_KEY, Scenario};
 use crate::store::SimStore;
@@ -34,6 +35,10 @@ use envelope::{Cells, Folder};
 use faults::Due;
 use pki::Pki;
 use state::WorldHandle;
+
+pub use client::{Client, Reply};
+pub use own::Host;
+pub(crate) use own::Own;
 
 pub(crate) struct World {
     scenario: Scenario,
@@ -54,6 +59,7 @@ impl World {
         seed: u64,
         trace: &Trace,
         observer: &Observer,
+        own: &Own,
     ) -> Result<Self, TestbedError> {
         let [latency_min, latency_max] = scenario.latency;
         let settings = Settings {
@@ -80,11 +86,11 @@ impl World {
             envelope_keys: Folder::default(),
             engine,
         };
-        world.add_hosts()?;
+        world.add_hosts(own)?;
         Ok(world)
     }
 
-    fn add_hosts(&mut self) -> Result<(), TestbedError> {
+    fn add_hosts(&mut self, own: &Own) -> Result<(), TestbedError> {
         let Self {
             scenario,
             engine,
@@ -92,12 +98,12 @@ impl World {
             ..
         } = self;
         for issuer in &scenario.issuers {
-            hosts::add_identity_provider(engine, handle, issuer);
+            hosts::add_identity_provider(engine, handle, issuer, own);
         }
         hosts::add_control_plane(engine, handle);
         let verifying = Cells::of(scenario);
         for cell in &scenario.cells {
-            hosts::add_cell(engine, handle, cell, verifying.as_ref());
+            hosts::add_cell(engine, handle, cell, verifying.as_ref(), own);
         }
         for name in &scenario.routers {
             let disk = router::add(engine, handle, name);
@@ -122,9 +128,21 @@ impl World {
                 Some(named) => vec![named.clone()],
                 None => scenario.routers.clone(),
             };
-            let program =
-                move |env| client::run(env, handle.clone(), spec.clone(), routers.clone(), keys);
-            engine.host(&client.name, program);
+            let own = own.program_of(client).cloned();
+            engine.host(&client.name, move |env: SimEnv| {
+                let (handle, spec, routers) = (handle.clone(), spec.clone(), routers.clone());
+                let own = own.clone();
+                async move {
+                    match own {
+                        Some(program) => {
+                            program(Client::new(&env, &handle, &spec, &routers, keys)).await;
+                            // A host's program must not end.
+                            std::future::pending().await
+                        }
+                        None => client::run(env, handle, spec, routers, keys).await,
+                    }
+                }
+            });
         }
         self.list_balancers();
         for name in self.disks.keys() {

@@ -1,5 +1,6 @@
 //! WorldState that the hosts of a world and its faults share.
 
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,8 @@ pub(super) struct WorldState {
     pub(super) drains: BTreeMap<String, Arc<Notify>>,
     /// The present incarnation of each router.
     pub(super) lives: BTreeMap<String, Life>,
+    /// What the user's hosts share, by type.
+    pub(super) shared: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 /// One endpoint of a cell.
@@ -123,6 +126,7 @@ impl WorldHandle {
             serving: BTreeMap::new(),
             drains: BTreeMap::new(),
             lives: BTreeMap::new(),
+            shared: BTreeMap::new(),
         };
         Self {
             observer,

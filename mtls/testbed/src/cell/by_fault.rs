@@ -3,13 +3,14 @@
 use std::future;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::asked::{TICK_INTERVAL, TICKS_A_SECOND, hangs, stream_secs};
 use super::received::{Received, Report};
 use super::{EchoCell, call};
 use crate::body::Buffered;
 use crate::cell_fault::{CellFault, Unserved};
+use crate::own::OwnService;
 use crate::serve::{Peer, Rejected};
 
 /// How many requests a busy cell works on at once.
@@ -17,6 +18,16 @@ pub(super) const BUSY_WIDTH: usize = 4;
 
 /// The number of requests that a flapping cell breaks off, and then serves.
 const FLAP: u64 = 10;
+
+/// Whether a cell with this fault works on a request, however it answers.
+fn works(fault: CellFault, received: &Received) -> bool {
+    let refuses = matches!(
+        fault,
+        CellFault::Status(_) | CellFault::Unavailable(_) | CellFault::HalfOpen
+    );
+    let hangs = fault == CellFault::Hang && hangs(&received.path);
+    !refuses && !hangs
+}
 
 impl EchoCell {
     /// How a request ends without an answer, and what the cell reports about it.
@@ -81,6 +92,7 @@ impl EchoCell {
         fault: CellFault,
         received: &Received,
         body: Bytes,
+        own: Option<(OwnService, Request<Bytes>)>,
     ) -> Response<Buffered> {
         if let CellFault::Slow(delay) = fault {
             tokio::time::sleep(delay).await;
@@ -89,6 +101,11 @@ impl EchoCell {
             tokio::time::sleep(work).await;
             drop(working);
         }
+        let own = match own {
+            Some((own, request)) if works(fault, received) => Some(own.answer(request).await),
+            Some(_) | None => None,
+        };
+        let body = own.as_ref().map_or(body, |own| own.body().clone());
         match fault {
             CellFault::Hang if hangs(&received.path) => future::pending().await,
             // What of these turns away has not come here.
@@ -106,11 +123,12 @@ impl EchoCell {
             | CellFault::Flapping
             | CellFault::Garbage
             | CellFault::EarlyHints(_)
-            | CellFault::BreakOff => match stream_secs(&received.path) {
-                Some(secs) => {
+            | CellFault::BreakOff => match (own, stream_secs(&received.path)) {
+                (Some(own), _) => own.map(Buffered::whole),
+                (None, Some(secs)) => {
                     Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
                 }
-                None => Buffered::json(StatusCode::OK, body),
+                (None, None) => Buffered::json(StatusCode::OK, body),
             },
             CellFault::Status(status) => Buffered::json(status, body),
             CellFault::Unavailable(after) => {

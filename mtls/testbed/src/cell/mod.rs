@@ -29,12 +29,14 @@ use tokio::sync::Semaphore;
 use self::asked::bytes_asked;
 use self::by_fault::BUSY_WIDTH;
 use self::echo::{echo, refusal};
+use self::reading::Read;
 pub use self::received::{CallEnding, Ended, Received, Report};
 use self::received::{authority, pairs};
 use super::ServerTls;
 use super::body::Buffered;
 use super::cell_fault::CellFault;
 use super::ears::Ears;
+use super::own::OwnService;
 use super::protocol::version_name;
 use super::serve::{self, Handler, Peer, Rejected};
 use super::websocket;
@@ -80,6 +82,8 @@ struct Behavior {
     answer_trailers: HeaderMap,
     /// `None` if it doesn't verify envelopes.
     verifier: Option<Verifier>,
+    /// What answers instead of an echo.
+    own: Option<OwnService>,
 }
 
 #[derive(Clone)]
@@ -179,6 +183,12 @@ impl EchoCell {
     /// that `verifier` refuses.
     pub fn verify_envelopes(&self, verifier: impl EnvelopeVerifier) {
         self.behavior().verifier = Some(Verifier(Arc::new(verifier)));
+    }
+
+    /// From now on `service` answers what would be echoed. The cell still reports what it receives, checks
+    /// envelopes, and has faults: one that refuses requests keeps them from the service.
+    pub fn answer_with(&self, service: OwnService) {
+        self.behavior().own = Some(service);
     }
 
     /// Adds this header to every answer, as a cell does that tries to impersonate the router.
@@ -329,11 +339,15 @@ impl Handler for EchoCell {
             Some(verifier) => Some(verifier.0.verify(&head).await),
             None => None,
         };
-        let (ended, trailers) = match self.reads_later(&received, &body) {
+        let Read {
+            ended,
+            data,
+            trailers,
+        } = match self.reads_later(&received, &body) {
             Some(reads) => {
                 peer.later
                     .set(self.clone().read_later(received.clone(), body, reads));
-                (Ended::default(), HeaderMap::new())
+                Read::default()
             }
             None => self.read(&received, body).await,
         };
@@ -345,6 +359,7 @@ impl Handler for EchoCell {
             fault,
             answer_headers,
             answer_trailers,
+            own,
             ..
         } = self.behavior().clone();
         let declines = matches!(fault, CellFault::Status(_) | CellFault::Unavailable(_));
@@ -363,7 +378,11 @@ impl Handler for EchoCell {
             }
             false => body,
         };
-        let mut response = self.by_fault(fault, &received, body).await;
+        let version = head.version;
+        let own = own
+            .filter(|_| !is_call)
+            .map(|own| (own, Request::from_parts(head, Bytes::from(data.concat()))));
+        let mut response = self.by_fault(fault, &received, body, own).await;
         response.headers_mut().extend(answer_headers);
         if is_call {
             return self.call_ended(fault, &received, response, answer_trailers);
@@ -371,7 +390,7 @@ impl Handler for EchoCell {
         let whole = response.status() == StatusCode::OK && fault != CellFault::StallMidBody;
         match received.path.as_str() {
             "/trailers" => response.map(|body| body.with_trailers(trailers)),
-            _ if head.version == Version::HTTP_2 && whole && !answer_trailers.is_empty() => {
+            _ if version == Version::HTTP_2 && whole && !answer_trailers.is_empty() => {
                 response.map(|body| body.with_trailers(answer_trailers))
             }
             _ => response,

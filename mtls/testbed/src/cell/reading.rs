@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -20,10 +21,10 @@ const LOOKS_EVERY: Duration = Duration::from_millis(250);
 
 impl EchoCell {
     /// Reads a body before the answer.
-    pub(super) async fn read(&self, received: &Received, body: Incoming) -> (Ended, HeaderMap) {
-        let (ended, trailers) = read(body, Duration::ZERO).await;
-        (self.state.sink)(Report::Ended(received, &ended));
-        (ended, trailers)
+    pub(super) async fn read(&self, received: &Received, body: Incoming) -> Read {
+        let read = read(body, Duration::ZERO).await;
+        (self.state.sink)(Report::Ended(received, &read.ended));
+        read
     }
 
     /// How the cell reads this body after the answer, if it answers before.
@@ -31,7 +32,9 @@ impl EchoCell {
         let CellFault::AnswerEarly(reads) = self.behavior().fault else {
             return None;
         };
-        (is_upload(&received.path) && !body.is_end_stream()).then_some(reads)
+        // An own service needs the body for its answer.
+        let echoes = self.behavior().own.is_none();
+        (echoes && is_upload(&received.path) && !body.is_end_stream()).then_some(reads)
     }
 
     /// Reads a body after the answer, or keeps it as long as the cell doesn't read.
@@ -44,33 +47,41 @@ impl EchoCell {
                 drop(body);
             }
             Reads::Slowly => {
-                let (ended, _) = read(body, PAUSE).await;
-                (self.state.sink)(Report::Ended(&received, &ended));
+                let read = read(body, PAUSE).await;
+                (self.state.sink)(Report::Ended(&received, &read.ended));
             }
         }
     }
 }
 
-/// Reads a body to its end and discards it, with a pause after each part. Returns its trailers too.
-async fn read(mut body: Incoming, pause: Duration) -> (Ended, HeaderMap) {
-    let mut trailers = HeaderMap::new();
-    let mut ended = Ended::default();
+/// What was read of a body.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) ended: Ended,
+    pub(super) data: Vec<Bytes>,
+    pub(super) trailers: HeaderMap,
+}
+
+/// Reads a body to its end, with a pause after each part.
+async fn read(mut body: Incoming, pause: Duration) -> Read {
+    let mut read = Read::default();
     loop {
         match body.frame().await {
             None => {
-                ended.complete = true;
-                return (ended, trailers);
+                read.ended.complete = true;
+                return read;
             }
-            Some(Err(_)) => return (ended, trailers),
+            Some(Err(_)) => return read,
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    ended.body_bytes += data.len() as u64;
+                    read.ended.body_bytes += data.len() as u64;
+                    read.data.push(data.clone());
                     if !pause.is_zero() {
                         sleep(pause).await;
                     }
                 } else if let Ok(came) = frame.into_trailers() {
-                    ended.trailers = pairs(&came);
-                    trailers = came;
+                    read.ended.trailers = pairs(&came);
+                    read.trailers = came;
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Tests of the hosts against each other, over real sockets and real TLS.
 
 mod faults;
+mod own;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -2,6 +2,7 @@
 
 use cellway_core::Reason;
 use cellway_testbed::Answer as Response;
+use http::HeaderValue;
 use http::header::RETRY_AFTER;
 
 use super::call;
@@ -37,6 +38,13 @@ pub(super) fn own_answer(
     tag: &str,
     response: &Response,
 ) -> Result<(), String> {
+    // A service of the user's answers what it likes, with the tag of its request.
+    if let Some(answered) = response.headers.get(TAG) {
+        return match answered == tag {
+            true => Ok(()),
+            false => Err(format!("it is the answer to {}", shown(answered))),
+        };
+    }
     if let Some(lasts) = spec.stream {
         let lines = response.body.iter().filter(|byte| **byte == b'\n').count() as u64;
         let expected = lasts.as_secs() * LINES_A_SECOND;
@@ -63,6 +71,10 @@ pub(super) fn own_answer(
         false if http2 && spec.via.is_none() => Err("it has lost its trailer".to_owned()),
         true | false => Ok(()),
     }
+}
+
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// Checks that the early hints came that the cell sent before this answer.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod own;
 mod pool;
 mod refusal;
 mod talk;
@@ -15,6 +16,7 @@ use cellway_testbed::{Answer as Response, ClientError, Request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::answer::{classify, own_answer, own_error};
+pub use self::own::{Client, Reply};
 use self::pool::Pool;
 use self::talk::Talked;
 use super::authorization;
@@ -91,6 +93,7 @@ pub(super) async fn run(
                 odd: number % 2 == 1,
                 wallet: wallet.clone(),
                 keys,
+                own: false,
             };
             let credentials = wallet.credentials(env.elapsed(), number);
             if let Some(credentials) = exchange.bind(&spec, credentials) {
@@ -125,6 +128,8 @@ struct Exchange {
     wallet: Arc<Wallet>,
     /// Routers accept routing keys.
     keys: bool,
+    /// The program is the user's, and so may be what answers.
+    own: bool,
 }
 
 impl Exchange {
@@ -138,9 +143,20 @@ impl Exchange {
     }
 
     async fn run(self, spec: &scenario::Client, credentials: RequestCredentials) {
+        self.run_with(spec, credentials, |_| ()).await;
+    }
+
+    /// Sends the request as `write` leaves it. Returns the answer, and all of it if there is one.
+    async fn run_with(
+        self,
+        spec: &scenario::Client,
+        credentials: RequestCredentials,
+        write: impl FnOnce(&mut Request),
+    ) -> (Answer, Option<Response>) {
         let elapsed = self.env.elapsed();
         let proof = self.wallet.routing_key_proof(elapsed);
         let mut request = self.request(spec, &credentials);
+        write(&mut request);
         let sent = self.sent(spec, &request, &credentials, proof.clone());
         self.world.tell(&self.env, &Fact::Sent(Arc::new(sent)));
         let streamed = || {
@@ -167,14 +183,22 @@ impl Exchange {
                 sending.await.map(Box::new).map(Talked::Answered)
             }
         };
+        let response = match &answered {
+            Ok(Talked::Answered(response)) if self.own => Some((**response).clone()),
+            Ok(_) | Err(_) => None,
+        };
         let answer = self.judge(spec, answered);
         if answer == Answer::Ok {
             authorization::spent(&self.world, spec, &self.pool.router, &credentials);
         }
         self.env
             .record(format_args!("{} is answered {answer}", self.tag));
-        let tag = self.tag;
-        self.world.tell(&self.env, &Fact::Answered { tag, answer });
+        let answered = Fact::Answered {
+            tag: self.tag,
+            answer: answer.clone(),
+        };
+        self.world.tell(&self.env, &answered);
+        (answer, response)
     }
 
     /// What the client knows about its request.
