@@ -55,12 +55,13 @@ impl Invariant for Never {
     }
 
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
-        match fact {
-            Fact::Own { name, value } if name == self.0 && *value == self.1 => {
-                Err(format!("{name} {value}"))
-            }
-            _ => Ok(()),
+        if let Fact::Own { name, value } = fact
+            && name == self.0
+            && *value == self.1
+        {
+            return Err(format!("{name} {value}"));
         }
+        Ok(())
     }
 }
 
