@@ -50,6 +50,14 @@ bench-memory:
 fuzz SECONDS="60" TARGET="":
     tests/fuzz/run {{SECONDS}} {{TARGET}}
 
+# Which of our wrong changes the simulator notices (docs/mutants.md): just mutants --room envelope
+mutants *ARGS:
+    cargo run --release -p cellway-mutants -- {{ARGS}}
+
+# Search for so long, and keep what failed: just soak 8h
+soak TIME="8h":
+    cargo run --release -p cellway-sim -- explore --for {{TIME}}
+
 # Review changed snapshots
 review:
     cargo insta review
