@@ -124,7 +124,8 @@ impl ControlPlane {
         state.revision += 1;
     }
 
-    /// Answers every other request with the document before the present one, as if one of two replicas lagged.
+    /// Answers every other request with the document before the present one, as if one of two replicas
+    /// lagged.
     pub fn set_lagging(&self, lags: bool) {
         self.state().lags = lags;
     }

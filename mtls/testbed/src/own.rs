@@ -29,8 +29,8 @@ impl OwnService {
         Self(Arc::new(move |request| Box::pin(answer(request))))
     }
 
-    /// Answers as a tower service does, such as a router of axum. Each request gets a clone of it. If it takes
-    /// bodies of any type, name one: `OwnService::tower::<_, Full<Bytes>, _>(service)`.
+    /// Answers as a tower service does, such as a router of axum. Each request gets a clone of it. If it
+    /// takes bodies of any type, name one: `OwnService::tower::<_, Full<Bytes>, _>(service)`.
     pub fn tower<S, I, O>(service: S) -> Self
     where
         S: tower_service::Service<Request<I>, Response = Response<O>>,

@@ -12,7 +12,7 @@ use super::checker::is_checker;
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
 use super::keys;
-use super::own::Own;
+use super::own_host::{Host, Serves, ServesKeys};
 use super::state::{CellHost, Served, WorldHandle};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, BodyEnded, Fact};
@@ -33,7 +33,7 @@ pub(super) fn add_cell(
     world: &WorldHandle,
     cell: &Cell,
     verifying: Option<&Cells>,
-    own: &Own,
+    own: Option<&Serves>,
 ) {
     for host in cell.hosts() {
         let echo = EchoCell::new(&cell.id, cell_sink(world.observer.clone(), &host));
@@ -54,7 +54,7 @@ pub(super) fn add_cell(
         world.lock().cells.insert(host.clone(), known.clone());
         let world = world.clone();
         let verifying = verifying.cloned();
-        let own = own.clone();
+        let own = own.cloned();
         engine.host(&host, move |env| {
             let (world, known) = (world.clone(), known.clone());
             if let Some(cells) = &verifying {
@@ -62,8 +62,8 @@ pub(super) fn add_cell(
                 let judge = judge.expect("the testbed's certificates are valid");
                 known.echo.verify_envelopes(judge);
             }
-            if let Some(service) = own.service_of(&known.id, &env, &world) {
-                known.echo.answer_with(service);
+            if let Some(serves) = &own {
+                known.echo.answer_with(serves(Host::new(&env, &world)));
             }
             async move { serve_cell(env, world, known).await }
         });
@@ -190,7 +190,7 @@ pub(super) fn add_identity_provider(
     engine: &mut Engine,
     world: &WorldHandle,
     issuer: &Issuer,
-    own: &Own,
+    own: Option<&ServesKeys>,
 ) {
     let host = issuer.host();
     let signer = keys::provider(world.seed(), &host, FIRST_KEY);
@@ -200,11 +200,11 @@ pub(super) fn add_identity_provider(
         .lock()
         .identity_providers
         .insert(host.clone(), provider.clone());
-    let (world, own, issuer) = (world.clone(), own.clone(), issuer.name.clone());
+    let (world, own) = (world.clone(), own.cloned());
     engine.host(&host, move |env| {
         let (world, provider) = (world.clone(), provider.clone());
-        if let Some(service) = own.provider_of(&issuer, &env, &world, &provider) {
-            provider.answer_with(service);
+        if let Some(serves) = &own {
+            provider.answer_with(serves(Host::new(&env, &world), provider.clone()));
         }
         async move {
             let tls = world.serve_tls(&env, Served::Server);

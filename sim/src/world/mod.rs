@@ -14,6 +14,7 @@ mod faults;
 mod hosts;
 mod keys;
 mod own;
+mod own_host;
 mod pki;
 mod router;
 mod state;
@@ -37,8 +38,8 @@ use pki::Pki;
 use state::WorldHandle;
 
 pub use client::{Client, Reply};
-pub use own::Host;
 pub(crate) use own::Own;
+pub use own_host::Host;
 
 pub(crate) struct World {
     scenario: Scenario,
@@ -98,12 +99,18 @@ impl World {
             ..
         } = self;
         for issuer in &scenario.issuers {
-            hosts::add_identity_provider(engine, handle, issuer, own);
+            hosts::add_identity_provider(engine, handle, issuer, own.provider_of(&issuer.name));
         }
         hosts::add_control_plane(engine, handle);
         let verifying = Cells::of(scenario);
         for cell in &scenario.cells {
-            hosts::add_cell(engine, handle, cell, verifying.as_ref(), own);
+            hosts::add_cell(
+                engine,
+                handle,
+                cell,
+                verifying.as_ref(),
+                own.service_of(&cell.id),
+            );
         }
         for name in &scenario.routers {
             let disk = router::add(engine, handle, name);

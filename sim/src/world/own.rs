@@ -1,12 +1,10 @@
-//! Code of the user's that runs in a world: services in place of cells and identity providers, and programs in
-//! place of clients.
+//! Code of the user's that runs in a world: services in place of cells and identity providers, and
+//! programs in place of clients.
 
-use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_testbed::{IdentityProvider, OwnService};
@@ -14,11 +12,8 @@ use http::Request;
 
 use super::client::Client;
 use super::hosts::TAG;
-use super::state::WorldHandle;
-use crate::engine::SimEnv;
-use crate::fact::Fact;
+use super::own_host::{Host, Serves, ServesKeys};
 use crate::invariants::Invariant;
-use crate::random::Random;
 
 type Program = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -26,11 +21,11 @@ type Program = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone, Default)]
 pub(crate) struct Own {
     /// By cell.
-    cells: BTreeMap<String, Arc<dyn Fn(Host) -> OwnService + Send + Sync>>,
+    cells: BTreeMap<String, Serves>,
     /// By issuer.
-    providers: BTreeMap<String, Arc<dyn Fn(Host, IdentityProvider) -> OwnService + Send + Sync>>,
+    providers: BTreeMap<String, ServesKeys>,
     /// By client.
-    clients: BTreeMap<String, Arc<dyn Fn(Client) -> Program + Send + Sync>>,
+    clients: BTreeMap<String, OwnProgram>,
     invariants: Vec<Arc<dyn Fn() -> Box<dyn Invariant> + Send + Sync>>,
 }
 
@@ -76,27 +71,14 @@ impl Own {
         self.invariants.iter().map(|make| make())
     }
 
-    /// What answers on an endpoint of this cell, if it isn't an echo.
-    pub(super) fn service_of(
-        &self,
-        cell: &str,
-        env: &SimEnv,
-        world: &WorldHandle,
-    ) -> Option<OwnService> {
-        let make = self.cells.get(cell)?;
-        Some(make(Host::new(env, world)))
+    /// What answers on the endpoints of this cell, if they don't echo.
+    pub(super) fn service_of(&self, cell: &str) -> Option<&Serves> {
+        self.cells.get(cell)
     }
 
     /// What answers in place of this issuer's provider.
-    pub(super) fn provider_of(
-        &self,
-        issuer: &str,
-        env: &SimEnv,
-        world: &WorldHandle,
-        provider: &IdentityProvider,
-    ) -> Option<OwnService> {
-        let make = self.providers.get(issuer)?;
-        Some(make(Host::new(env, world), provider.clone()))
+    pub(super) fn provider_of(&self, issuer: &str) -> Option<&ServesKeys> {
+        self.providers.get(issuer)
     }
 
     /// The program of this client, which may be one of several that the scenario describes together.
@@ -122,68 +104,3 @@ fn tagging(service: OwnService) -> OwnService {
 
 /// Starts a client's program.
 pub(super) type OwnProgram = Arc<dyn Fn(Client) -> Program + Send + Sync>;
-
-/// A simulated host, for the code that runs on it: from its start to its next crash.
-#[derive(Clone)]
-pub struct Host {
-    env: SimEnv,
-    world: WorldHandle,
-}
-
-impl Host {
-    pub(super) fn new(env: &SimEnv, world: &WorldHandle) -> Self {
-        Self {
-            env: env.clone(),
-            world: world.clone(),
-        }
-    }
-
-    /// Its name, such as `gold-1`.
-    pub fn name(&self) -> &str {
-        self.env.name()
-    }
-
-    /// How often it was started before.
-    pub fn incarnation(&self) -> u32 {
-        self.env.incarnation()
-    }
-
-    /// Its environment: connections, listeners, the wall clock, its disk, and tasks. Time passes with
-    /// `tokio::time`.
-    pub fn env(&self) -> &SimEnv {
-        &self.env
-    }
-
-    /// Random numbers from the seed, for one purpose.
-    pub fn random(&self, purpose: &str) -> Random {
-        self.env.random(purpose)
-    }
-
-    /// Time since the start of the run.
-    pub fn elapsed(&self) -> Duration {
-        self.env.elapsed()
-    }
-
-    /// Something of your own that all hosts of a run share, and that no crash touches, such as a database. A run
-    /// begins with the default.
-    ///
-    /// # Panics
-    /// Never: what is kept under a type has this type.
-    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
-        let mut world = self.world.lock();
-        let shared = world.shared.entry(TypeId::of::<T>());
-        let shared = shared.or_insert_with(|| Arc::new(T::default()));
-        let shared = shared.clone().downcast();
-        shared.expect("it was kept under its type")
-    }
-
-    /// Reports a fact of your own: [`Fact::Own`]. Your invariants get it, and the timeline shows
-    /// the first one of each name after each change of the world.
-    pub fn tell(&self, name: &str, value: impl Into<serde_json::Value>) {
-        let fact = Fact::Own {
-            name: name.to_owned(),
-            value: value.into(),
-        };
-        self.world.tell(&self.env, &fact);
-    }
-}

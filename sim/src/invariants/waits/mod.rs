@@ -7,7 +7,8 @@ use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
 /// A request that has arrived at a cell is answered within `header_timeout_ms`, whatever the cell does, and
-/// what further attempts may take that don't arrive. This is not checked for streams and for requests whose body stops.
+/// what further attempts may take that don't arrive. This is not checked for streams and for requests whose
+/// body stops.
 #[derive(Debug)]
 pub struct CellWaits {
     settings: SettingsInForce,

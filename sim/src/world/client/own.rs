@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 
-use super::super::own::Host;
 use super::pool::Pool;
 use super::{Exchange, Wallet};
 use crate::engine::SimEnv;
 use crate::fact::Answer;
 use crate::scenario;
+use crate::world::own_host::Host;
 use crate::world::state::WorldHandle;
 
 /// A client of the scenario, for the program that sends its requests. Clones are the same client.
