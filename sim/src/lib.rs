@@ -20,6 +20,7 @@ mod observer;
 pub mod points;
 mod random;
 pub mod record;
+pub mod rehearse;
 mod replay;
 pub mod report;
 mod runner;

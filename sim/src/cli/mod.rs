@@ -6,6 +6,7 @@ mod output;
 mod points;
 mod progress;
 mod report;
+mod rehearse;
 mod runs;
 mod shrink;
 mod sweep;
@@ -56,6 +57,8 @@ enum Command {
     Explore(explore::Explore),
     /// Make a failing scenario smaller, while it still fails in the same way.
     Shrink(shrink::Shrink),
+    /// Rehearse a change of your own configuration and registry: what it does to decisions and to traffic.
+    Rehearse(rehearse::Rehearse),
     /// Find mistakes in scenario files without running them.
     Check {
         /// Scenario files, or folders of them.
@@ -96,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Sweep(sweep) => sweep.execute(),
         Command::Explore(explore) => explore.execute(),
         Command::Shrink(shrink) => shrink.execute(),
+        Command::Rehearse(rehearse) => return rehearse.execute(),
         Command::Check { paths } => check(&paths),
     };
     match done {

@@ -38,6 +38,8 @@ pub fn decisions(
 pub struct Decide {
     config: String,
     cases: String,
+    /// The text of the cases, if it isn't in the file.
+    cases_text: Option<String>,
     registry: Option<String>,
     variables: Vec<(String, String)>,
 }
@@ -49,6 +51,7 @@ impl Decide {
         Self {
             config: name(config.as_ref()),
             cases: name(cases.as_ref()),
+            cases_text: None,
             registry: None,
             variables: Vec::new(),
         }
@@ -59,6 +62,15 @@ impl Decide {
     pub fn registry(self, file: impl Into<String>) -> Self {
         Self {
             registry: Some(file.into()),
+            ..self
+        }
+    }
+
+    /// Decides the cases in this text, which is written as a file of cases. Mistakes still name the file.
+    #[must_use]
+    pub fn cases_text(self, text: impl Into<String>) -> Self {
+        Self {
+            cases_text: Some(text.into()),
             ..self
         }
     }
@@ -79,7 +91,11 @@ impl Decide {
     /// [`DecideError`].
     pub fn run(&self) -> Result<Decisions, DecideError> {
         let config = Config::load(&self.config, &read(&self.config)?, self.variables.clone())?;
-        let (cases, mut mistakes) = Tables::read::<Cases>(&self.cases, &read(&self.cases)?)?;
+        let text = match &self.cases_text {
+            Some(text) => text.clone(),
+            None => read(&self.cases)?,
+        };
+        let (cases, mut mistakes) = Tables::read::<Cases>(&self.cases, &text)?;
         cases.check_names(&mut mistakes);
         let now = cases.now(&mut mistakes);
         let mut settings = config.router;

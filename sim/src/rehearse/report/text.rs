@@ -1,0 +1,125 @@
+//! The report as text, for a terminal.
+
+use std::fmt::Write;
+
+use super::super::decisions::Change;
+use super::Report;
+
+/// The most callers or requests that a line names.
+const NAMED_MAX: usize = 4;
+
+impl Report {
+    /// The report as text.
+    pub fn text(&self) -> String {
+        let mut text = format!("Rehearsed the change from {} to {}.\n", self.from, self.to);
+        for note in &self.notes {
+            let _ = writeln!(text, "\n{}: {}", if note.refused { "REFUSED" } else { "note" }, note.text);
+        }
+        self.decisions_as_text(&mut text);
+        self.blast_as_text(&mut text);
+        text
+    }
+
+    fn decisions_as_text(&self, text: &mut String) {
+        let decisions = &self.decisions;
+        let _ = writeln!(text, "\nDecisions that change");
+        if decisions.changes.is_empty() {
+            let _ = writeln!(text, "  none of {}", decisions.compared);
+        }
+        let mut class = None;
+        for change in &decisions.changes {
+            if class != Some(&change.class) {
+                let _ = writeln!(text, "  {}", headline(change));
+                class = Some(&change.class);
+            }
+            let _ = writeln!(
+                text,
+                "    {}: {} -> {}",
+                who(change),
+                change.before,
+                change.after
+            );
+        }
+        if decisions.undecided_tenants > 0 {
+            let _ = writeln!(
+                text,
+                "  {} tenants are in too many small classes, and were not decided",
+                decisions.undecided_tenants
+            );
+        }
+        if decisions.undecided_requests > 0 {
+            let _ = writeln!(
+                text,
+                "  {} requests of rules were left out, because there are too many rules",
+                decisions.undecided_requests
+            );
+        }
+    }
+
+    fn blast_as_text(&self, text: &mut String) {
+        let blast = &self.blast;
+        let _ = writeln!(text, "\nBlast radius");
+        let _ = writeln!(
+            text,
+            "  {} of {} tenants ({}), {} of {} classes",
+            blast.tenants,
+            blast.tenants_of,
+            percent(blast.tenants, blast.tenants_of),
+            blast.classes,
+            blast.classes_of
+        );
+        let cells = match blast.cells.is_empty() {
+            true => String::new(),
+            false => format!(": {}", few(&blast.cells)),
+        };
+        let _ = writeln!(
+            text,
+            "  {} of {} cells{cells}",
+            blast.cells.len(),
+            blast.cells_of
+        );
+    }
+}
+
+/// `412 tenants, such as acme: premium at gold`
+pub(super) fn headline(change: &Change) -> String {
+    match change.tenants {
+        0 => change.class.clone(),
+        1 => format!("1 tenant, {}: {}", change.example, change.class),
+        tenants => format!(
+            "{tenants} tenants, such as {}: {}",
+            change.example, change.class
+        ),
+    }
+}
+
+/// Callers and requests of a change.
+pub(super) fn who(change: &Change) -> String {
+    let requests = match change.all_requests {
+        true => "every request".to_owned(),
+        false => few(&change.requests),
+    };
+    let callers = match change.all_callers {
+        true => "of every caller".to_owned(),
+        false => format!("with {}", few(&change.callers)),
+    };
+    format!("{requests} {callers}")
+}
+
+/// The first few, and how many more there are.
+pub(super) fn few(all: &[String]) -> String {
+    let named = &all[..all.len().min(NAMED_MAX)];
+    match all.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// `12%`; a small part isn't rounded to nothing, and almost all isn't all.
+pub(super) fn percent(part: usize, of: usize) -> String {
+    match (part * 100).checked_div(of) {
+        None => "0%".to_owned(),
+        Some(0) if part > 0 => "under 1%".to_owned(),
+        Some(percent) => format!("{percent}%"),
+    }
+}
