@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +34,10 @@ pub(super) struct Outcome {
     pub(super) broken: Option<Broken>,
     /// How often each sometimes-point was reached.
     pub(super) points: BTreeMap<String, u64>,
+    /// How often each client got each answer.
+    pub(super) answers: Vec<(String, String, u64)>,
+    /// The reasons of the routers' decisions.
+    pub(super) reasons: BTreeSet<String>,
 }
 
 /// The first failure of a run.
@@ -59,6 +64,12 @@ impl Outcome {
                 why: violation.why.clone(),
             }),
             points: report.points.counts().clone(),
+            answers: (report.answers().into_iter())
+                .map(|((client, answer), count)| (client, answer, count))
+                .collect(),
+            reasons: (report.decisions.keys())
+                .map(|(_, reason)| (*reason).to_owned())
+                .collect(),
         }
     }
 }

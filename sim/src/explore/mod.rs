@@ -5,7 +5,7 @@ mod draw;
 mod shrink;
 mod write;
 
-pub use self::draw::{draw, vary};
+pub use self::draw::{draw, vary, with_faults};
 pub use self::shrink::{Symptom, shrink};
 pub use self::write::text;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cellway_core::health::Health;
 use cellway_core::placement::{PlaceQuery, place};
-use cellway_core::policy::Policy;
+use cellway_core::policy::{Issuer, Policy};
 use cellway_core::registry::{Registry, Target, TenantRef, TenantStatus};
 use cellway_core::routing_key::{GatewaySpec, KeySpeaksSpec};
 use cellway_core::{Identity, Mono, Now, Proof, Text, Unix};
@@ -199,6 +199,24 @@ fn cell_of(registry: &Registry, tenant: TenantRef<'_>) -> Option<String> {
     Some(placed.cell.id.to_string())
 }
 
+/// Whether the tokens of this issuer may name this tenant.
+pub(super) fn may_speak(
+    policy: &Policy,
+    issuer: &Issuer,
+    tenant: &str,
+    bound_to: Option<&str>,
+) -> bool {
+    let identity = Identity {
+        tenant: Text::new(tenant).ok(),
+        proof: Proof {
+            jwt: Some(issuer.name.clone()),
+            ..Proof::default()
+        },
+        ..Identity::default()
+    };
+    policy.may_speak(&identity, bound_to)
+}
+
 /// Whether each of those who may vouch for tenants may do so for this one.
 fn speakers(policy: &Policy, id: &str, bound_to: Option<&str>) -> Vec<bool> {
     let proved = |proof: Proof| {
@@ -209,12 +227,8 @@ fn speakers(policy: &Policy, id: &str, bound_to: Option<&str>) -> Vec<bool> {
         };
         policy.may_speak(&identity, bound_to)
     };
-    let by_token = policy.issuers.iter().map(|issuer| {
-        proved(Proof {
-            jwt: Some(issuer.name.clone()),
-            ..Proof::default()
-        })
-    });
+    let by_token = policy.issuers.iter();
+    let by_token = by_token.map(|issuer| may_speak(policy, issuer, id, bound_to));
     let domains = trust_domains(policy);
     let by_certificate = domains.iter().map(|domain| {
         proved(Proof {

@@ -3,11 +3,11 @@
 use cellway_router::config::Config;
 use toml::{Table, Value};
 
-use crate::scenario::{Errors, FaultKind, Scenario};
+use crate::scenario::{Client, Credential, Errors, FaultKind, Scenario};
 use crate::world::config;
 
 /// Settings that the invariants rely on.
-const FIXED: [(&[&str], &str); 19] = [
+const FIXED: [(&[&str], &str); 17] = [
     (
         &["headers"],
         "the simulator's cells and clients use the default names of the router's headers",
@@ -15,14 +15,6 @@ const FIXED: [(&[&str], &str); 19] = [
     (
         &["policy", "name"],
         "the simulator's listener uses this policy",
-    ),
-    (
-        &["policy", "any_of"],
-        "the invariants check routers that accept any credential",
-    ),
-    (
-        &["policy", "all_of"],
-        "the invariants check routers that accept any credential",
     ),
     (
         &["envelope", "keys"],
@@ -87,21 +79,41 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
     fixed(&FIXED_AT_START, settings, errors);
     own(settings, errors);
     files(settings, errors);
+    credentials(scenario, settings, errors);
     loads(scenario, settings, errors);
     for router in &scenario.routers {
         let mut settings = settings.clone();
         for fault in &scenario.faults {
-            if let FaultKind::Configure(target, change) = &fault.kind
+            if let FaultKind::Configure(target, change)
+            | FaultKind::ReplaceConfiguration(target, change) = &fault.kind
                 && target == router
             {
                 own(change, errors);
+                credentials(scenario, change, errors);
                 if change.contains_key("envelope") && !scenario.seals_envelopes() {
                     let problem = "must be set from the start: add [router.envelope]";
                     errors.setting("envelope", problem.to_owned());
                 }
-                config::merge(&mut settings, change);
+                config::change(&mut settings, router, &fault.kind);
                 loads(scenario, &settings, errors);
             }
+        }
+    }
+}
+
+/// Checks that a policy that takes certain credentials only meets clients for which the invariants know what
+/// that means.
+fn credentials(scenario: &Scenario, settings: &Table, errors: &mut Errors<'_>) {
+    let plain = |client: &Client| {
+        matches!(
+            client.credential,
+            Credential::Token | Credential::Certificate | Credential::Both
+        )
+    };
+    for list in ["any_of", "all_of"] {
+        if has(settings, &["policy", list]) && !scenario.clients.iter().all(plain) {
+            let problem = "can't be set: with it all clients must have the credentials `token`, `certificate` or `both`";
+            errors.setting(&format!("policy.{list}"), problem.to_owned());
         }
     }
 }

@@ -108,7 +108,7 @@ pub(super) struct Cell {
     /// The number of endpoints, whose hosts are called `<id>-1` and so on.
     #[serde(default = "one")]
     pub endpoints: Spanned<u32>,
-    /// How many of them the registry lists at first. Absent: all.
+    /// How many of them the registry lists at first. Absent: all. 0: the first registry doesn't have the cell.
     pub listed: Option<Spanned<u32>>,
     #[serde(default)]
     pub protocol: CellProtocol,
@@ -147,7 +147,7 @@ fn one() -> Spanned<u32> {
     Spanned::new(0..0, 1)
 }
 
-#[derive(Deserialize, Debug)]
+#[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Placement {
     pub id: Name,
@@ -167,7 +167,7 @@ pub(super) struct Placement {
     pub requests_max: Option<u32>,
 }
 
-#[derive(Deserialize, Debug)]
+#[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tenant {
     pub id: Name,
@@ -345,8 +345,39 @@ fault! {
     document: Name,
     keys_of: Name,
     settings: Spanned<toml::Table>,
+    registry: Spanned<NewRegistry>,
     signs_after: Spanned<Span>,
     lifetime: Spanned<Span>,
+}
+
+/// A registry that the control plane publishes in place of the one before.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewRegistry {
+    pub cell: Vec<ListedCell>,
+    #[serde(default)]
+    pub placement: Vec<Placement>,
+    #[serde(default)]
+    pub tenant: Vec<Tenant>,
+    #[serde(default)]
+    pub unknown_tenant: UnknownTenant,
+    /// Whether it may have lost many cells or tenants since the version before.
+    #[serde(default)]
+    pub allow_shrink: bool,
+}
+
+/// A cell of such a registry.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListedCell {
+    pub id: Name,
+    pub tier: String,
+    #[serde(default = "region")]
+    pub region: String,
+    #[serde(default)]
+    pub state: CellState,
+    /// The hosts of its endpoints.
+    pub endpoints: Vec<String>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -30,6 +30,9 @@ pub(crate) use error::Errors;
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind, markdown as faults_in_markdown};
 pub use hosts::{Host, Role};
+pub use fault::{
+    Authority, Change, Fault, FaultKind, ListedCell, NewRegistry, markdown as faults_in_markdown,
+};
 
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";

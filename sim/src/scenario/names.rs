@@ -82,6 +82,10 @@ impl KnownNames {
             envelopes: file.router.contains_key("envelope"),
         };
         known.add_hosts(file, errors);
+        // Later registries may have further tenants.
+        let later = file.fault.iter().filter_map(|fault| fault.registry.as_ref());
+        let tenants = later.flat_map(|registry| &registry.get_ref().tenant);
+        known.tenants.extend(tenants.map(|tenant| tenant.id.get_ref().clone()));
         known
     }
 
@@ -94,9 +98,9 @@ impl KnownNames {
         for cell in &file.world.cell {
             let endpoints = count(&cell.endpoints, "world.cell.endpoints", errors);
             if let Some(listed) = &cell.listed
-                && !(1..=endpoints).contains(listed.get_ref())
+                && !(0..=endpoints).contains(listed.get_ref())
             {
-                let problem = format!("must be 1 to {endpoints}, its number of endpoints");
+                let problem = format!("must be 0 to {endpoints}, its number of endpoints");
                 errors.add(listed.span(), "world.cell.listed", problem);
             }
             let http1 = cell.protocol == CellProtocol::Http;

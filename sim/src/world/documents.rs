@@ -11,8 +11,8 @@ use super::{keys, pki};
 use crate::engine::EPOCH;
 use crate::fact::{Assignment, Fact, Published, PublishedCell, RoleSettings, Standby};
 use crate::scenario::{
-    Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, Placement, Scenario,
-    Tenant, UnknownTenant,
+    Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, ListedCell, NewRegistry,
+    Placement, Scenario, Tenant, UnknownTenant,
 };
 
 /// The first version. It is above 1, so that there can be an older one.
@@ -25,7 +25,10 @@ pub(super) const CELL_PORT: u16 = 443;
 #[derive(Clone, Debug)]
 pub(crate) struct Documents {
     version: u64,
+    /// The cells that it lists.
     cells: Vec<Cell>,
+    /// All cells of the world.
+    known: Vec<Cell>,
     placements: Vec<Placement>,
     tenants: Vec<Tenant>,
     /// How many more there are, which no client acts for.
@@ -70,7 +73,10 @@ impl Documents {
                 .map(|cell| (cell.id.clone(), keys::cell_jwk(seed, &cell.id)))
                 .collect(),
             version: FIRST_VERSION,
-            cells: scenario.cells.clone(),
+            cells: (scenario.cells.iter().filter(|cell| cell.listed > 0))
+                .cloned()
+                .collect(),
+            known: scenario.cells.clone(),
             placements: scenario.placements.clone(),
             tenants: scenario.tenants.clone(),
             more_tenants: scenario.more_tenants,
@@ -167,9 +173,12 @@ impl Documents {
     pub(crate) fn change(&mut self, change: &Change) -> Document {
         match change {
             Change::Same => {}
-            Change::Move(tenant, cell) => self.tenant(tenant).home = Home::Cell(cell.clone()),
-            Change::Suspend(tenant) => self.tenant(tenant).suspended = true,
-            Change::Resume(tenant) => self.tenant(tenant).suspended = false,
+            Change::Registry(registry) => return self.replace(registry),
+            Change::Move(tenant, cell) => {
+                self.tenant(tenant, |it| it.home = Home::Cell(cell.clone()));
+            }
+            Change::Suspend(tenant) => self.tenant(tenant, |it| it.suspended = true),
+            Change::Resume(tenant) => self.tenant(tenant, |it| it.suspended = false),
             Change::Revoke(tenant, subject) => {
                 self.revoked.insert((tenant.clone(), subject.clone()));
             }
@@ -207,9 +216,44 @@ impl Documents {
         self.present()
     }
 
-    fn tenant(&mut self, id: &str) -> &mut Tenant {
+    /// Changes a tenant. A later registry may not have it any more.
+    fn tenant(&mut self, id: &str, change: impl FnOnce(&mut Tenant)) {
         let found = self.tenants.iter_mut().find(|tenant| tenant.id == id);
-        found.expect("the scenario was checked: its faults name tenants that exist")
+        if let Some(found) = found {
+            change(found);
+        }
+    }
+
+    /// Makes the next version from another registry.
+    fn replace(&mut self, registry: &NewRegistry) -> Document {
+        let before = self.version;
+        let listed = |it: &ListedCell| {
+            let known = self.known.iter().find(|cell| cell.id == it.id)?;
+            // What a change said about the cell before counts no longer.
+            Some(Cell {
+                tier: it.tier.clone(),
+                region: it.region.clone(),
+                state: it.state,
+                ..known.clone()
+            })
+        };
+        self.cells = registry.cells.iter().filter_map(listed).collect();
+        let endpoints = registry.cells.iter();
+        self.endpoints = endpoints
+            .map(|it| (it.id.clone(), it.endpoints.clone()))
+            .collect();
+        self.placements.clone_from(&registry.placements);
+        self.tenants.clone_from(&registry.tenants);
+        self.unknown_tenant = registry.unknown_tenant;
+        self.version += 1;
+        let mut document = self.render(self.version);
+        if registry.allow_shrink {
+            document["allow_shrink_from"] = before.into();
+        }
+        Document {
+            text: document.to_string(),
+            truth: Some(self.truth()),
+        }
     }
 
     fn render(&self, version: u64) -> Value {

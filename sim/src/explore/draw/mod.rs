@@ -53,40 +53,59 @@ pub fn draw(seed: u64) -> Table {
 /// scenario expects of its own faults is left out, so only invariants judge it.
 pub fn vary(start: &Table, seed: u64) -> Table {
     let mut varied = start.clone();
-    let world = World::of(start);
     let dice = &mut Dice::new(seed, "vary");
     let faults = list(start, "fault");
     let kept: Vec<Value> = faults.iter().filter(|_| dice.chance(70)).cloned().collect();
     set(&mut varied, "fault", kept);
     settings::change(seed, &mut varied);
-    let clients = start.get("workload").and_then(Value::as_table);
-    let clients = clients.map_or_else(Vec::new, |workload| list(workload, "client"));
-    let clients: Vec<_> = clients
-        .into_iter()
-        .filter_map(|it| it.as_table().cloned())
-        .collect();
-    let (drawn, errors) = Schedule::draw(seed, &world, &clients);
     if let Some(expect) = varied.get_mut("expect").and_then(Value::as_table_mut) {
         expect.remove("answers");
         expect.remove("events");
-        let mut all = list(expect, "errors");
-        all.extend(errors.into_iter().map(Value::from));
-        set(expect, "errors", all);
     }
-    // A fault that would overlap with one of the scenario's own is left out.
-    for fault in drawn {
-        let mut more = list(&varied, "fault");
-        more.push(Value::Table(fault));
-        let mut with = varied.clone();
-        set(&mut with, "fault", more);
-        if is_scenario(&with) {
-            varied = with;
-        }
-    }
+    let (drawn, errors) = Schedule::draw(seed, &World::of(start), &clients_of(start));
+    add(&mut varied, drawn, &errors);
     match is_scenario(&varied) {
         true => varied,
         // Without a fault or a setting of its own it is no scenario.
         false => start.clone(),
+    }
+}
+
+/// The same scenario with further faults, and otherwise as it is. `registry`: whether the control plane may
+/// publish documents of its own between those of the scenario.
+pub fn with_faults(start: &Table, seed: u64, registry: bool) -> Table {
+    let (mut drawn, errors) = Schedule::draw(seed, &World::of(start), &clients_of(start));
+    let publishes = |fault: &Table| fault.get("kind").and_then(Value::as_str) == Some("publish");
+    drawn.retain(|fault| registry || !publishes(fault));
+    let mut more = start.clone();
+    add(&mut more, drawn, &errors);
+    more
+}
+
+fn clients_of(start: &Table) -> Vec<Table> {
+    let clients = start.get("workload").and_then(Value::as_table);
+    let clients = clients.map_or_else(Vec::new, |workload| list(workload, "client"));
+    clients
+        .into_iter()
+        .filter_map(|it| it.as_table().cloned())
+        .collect()
+}
+
+/// Adds drawn faults. One that would overlap with one of the scenario's own is left out.
+fn add(scenario: &mut Table, drawn: Vec<Table>, errors: &[&'static str]) {
+    if let Some(expect) = scenario.get_mut("expect").and_then(Value::as_table_mut) {
+        let mut all = list(expect, "errors");
+        all.extend(errors.iter().copied().map(Value::from));
+        set(expect, "errors", all);
+    }
+    for fault in drawn {
+        let mut more = list(scenario, "fault");
+        more.push(Value::Table(fault));
+        let mut with = scenario.clone();
+        set(&mut with, "fault", more);
+        if is_scenario(&with) {
+            *scenario = with;
+        }
     }
 }
 

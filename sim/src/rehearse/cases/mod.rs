@@ -8,5 +8,5 @@ mod callers;
 mod requests;
 mod tokens;
 
-pub(super) use self::callers::{Caller, callers, issuers};
+pub(super) use self::callers::{Caller, Grant, Proof, callers, issuers};
 pub(super) use self::requests::{Asked, requests};

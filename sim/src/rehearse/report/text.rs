@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use super::super::decisions::Change;
+use super::super::settings::Instead;
+use super::super::traffic::Lost;
 use super::Report;
 
 /// The most callers or requests that a line names.
@@ -16,7 +18,9 @@ impl Report {
             let _ = writeln!(text, "\n{}: {}", if note.refused { "REFUSED" } else { "note" }, note.text);
         }
         self.decisions_as_text(&mut text);
+        self.traffic_as_text(&mut text);
         self.blast_as_text(&mut text);
+        self.not_simulated_as_text(&mut text);
         text
     }
 
@@ -56,6 +60,56 @@ impl Report {
         }
     }
 
+    fn traffic_as_text(&self, text: &mut String) {
+        for traffic in &self.traffic {
+            let faults = match traffic.runs_with_faults {
+                0 => String::new(),
+                runs => format!(", {runs} of them with further faults"),
+            };
+            let _ = writeln!(
+                text,
+                "\nTraffic at {}: {} requests in {} runs with the change{faults}",
+                traffic.listener, traffic.requests, traffic.runs
+            );
+            if traffic.lost.is_empty() {
+                let _ = writeln!(text, "  no request is lost");
+            }
+            for lost in &traffic.lost {
+                let _ = writeln!(text, "  {}", told(lost));
+            }
+            if traffic.broken.is_empty() {
+                let _ = writeln!(text, "  no invariant is broken");
+            }
+            for broken in &traffic.broken {
+                let without = if broken.without_change { ", and without the change too" } else { "" };
+                let _ = writeln!(
+                    text,
+                    "  BROKEN {} in {} runs{}{without}\n    {}",
+                    broken.invariant,
+                    broken.runs,
+                    if broken.with_faults { " with faults" } else { "" },
+                    broken.story.replace('\n', "\n    ")
+                );
+            }
+            for remark in &traffic.remarks {
+                let _ = writeln!(text, "  note: {remark}");
+            }
+        }
+    }
+
+    fn not_simulated_as_text(&self, text: &mut String) {
+        for (instead, title) in GROUPS {
+            let theirs = self.not_simulated.iter().filter(|it| it.instead == instead);
+            let mut lines = theirs.peekable();
+            if lines.peek().is_some() {
+                let _ = writeln!(text, "\n{title}");
+            }
+            for line in lines {
+                let _ = writeln!(text, "  {}: {}", line.settings.join(", "), line.why);
+            }
+        }
+    }
+
     fn blast_as_text(&self, text: &mut String) {
         let blast = &self.blast;
         let _ = writeln!(text, "\nBlast radius");
@@ -79,6 +133,28 @@ impl Report {
             blast.cells_of
         );
     }
+}
+
+/// The groups of settings that aren't simulated, with their titles.
+pub(super) const GROUPS: [(Instead, &str); 3] = [
+    (Instead::Nothing, "Not rehearsed"),
+    (Instead::Decisions, "Only in the decisions, not in the traffic"),
+    (Instead::StandIn, "Replaced in the traffic by something of the simulator's own"),
+];
+
+/// A line about lost requests.
+pub(super) fn told(lost: &Lost) -> String {
+    let word = if lost.counts { "LOST" } else { "not more than without the change:" };
+    let tenants = match lost.tenants {
+        0 => lost.class.clone(),
+        1 => format!("1 tenant, {}", lost.class),
+        tenants => format!("{tenants} tenants, {}", lost.class),
+    };
+    let faults = if lost.with_faults { " with faults" } else { "" };
+    format!(
+        "{word} {} of {} requests{faults} are answered {} ({} without the change): {tenants}",
+        lost.requests, lost.of, lost.answer, lost.without_change
+    )
 }
 
 /// `412 tenants, such as acme: premium at gold`

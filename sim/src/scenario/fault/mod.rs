@@ -2,6 +2,7 @@
 
 mod docs;
 mod reader;
+mod registry;
 mod table;
 mod touched;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub use docs::markdown;
 pub(super) use reader::Names;
 use reader::Reader;
+pub use registry::{ListedCell, NewRegistry};
 pub use table::{Change, FaultKind};
 use touched::Touches;
 

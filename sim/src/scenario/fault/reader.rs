@@ -6,6 +6,7 @@ use cellway_core::envelope::is_kid;
 use toml::Spanned;
 
 use super::Authority;
+use super::registry::{self, NewRegistry};
 use crate::scenario::CONTROL_PLANE;
 use crate::scenario::choices::CellState;
 use crate::scenario::error::Errors;
@@ -224,6 +225,11 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     pub(super) fn settings(&mut self) -> Option<toml::Table> {
         let settings = self.need("settings", &self.spec.settings)?;
         Some(settings.into_inner())
+    }
+
+    pub(super) fn registry(&mut self) -> Option<Box<NewRegistry>> {
+        let spec = self.need("registry", &self.spec.registry)?;
+        Some(Box::new(registry::read(&spec, self.names, self.errors)))
     }
 
     pub(super) fn service(&mut self) -> Option<String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::touched::Touches;
+use super::registry::NewRegistry;
 use super::{Affected, Affects, Authority};
 use crate::scenario::choices::CellState;
 use crate::scenario::file::Name;
@@ -307,6 +308,10 @@ table! {
         "configure" => Configure(target: String = router, settings: toml::Table = settings)
             says ("configure {target}: {}", toml::Value::Table(settings.clone()))
             docs "a router's configuration file gets these settings, over those it has: `settings = { policy = { mode = \"required\" } }`";
+        /// A router's configuration file has these settings, instead of those that it had.
+        "replace_configuration" => ReplaceConfiguration(target: String = router, settings: toml::Table = settings)
+            says ("replace the configuration of {target}: {}", toml::Value::Table(settings.clone()))
+            docs "a router's configuration file gets these settings instead of those it has; all others are the simulator's own";
         /// A router's configuration is replaced by a broken file until the end.
         "break_configuration" => BreakConfiguration(target: String = router)
             lasts Host("configuration", target),
@@ -417,6 +422,10 @@ table! {
         "cell_key" => CellKey(cell: String = cell)
             says ("the key of {cell}")
             docs "the key of a cell for calls to other cells is added; see `publishes_key`";
+        /// The next version, with other cells, placements and tenants.
+        "registry" => Registry(registry: Box<NewRegistry> = registry)
+            says ("another registry, with {} cells and {} tenants", registry.cells.len(), registry.tenants.len())
+            docs "all cells, placements and tenants are those of `registry`: `{ cell = [{ id, tier, region, state, endpoints = [hosts] }], placement = [...], tenant = [...], unknown_tenant }`, with the fields of `[[world.placement]]` and `[[world.tenant]]`; `allow_shrink = true` if many are gone";
         /// A version that was published before, with every tenant elsewhere. Must be refused.
         "older" => Older
             says ("an older version")

@@ -206,23 +206,32 @@ fn unlisted(scenario: &Scenario, settings: &SettingsInForce) -> Vec<EndpointTrou
         .map(|host| (host, Duration::ZERO))
         .collect();
     let mut troubles = Vec::new();
-    let moves = scenario
-        .faults
-        .iter()
-        .filter_map(|fault| match &fault.kind {
-            FaultKind::Publish(Change::MoveEndpoint(from, to)) => Some((fault.at, from, to)),
-            _ => None,
-        });
-    for (at, from, to) in moves {
-        if let Some(from) = since.remove(to) {
-            troubles.push(EndpointTrouble {
-                host: to.clone(),
-                from,
-                until: at + fetched,
-                harm: Harm::Excused,
-            });
+    for fault in &scenario.faults {
+        let FaultKind::Publish(change) = &fault.kind else {
+            continue;
+        };
+        let (listed, gone) = match change {
+            Change::MoveEndpoint(from, to) => (vec![to.clone()], vec![from.clone()]),
+            Change::Registry(registry) => {
+                let listed: Vec<_> = registry.cells.iter().flat_map(|it| &it.endpoints).collect();
+                let hosts = scenario.cells.iter().flat_map(Cell::hosts);
+                let unlisted = |host: &String| !listed.contains(&host) && !since.contains_key(host);
+                let gone = hosts.filter(unlisted).collect();
+                (listed.into_iter().cloned().collect(), gone)
+            }
+            _ => continue,
+        };
+        for host in listed {
+            if let Some(from) = since.remove(&host) {
+                troubles.push(EndpointTrouble {
+                    host,
+                    from,
+                    until: fault.at + fetched,
+                    harm: Harm::Excused,
+                });
+            }
         }
-        since.insert(from.clone(), at);
+        since.extend(gone.into_iter().map(|host| (host, fault.at)));
     }
     let until = scenario.duration;
     let rest = since.into_iter();

@@ -23,7 +23,8 @@ use super::state::AUDIENCE;
 use crate::fact::{self, Published};
 use crate::invariants::{Asked, Bounds, Caller, RouterSettings, SettingsInForce, rules};
 use crate::scenario::{
-    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, Placement,
+    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home,
+    NewRegistry, Placement,
     Scenario, Tenant,
 };
 
@@ -104,18 +105,38 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
         }
         _ => true,
     });
-    let mut placements = scenario.placements.iter();
+    let mut placements = placements(scenario);
     let placements = placements.all(|it| {
         let part = |most: u32| (most / settings.rates.shared_by.max(1)).max(1) as usize;
         let tenants = tenants_of(scenario, it);
         (it.requests_max).is_none_or(|most| leaves_room(part(most), share, tenants))
     });
-    few_streams && placements && leaves_room(settings.limits.places, share, scenario.tenants.len())
+    few_streams && placements && leaves_room(settings.limits.places, share, tenants(scenario).count())
 }
 
-/// How many tenants this placement has at the start. None gets there later.
+/// The registries that replace the first one.
+fn registries(scenario: &Scenario) -> impl Iterator<Item = &NewRegistry> {
+    scenario.faults.iter().filter_map(|it| match &it.kind {
+        FaultKind::Publish(Change::Registry(registry)) => Some(&**registry),
+        _ => None,
+    })
+}
+
+/// The tenants of all registries. One that is in several of them comes several times.
+fn tenants(scenario: &Scenario) -> impl Iterator<Item = &Tenant> {
+    let later = registries(scenario).flat_map(|it| &it.tenants);
+    scenario.tenants.iter().chain(later)
+}
+
+/// The placements of all registries.
+fn placements(scenario: &Scenario) -> impl Iterator<Item = &Placement> {
+    let later = registries(scenario).flat_map(|it| &it.placements);
+    scenario.placements.iter().chain(later)
+}
+
+/// How many tenants this placement has, in all registries together.
 fn tenants_of(scenario: &Scenario, placement: &Placement) -> usize {
-    let tenants = scenario.tenants.iter();
+    let tenants = tenants(scenario);
     let at_home = |it: &&Tenant| it.home == Home::Placement(placement.id.clone());
     tenants.filter(at_home).count()
 }
@@ -137,8 +158,9 @@ fn leaves_room(places: usize, share: usize, tenants: usize) -> bool {
 fn tenants_at(scenario: &Scenario, target: &str) -> usize {
     let moves = scenario.faults.iter();
     let moves = moves.filter(|it| matches!(it.kind, FaultKind::Publish(Change::Move(..))));
-    if !scenario.placements.is_empty() || moves.count() > 0 {
-        return scenario.tenants.len();
+    let replaced = registries(scenario).next().is_some();
+    if !scenario.placements.is_empty() || moves.count() > 0 || replaced {
+        return tenants(scenario).count();
     }
     let mut cells = scenario.cells.iter();
     let cell = cells.find(|cell| cell.id == target || cell.hosts().any(|host| host == target));
@@ -153,25 +175,25 @@ fn tenants_at(scenario: &Scenario, target: &str) -> usize {
 /// The rate limits that the registry sets for tenants.
 fn tenant_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
     let limit = |tenant: &Tenant| Some((tenant.id.clone(), RateLimit::new(tenant.rate?).ok()?));
-    scenario.tenants.iter().filter_map(limit).collect()
+    tenants(scenario).filter_map(limit).collect()
 }
 
 /// The rate limits that the registry sets for placements.
 fn placement_rates(scenario: &Scenario) -> BTreeMap<String, RateLimit> {
     let limit = |it: &Placement| Some((it.id.clone(), RateLimit::new(it.rate?).ok()?));
-    scenario.placements.iter().filter_map(limit).collect()
+    placements(scenario).filter_map(limit).collect()
 }
 
 /// How many requests in flight the registry allows to tenants.
 fn tenant_requests(scenario: &Scenario) -> BTreeMap<String, u32> {
     let limit = |tenant: &Tenant| Some((tenant.id.clone(), tenant.requests_max?));
-    scenario.tenants.iter().filter_map(limit).collect()
+    tenants(scenario).filter_map(limit).collect()
 }
 
 /// How many requests in flight the registry allows to all tenants of a placement.
 fn placement_requests(scenario: &Scenario) -> BTreeMap<String, u32> {
     let limit = |placement: &Placement| Some((placement.id.clone(), placement.requests_max?));
-    scenario.placements.iter().filter_map(limit).collect()
+    placements(scenario).filter_map(limit).collect()
 }
 
 /// How long a message from a router to a client may take, faults included.
@@ -315,14 +337,21 @@ fn asks_to_wait(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
     asks.collect()
 }
 
-/// Pairs of an issuer and a tenant that it may speak for.
+/// Pairs of an issuer and a tenant that it may speak for, at some time.
 fn issuer_tenants(scenario: &Scenario) -> BTreeSet<(String, String)> {
+    let later = registries(scenario).flat_map(|it| speaking(scenario, &it.tenants));
+    let first = speaking(scenario, &scenario.tenants);
+    first.into_iter().chain(later).collect()
+}
+
+/// The same with these tenants in the registry.
+fn speaking(scenario: &Scenario, tenants: &[Tenant]) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for issuer in &scenario.issuers {
         // Clients may also act for tenants that the registry doesn't list.
         let clients = scenario.clients.iter();
         let unlisted = clients.map(|client| (&client.tenant, None));
-        let tenants = scenario.tenants.iter();
+        let tenants = tenants.iter();
         let tenants = tenants.map(|tenant| (&tenant.id, tenant.issuer.as_ref()));
         let listed: BTreeSet<_> = tenants.clone().map(|(id, _)| id).collect();
         let unlisted = unlisted.filter(|(id, _)| !listed.contains(id));
@@ -349,6 +378,7 @@ fn routable(scenario: &Scenario) -> Vec<String> {
             && client.can_prove()
             && placed(&said, client)
             && permitted(scenario, &said, client)
+            && taken(scenario, client)
             && client
                 .cell_bound
                 .as_ref()
@@ -419,11 +449,7 @@ fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
 fn at_end(scenario: &Scenario, router: &str) -> toml::Table {
     let mut settings = scenario.router_settings.clone();
     for fault in &scenario.faults {
-        if let FaultKind::Configure(target, change) = &fault.kind
-            && target == router
-        {
-            config::merge(&mut settings, change);
-        }
+        config::change(&mut settings, router, &fault.kind);
     }
     settings
 }
@@ -431,5 +457,27 @@ fn at_end(scenario: &Scenario, router: &str) -> toml::Table {
 /// Whether the client's issuer may speak for its tenant.
 fn may_speak(scenario: &Scenario, client: &Client) -> bool {
     let pair = (client.issuer.clone(), client.tenant.clone());
-    !client.credential.has_token() || issuer_tenants(scenario).contains(&pair)
+    let last = registries(scenario).last();
+    let tenants = last.map_or(&scenario.tenants, |it| &it.tenants);
+    !client.credential.has_token() || speaking(scenario, tenants).contains(&pair)
+}
+
+/// Whether its routers' final policy takes the client's credentials.
+fn taken(scenario: &Scenario, client: &Client) -> bool {
+    let names = |settings: &toml::Table, list: &str| -> Option<Vec<String>> {
+        let list = settings.get("policy")?.get(list)?.as_array()?;
+        let texts = list.iter().filter_map(toml::Value::as_str);
+        Some(texts.map(str::to_owned).collect())
+    };
+    let shows = |name: &String| match name.as_str() {
+        "jwt" => client.credential.has_token(),
+        "mtls" => client.credential.is_certified(),
+        _ => false,
+    };
+    scenario.routers.iter().all(|router| {
+        let settings = at_end(scenario, router);
+        let any = names(&settings, "any_of").filter(|_| !config::takes_routing_keys(&settings));
+        let all = names(&settings, "all_of");
+        any.is_none_or(|any| any.iter().any(shows)) && all.is_none_or(|all| all.iter().all(shows))
+    })
 }

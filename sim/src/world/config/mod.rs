@@ -11,7 +11,7 @@ use super::pki::{CLIENTS_DOMAIN, envoy_san};
 use super::router::{ASKED_PORT, PORT};
 use super::state::AUDIENCE;
 use crate::fact::{CellBoundRules, Rule, Who};
-use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
+use crate::scenario::{CONTROL_PLANE, FaultKind, Issuer, Scenario};
 
 /// The folder of what a router keeps.
 pub(super) const STATE_FOLDER: &str = "state";
@@ -36,6 +36,14 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
         && let Some(Value::Array(listeners)) = config.get_mut("listener")
     {
         listeners.push(Value::Table(asked_by(scenario)));
+    }
+    let policy = settings.get("policy");
+    if policy.is_some_and(|policy| policy.get("all_of").is_some()) {
+        // The router takes one of the two.
+        let policies = config.get_mut("policy").and_then(Value::as_array_mut);
+        for policy in policies.into_iter().flatten().filter_map(Value::as_table_mut) {
+            policy.remove("any_of");
+        }
     }
     merge(&mut config, settings);
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
@@ -198,6 +206,22 @@ fn issuer(issuer: &Issuer) -> Table {
         set("tenants", list(tenants));
     }
     table
+}
+
+/// Changes the settings of a router as this fault does. Returns whether it changes any.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "no other fault changes settings"
+)]
+pub(crate) fn change(settings: &mut Table, router: &str, kind: &FaultKind) -> bool {
+    match kind {
+        FaultKind::Configure(target, change) if target == router => merge(settings, change),
+        FaultKind::ReplaceConfiguration(target, all) if target == router => {
+            settings.clone_from(all);
+        }
+        _ => return false,
+    }
+    true
 }
 
 /// Merges `over` into `base`, table by table. A table over a list of tables is merged into each of

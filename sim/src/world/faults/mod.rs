@@ -109,7 +109,9 @@ impl World {
                 self.impersonate(name, begins.then_some(of))?
             }
             FaultKind::BreakCertificate(name) => self.break_certificate(name, begins)?,
-            FaultKind::Configure(name, settings) => self.configure(name, settings),
+            FaultKind::Configure(name, _) | FaultKind::ReplaceConfiguration(name, _) => {
+                self.configure(name, kind);
+            }
             FaultKind::BreakConfiguration(name) => self.write_configuration(name, begins),
             FaultKind::TrustNext(authority) => self.trust_next(*authority)?,
             FaultKind::IssueFromNext(authority) => self.issue_from_next(*authority)?,
@@ -387,10 +389,11 @@ impl World {
         Ok(())
     }
 
-    /// Puts these settings over those that the router has.
-    fn configure(&mut self, name: &str, settings: &toml::Table) {
+    /// Changes the settings that the router has.
+    fn configure(&mut self, name: &str, kind: &FaultKind) {
         let present = self.settings.entry(name.to_owned()).or_default();
-        config::merge(present, settings);
+        config::change(present, name, kind);
+        self.list_balancers();
         self.write_configuration(name, false);
     }
 

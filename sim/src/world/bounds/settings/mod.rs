@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use self::read::read;
 use crate::invariants::{Period, RouterSettings, SettingsInForce};
-use crate::scenario::{FaultKind, Scenario};
+use crate::scenario::Scenario;
 use crate::world::config;
 
 /// Follows the configuration of each router from the start through all `configure` faults.
@@ -26,10 +26,7 @@ fn periods(scenario: &Scenario, router: &str) -> Vec<Period> {
         .into_iter()
         .collect();
     for fault in &scenario.faults {
-        if let FaultKind::Configure(target, change) = &fault.kind
-            && target == router
-        {
-            config::merge(&mut table, change);
+        if config::change(&mut table, router, &fault.kind) {
             // A router never uses a configuration with mistakes.
             written.extend(read(scenario, &table).map(|settings| (fault.at, settings)));
         }
