@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use cellway_sim::rehearse::{Kind, RehearseError, Rehearsal, Report, Run, Seen, Side};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::failures::{self, Failed, Failures, Keep, Scratch};
 use super::output;
@@ -49,8 +49,24 @@ pub(super) struct Rehearse {
     /// How many runs at a time; by default one for each core.
     #[arg(long)]
     jobs: Option<usize>,
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
     #[command(flatten)]
     keep: Keep,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// To read.
+    Text,
+    /// One object, for other programs.
+    Json,
+    /// JUnit XML, which pipelines show as tests.
+    Junit,
+    /// For a comment on a pull request.
+    Markdown,
 }
 
 /// The exit codes besides success.
@@ -112,12 +128,17 @@ impl Rehearse {
         }
         let report = rehearsal.report();
         let allowed: Vec<_> = self.allow.iter().flatten().copied().collect();
-        output::print(&self.shown(&report))?;
+        output::print(&self.shown(&report, &allowed))?;
         Ok(report.passed(&allowed))
     }
 
-    fn shown(&self, report: &Report) -> String {
-        report.text()
+    fn shown(&self, report: &Report, allowed: &[Kind]) -> String {
+        match self.format {
+            Format::Text => report.text(allowed),
+            Format::Json => report.json(allowed),
+            Format::Junit => report.junit(allowed),
+            Format::Markdown => report.markdown(allowed),
+        }
     }
 
     /// Writes the scenarios that are asked for.

@@ -38,14 +38,14 @@ pub struct Lost {
     pub class: String,
     /// How many tenants it has.
     pub tenants: usize,
-    /// What their clients were answered.
-    pub answer: String,
-    /// How often.
+    /// How many.
     pub requests: u64,
-    /// How often without the change, in as many runs.
+    /// How many without the change, in as many runs.
     pub without_change: u64,
     /// How many requests the class has sent.
     pub of: u64,
+    /// What their clients were answered, and how often.
+    pub answers: BTreeMap<String, u64>,
     /// Whether the runs had further faults.
     pub with_faults: bool,
     /// Whether this is enough to blame the change.
@@ -150,12 +150,15 @@ impl Tally {
         let failed = |(client, answer): &(String, String)| {
             answer != OPEN && !self.is_decided(client, answer)
         };
-        let mut lost: BTreeMap<(Option<usize>, String), [u64; 2]> = BTreeMap::new();
+        let mut lost: BTreeMap<Option<usize>, ([u64; 2], BTreeMap<String, u64>)> = BTreeMap::new();
         for (at, runs) in [Some(change), before].into_iter().enumerate() {
             let answers = runs.into_iter().flat_map(|it| &it.answers);
             for (key, count) in answers.filter(|(key, _)| failed(key)) {
-                let of = (class_of(&key.0), key.1.clone());
-                lost.entry(of).or_default()[at] += count;
+                let of = lost.entry(class_of(&key.0)).or_default();
+                of.0[at] += count;
+                if at == 0 {
+                    *of.1.entry(key.1.clone()).or_default() += count;
+                }
             }
         }
         let sent = |class: Option<usize>| {
@@ -163,18 +166,20 @@ impl Tally {
             let theirs = answers.filter(|((client, _), _)| class_of(client) == class);
             theirs.map(|(_, count)| count).sum()
         };
-        let lost = lost.into_iter().filter(|(_, [with, _])| *with > 0);
-        lost.map(|((class, answer), [with, without])| {
+        let total = |at: usize| lost.values().map(|(counts, _)| counts[at]).sum();
+        let all = is_blamed(total(0), total(1), with_faults);
+        let lost = lost.into_iter().filter(|(_, ([with, _], _))| *with > 0);
+        lost.map(|(class, ([with, without], answers))| {
             let known = class.map(|at| &classes[at]);
             Lost {
                 class: known.map_or("callers of no listed tenant".to_owned(), |it| it.name.clone()),
                 tenants: known.map_or(0, |it| it.tenants),
-                answer,
                 requests: with,
                 without_change: without,
                 of: sent(class),
-                counts: is_blamed(with, without, with_faults),
+                answers,
                 with_faults,
+                counts: all && is_blamed(with, without, with_faults),
             }
         })
         .collect()

@@ -138,7 +138,7 @@ impl Ends<'_> {
                     change: scenario(Part::Change, &settings),
                     registry_faults: !world.shrinks,
                     clients: clients.classes(),
-                    remarks: [world.remarks.clone(), clients.remarks.clone()].concat(),
+                    remarks: [world.remarks.clone(), clients.remarks.clone(), slow_told(slow)].concat(),
                 });
             };
             if !router::without_refused(&mut settings, &errors, left) {
@@ -259,6 +259,16 @@ impl Ends<'_> {
         let polls = polls.into_iter().max().unwrap_or_default();
         12_000 + u64::try_from(polls).unwrap_or(60_000).min(60_000) * 2 + self.watch()
     }
+}
+
+/// What slow answers are there for.
+fn slow_told(slow: Option<u64>) -> Vec<String> {
+    let told = |delay| {
+        format!(
+            "the change lowers the time that cells may take for an answer, so for {SLOW_FOR} ms all cells take {delay} ms"
+        )
+    };
+    slow.map(told).into_iter().collect()
 }
 
 fn fault<const N: usize>(at: u64, kind: &str, fields: [(&str, Value); N]) -> Value {

@@ -1,6 +1,9 @@
 //! What a rehearsal has found.
 
 mod blast;
+mod json;
+mod junit;
+mod markdown;
 mod text;
 
 use serde::Serialize;
@@ -37,6 +40,35 @@ impl Report {
         let changes = self.decisions.changes.iter();
         let decided = changes.map(|it| it.kind).all(|kind| allowed.contains(&kind));
         decided && !self.is_refused() && !self.loses() && !self.breaks()
+    }
+
+    /// The result in one line.
+    pub fn verdict(&self, allowed: &[Kind]) -> String {
+        let mut why = Vec::new();
+        if self.is_refused() {
+            why.push("running routers refuse it".to_owned());
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| !allowed.contains(kind)) {
+            let changes = self.decisions.changes.iter().filter(|it| it.kind == kind);
+            let of: std::collections::BTreeMap<_, _> =
+                changes.clone().map(|it| (it.of, it.tenants)).collect();
+            if changes.count() > 0 {
+                let tenants: usize = of.values().sum();
+                why.push(format!("decisions change ({}, {tenants} tenants)", kind.as_str()));
+            }
+        }
+        if self.loses() {
+            let lost = self.traffic.iter().flat_map(|it| &it.lost);
+            let lost: u64 = lost.filter(|it| it.counts).map(|it| it.requests).sum();
+            why.push(format!("{lost} requests are lost"));
+        }
+        if self.breaks() {
+            why.push("invariants are broken".to_owned());
+        }
+        match why.is_empty() {
+            true => "PASSED".to_owned(),
+            false => format!("FAILED: {}", why.join("; ")),
+        }
     }
 
     /// Whether running routers don't take the change.

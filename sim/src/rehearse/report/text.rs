@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::decisions::Change;
+use super::super::decisions::{Change, Kind};
 use super::super::settings::Instead;
 use super::super::traffic::Lost;
 use super::Report;
@@ -11,8 +11,8 @@ use super::Report;
 const NAMED_MAX: usize = 4;
 
 impl Report {
-    /// The report as text.
-    pub fn text(&self) -> String {
+    /// The report as text. `allowed`: the ways in which decisions may change.
+    pub fn text(&self, allowed: &[Kind]) -> String {
         let mut text = format!("Rehearsed the change from {} to {}.\n", self.from, self.to);
         for note in &self.notes {
             let _ = writeln!(text, "\n{}: {}", if note.refused { "REFUSED" } else { "note" }, note.text);
@@ -21,6 +21,7 @@ impl Report {
         self.traffic_as_text(&mut text);
         self.blast_as_text(&mut text);
         self.not_simulated_as_text(&mut text);
+        let _ = writeln!(text, "\n{}", self.verdict(allowed));
         text
     }
 
@@ -71,11 +72,17 @@ impl Report {
                 "\nTraffic at {}: {} requests in {} runs with the change{faults}",
                 traffic.listener, traffic.requests, traffic.runs
             );
-            if traffic.lost.is_empty() {
-                let _ = writeln!(text, "  no request is lost");
+            let blamed: Vec<_> = traffic.lost.iter().filter(|it| it.counts).collect();
+            if blamed.is_empty() {
+                let _ = writeln!(text, "  no request is lost because of the change");
             }
-            for lost in &traffic.lost {
-                let _ = writeln!(text, "  {}", told(lost));
+            for lost in blamed {
+                let _ = writeln!(text, "  LOST {}", told(lost));
+            }
+            let others = traffic.lost.iter().filter(|it| !it.counts);
+            let others: u64 = others.map(|it| it.requests).sum();
+            if others > 0 {
+                let _ = writeln!(text, "  {others} requests fail because of faults, as many as without the change");
             }
             if traffic.broken.is_empty() {
                 let _ = writeln!(text, "  no invariant is broken");
@@ -144,17 +151,26 @@ pub(super) const GROUPS: [(Instead, &str); 3] = [
 
 /// A line about lost requests.
 pub(super) fn told(lost: &Lost) -> String {
-    let word = if lost.counts { "LOST" } else { "not more than without the change:" };
-    let tenants = match lost.tenants {
-        0 => lost.class.clone(),
-        1 => format!("1 tenant, {}", lost.class),
-        tenants => format!("{tenants} tenants, {}", lost.class),
-    };
+    let answers = lost.answers.iter();
+    let answers: Vec<_> = answers.map(|(answer, count)| format!("{answer} {count}")).collect();
     let faults = if lost.with_faults { " with faults" } else { "" };
     format!(
-        "{word} {} of {} requests{faults} are answered {} ({} without the change): {tenants}",
-        lost.requests, lost.of, lost.answer, lost.without_change
+        "{} of {} requests{faults} ({} without the change) of {}: {}",
+        lost.requests,
+        lost.of,
+        lost.without_change,
+        of_class(lost.tenants, &lost.class),
+        answers.join(", ")
     )
+}
+
+/// `412 tenants, premium at gold`
+fn of_class(tenants: usize, class: &str) -> String {
+    match tenants {
+        0 => class.to_owned(),
+        1 => format!("1 tenant, {class}"),
+        tenants => format!("{tenants} tenants, {class}"),
+    }
 }
 
 /// `412 tenants, such as acme: premium at gold`
