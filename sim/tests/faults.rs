@@ -457,6 +457,34 @@ fn configurations_change() {
     );
 }
 
+/// Another configuration takes the place of the one before, with the simulator's settings for all others.
+#[test]
+fn a_configuration_is_replaced() {
+    let rules = "target = \"router-1\"\nsettings = { policy = { rule = [{ path = \"/none\", allow = \"verified\" }] } }";
+    let none = "target = \"router-1\"\nsettings = {}";
+    let report = passes(
+        &(once(5, "configure", rules) + &once(18, "replace_configuration", none)),
+        "",
+    );
+    shows(&report, "acme-web", "role_forbidden");
+    // The rules are gone at the end, or the run would not recover.
+    assert!(report.events["reloaded"] >= 2, "{}", report.summary());
+}
+
+/// Another registry takes the place of the one before: a cell and a tenant are gone, one has moved.
+#[test]
+fn a_registry_is_replaced() {
+    let registry = "document = \"registry\"\nregistry = { allow_shrink = true, \
+        cell = [{ id = \"green\", tier = \"standard\", endpoints = [\"green-1\"] }], \
+        tenant = [{ id = \"acme\", cell = \"green\" }] }";
+    let report = run(&once(10, "publish", registry), "");
+    assert!(report.passed(), "{}", report.summary());
+    shows(&report, "globex-web", "tenant_unknown");
+    let acme = report.requests.iter().filter(|it| it.client == "acme-web");
+    let cells: std::collections::BTreeSet<_> = acme.filter_map(|it| it.cell.as_deref()).collect();
+    assert_eq!(cells, ["blue", "green"].into(), "{}", report.summary());
+}
+
 /// If an issuer serves another issuer's keys, its clients are refused, and no other client gets in.
 #[test]
 fn an_identity_provider_serves_the_keys_of_another() {

@@ -27,6 +27,7 @@ Examples:
   cellway-sim explore --for 10min
   cellway-sim explore scenarios/outage.toml --seeds 200
   cellway-sim shrink scenarios/outage.toml --seed 7
+  cellway-sim rehearse --from old/ --to new/
 
 docs/scenarios.md describes every field and fault, docs/invariants.md what must hold in every run,
 docs/report.md how to read a report.
@@ -35,7 +36,8 @@ A folder stands for all *.toml files in it. The repository's own scenarios are i
 Exit codes:
   0  every run passed, or every file is a valid scenario
   1  a run failed, a scenario has mistakes, or a file can't be read or written
-  2  the command line has a mistake";
+  2  the command line has a mistake
+rehearse has codes of its own: see cellway-sim rehearse --help";
 
 /// Runs real Cellway routers in a simulated network with faults, and checks what must hold.
 #[derive(Parser)]

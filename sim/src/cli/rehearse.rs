@@ -17,8 +17,25 @@ use super::runs::{self, Job, Outcome};
 /// How many seeds the change runs with without further faults.
 const PLAIN_SEEDS: u64 = 3;
 
+const AFTER_HELP: &str = "\
+Each folder has a cellway.toml and its registry. Nothing else is read: made keys and certificates stand in
+for the configured ones. docs/rehearse.md says what is simulated, and what isn't.
+
+Examples:
+  cellway-sim rehearse --from old/ --to new/
+  cellway-sim rehearse --from old/ --to new/ --faults --seeds 50
+  cellway-sim rehearse --from old/ --to new/ --allow moved --format markdown
+  cellway-sim rehearse --from old/ --to new/ --decisions-only --format junit
+
+Exit codes:
+  0  decisions change only in allowed ways, no request is lost, and no invariant is broken
+  1  something else changes, is lost, is broken, or running routers would refuse the change
+  2  the command line, a configuration or a registry has mistakes
+  3  a file can't be read or written";
+
 /// Arguments of `rehearse`.
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Rehearse {
     /// The folder with cellway.toml and the registry before the change.
     #[arg(long, value_name = "FOLDER")]

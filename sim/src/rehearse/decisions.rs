@@ -21,6 +21,8 @@ pub struct Decisions {
     pub compared: usize,
     /// Those that differ: the largest classes first.
     pub changes: Vec<Change>,
+    /// Decisions about callers that are refused on both sides whatever they ask, now for another reason.
+    pub refused_otherwise: usize,
     /// Tenants of classes that were not decided, because there are too many classes.
     pub undecided_tenants: usize,
     /// Requests of rules that were left out, because there are too many rules.
@@ -197,8 +199,16 @@ impl Decided {
     /// What differs.
     pub(super) fn compare(&self, classes: &[Class]) -> Decisions {
         let mut changed: BTreeMap<(usize, Kind, [String; 2]), BTreeSet<usize>> = BTreeMap::new();
+        let served = self.outcomes.iter().filter(|(_, sides)| sides.iter().any(|it| it.allowed));
+        let served: BTreeSet<_> = served.map(|((caller, _), _)| *caller).collect();
+        let mut refused_otherwise = 0;
         for ((caller, request), [before, after]) in &self.outcomes {
             if before == after {
+                continue;
+            }
+            // Such as tokens of one customer's issuer for another's tenant.
+            if !served.contains(caller) {
+                refused_otherwise += 1;
                 continue;
             }
             let how = (*caller, before.kind(after), before.texts(after));
@@ -239,6 +249,7 @@ impl Decided {
         Decisions {
             compared: self.outcomes.len(),
             changes: changes.collect(),
+            refused_otherwise,
             undecided_tenants: self.undecided_tenants,
             undecided_requests: self.undecided_requests,
         }

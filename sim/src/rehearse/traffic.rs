@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::classes::Class;
-use super::derive::{Derived, Part};
+use super::derive::{Derived, Known, Part};
 
 /// An answer of a request that was still open at the end of a run.
 const OPEN: &str = "(still open)";
@@ -131,12 +131,13 @@ impl Tally {
     }
 
     /// Whether one side or the other answers this client so by a decision, without any fault.
-    fn is_decided(&self, client: &str, answer: &str) -> bool {
-        let key = (client.to_owned(), answer.to_owned());
+    fn is_decided(&self, client: Option<&Known>, key: &(String, String)) -> bool {
+        let answer = &key.1;
         let sides = [Part::Before, Part::After].map(|part| self.of(part, false));
         let mut sides = sides.into_iter().flatten();
         answer == "ok"
-            || sides.any(|it| it.reasons.contains(answer) && it.answers.contains_key(&key))
+            || client.is_some_and(|client| client.denials.contains(answer))
+            || sides.any(|it| it.reasons.contains(answer) && it.answers.contains_key(key))
     }
 
     fn lost(&self, derived: &Derived, classes: &[Class], with_faults: bool) -> Vec<Lost> {
@@ -144,11 +145,11 @@ impl Tally {
             return Vec::new();
         };
         let before = self.of(Part::Before, with_faults);
-        let clients: BTreeMap<&String, Option<usize>> =
-            derived.clients.iter().map(|(name, class)| (name, *class)).collect();
-        let class_of = |client: &String| clients.get(client).copied().flatten();
-        let failed = |(client, answer): &(String, String)| {
-            answer != OPEN && !self.is_decided(client, answer)
+        let clients: BTreeMap<&String, &Known> =
+            derived.clients.iter().map(|it| (&it.name, it)).collect();
+        let class_of = |client: &String| clients.get(client).and_then(|it| it.class);
+        let failed = |key: &(String, String)| {
+            key.1 != OPEN && !self.is_decided(clients.get(&key.0).copied(), key)
         };
         let mut lost: BTreeMap<Option<usize>, ([u64; 2], BTreeMap<String, u64>)> = BTreeMap::new();
         for (at, runs) in [Some(change), before].into_iter().enumerate() {
@@ -193,7 +194,9 @@ impl Tally {
                 broken.into_iter().flatten()
             };
             let before: BTreeSet<_> = names(Part::Before).map(|(name, _)| name).collect();
-            for (name, (runs, story)) in names(Part::Change) {
+            let change: BTreeSet<_> = names(Part::Change).map(|(name, _)| name).collect();
+            let only_before = names(Part::Before).filter(|(name, _)| !change.contains(name));
+            for (name, (runs, story)) in names(Part::Change).chain(only_before) {
                 all.push(Broken {
                     invariant: name.clone(),
                     runs: *runs,

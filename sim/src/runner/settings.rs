@@ -107,12 +107,12 @@ fn credentials(scenario: &Scenario, settings: &Table, errors: &mut Errors<'_>) {
     let plain = |client: &Client| {
         matches!(
             client.credential,
-            Credential::Token | Credential::Certificate | Credential::Both
+            Credential::Token | Credential::Certificate | Credential::Both | Credential::None
         )
     };
     for list in ["any_of", "all_of"] {
         if has(settings, &["policy", list]) && !scenario.clients.iter().all(plain) {
-            let problem = "can't be set: with it all clients must have the credentials `token`, `certificate` or `both`";
+            let problem = "can't be set: with it all clients must have the credentials `token`, `certificate`, `both` or `none`";
             errors.setting(&format!("policy.{list}"), problem.to_owned());
         }
     }

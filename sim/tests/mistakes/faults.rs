@@ -15,6 +15,16 @@ fn fields() {
             "s.toml:26: fault.kind: no kind of fault is called `burn`; known: crash",
         ),
         (
+            "kind = \"crash\"\ntarget = \"a\"\n",
+            "kind = \"publish\"\ndocument = \"registry\"\nregistry = { cell = [{ id = \"b\", tier = \"t\", endpoints = [] }] }\n",
+            "fault.registry: no cell of this world is called `b`",
+        ),
+        (
+            "kind = \"crash\"\ntarget = \"a\"\n",
+            "kind = \"publish\"\ndocument = \"registry\"\nregistry = { cell = [{ id = \"a\", tier = \"t\", endpoints = [\"a-2\"] }] }\n",
+            "fault.registry: `a-2` is no endpoint of a",
+        ),
+        (
             "target = \"a\"\n",
             "",
             "s.toml:26: fault.target: a fault of the kind `crash` needs `target`",

@@ -22,8 +22,9 @@ fn settings_are_checked_by_the_router() {
             "router.policy.mode: can't be `disabled`",
         ),
         (
-            "[router.policy]\nany_of = [\"jwt\"]",
-            "router.policy.any_of: can't be set",
+            "[router.policy]\nany_of = [\"jwt\"]\n[[workload.client]]\nname = \"late\"\ntenant = \"acme\"\n\
+             rate = \"1/s\"\ncredential = \"expired\"",
+            "router.policy.any_of: can't be set: with it all clients",
         ),
         (
             "[[fault]]\nat = \"6s\"\nkind = \"configure\"\ntarget = \"router-1\"\n\

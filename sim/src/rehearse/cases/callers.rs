@@ -91,7 +91,7 @@ pub(in crate::rehearse) fn callers(old: &Side, new: &Side, classes: &[Class]) ->
         for tier in tiers(old, new) {
             let unlisted = of(None, UNLISTED, Some(&tier)).into_iter();
             callers.extend(unlisted.map(|caller| Caller {
-                kind: format!("{}, tier {tier}", caller.kind),
+                kind: format!("{} and tier {tier}", caller.kind),
                 ..caller
             }));
         }
@@ -138,7 +138,7 @@ fn kinds(old: &Side, new: &Side) -> Vec<(String, Proof)> {
     if let Some(template) = templates.first().filter(|_| takes_both) {
         for (kind, grant) in &grants {
             let proof = Proof::Both(grant.clone(), template.clone());
-            kinds.push((format!("{kind}, and a certificate"), proof));
+            kinds.push((format!("{kind} with a certificate"), proof));
         }
     }
     if auths().any(|auth| auth.routing_key) {

@@ -9,7 +9,7 @@ use super::super::cases::{Caller, Grant, Proof};
 use super::super::decisions::Decided;
 use super::names::Names;
 use super::world::World;
-use super::{Ends, Part, millis, table};
+use super::{Ends, Known, Part, millis, table};
 
 /// The most clients, and the most of one class.
 const CLIENTS_MAX: usize = 40;
@@ -30,21 +30,26 @@ struct Client {
     table: Table,
     /// Whether its requests are allowed before the change, and after it.
     allowed: [bool; 2],
+    /// Why requests of its path are refused, on one side or the other.
+    denials: BTreeSet<String>,
 }
 
 impl Clients {
     pub(super) fn new(ends: &Ends<'_>, world: &World, names: &mut Names) -> Result<Self, String> {
         let decided = ends.decided;
-        let listener = &*ends.old.1.name;
         let mut all: Vec<Client> = Vec::new();
         let mut left_out = 0;
-        let classes = world.classes.iter().copied().map(Some).chain([None]);
+        // Simulated cells refuse requests without an envelope, and anonymous requests have none.
+        let sides = [ends.old.0, ends.new.0];
+        let sealed = sides.iter().any(|side| side.settings.envelope.is_some());
+        let anonymous = [None].into_iter().filter(|_| !sealed);
+        let classes = world.classes.iter().copied().map(Some).chain(anonymous);
         for class in classes {
             let mut kinds = BTreeSet::new();
             for (at, caller) in decided.callers.iter().enumerate() {
                 // Of callers without a listed tenant, only the anonymous one has a place in a scenario.
                 let is_of = caller.class == class && (class.is_some() || at == 0);
-                let Some(found) = is_of.then(|| allowed(decided, at, listener)).flatten() else {
+                let Some(found) = is_of.then(|| allowed(ends, at)).flatten() else {
                     continue;
                 };
                 let Some(kind) = kind(caller) else { continue };
@@ -52,7 +57,7 @@ impl Clients {
                     continue;
                 }
                 match all.len() < CLIENTS_MAX {
-                    true => all.push(client(ends, caller, class, found, names)),
+                    true => all.push(client(ends, (at, caller), class, found, names)),
                     false => left_out += 1,
                 }
             }
@@ -61,6 +66,12 @@ impl Clients {
             return Err("no caller is allowed, so there would be no traffic".to_owned());
         }
         let mut remarks = Vec::new();
+        if sealed && allowed(ends, 0).is_some() {
+            remarks.push(
+                "no client is anonymous, because simulated cells refuse requests without an envelope"
+                    .to_owned(),
+            );
+        }
         if left_out > 0 {
             remarks.push(format!("{left_out} kinds of callers have no client"));
         }
@@ -74,10 +85,14 @@ impl Clients {
         refused.map(|client| client.name.clone().into()).collect()
     }
 
-    /// Their names and classes.
-    pub(super) fn classes(&self) -> Vec<(String, Option<usize>)> {
-        let all = self.all.iter();
-        all.map(|client| (client.name.clone(), client.class)).collect()
+    /// What a report must know of them.
+    pub(super) fn known(&self) -> Vec<Known> {
+        let known = |client: &Client| Known {
+            name: client.name.clone(),
+            class: client.class,
+            denials: client.denials.clone(),
+        };
+        self.all.iter().map(known).collect()
     }
 
     /// The table `[workload]`. `timeout_ms` is how long they wait for an answer.
@@ -95,10 +110,20 @@ impl Clients {
 
 /// A request of this caller that is allowed on one side at least, if there is one: its path, and on which
 /// sides it is allowed.
-fn allowed(decided: &Decided, caller: usize, listener: &str) -> Option<(String, [bool; 2])> {
+fn allowed(ends: &Ends<'_>, caller: usize) -> Option<(String, [bool; 2])> {
+    let decided = ends.decided;
     let requests = decided.requests.iter().enumerate();
+    // A path with a policy of its own has another one in the simulation.
+    let common = |path: &str| {
+        [ends.old.1, ends.new.1].iter().all(|listener| {
+            listener.route_of(path).is_ok_and(|routed| routed.policy == listener.policy)
+        })
+    };
     let here = requests.filter(|(_, asked)| {
-        asked.listener == listener && !asked.grpc && asked.preflight.is_none()
+        *asked.listener == *ends.old.1.name
+            && !asked.grpc
+            && asked.preflight.is_none()
+            && common(&asked.path)
     });
     let outcomes = here.filter_map(|(at, asked)| {
         let [before, after] = decided.outcomes.get(&(caller, at))?;
@@ -108,6 +133,14 @@ fn allowed(decided: &Decided, caller: usize, listener: &str) -> Option<(String, 
     let mut found: Vec<_> = outcomes.filter(|(_, [old, new])| *old || *new).collect();
     found.sort_by_key(|(_, [old, new])| !(*old && *new));
     found.into_iter().next()
+}
+
+/// Why requests of this caller are refused, on one side or the other.
+fn denials(decided: &Decided, caller: usize) -> BTreeSet<String> {
+    let theirs = decided.outcomes.range((caller, 0)..(caller + 1, 0));
+    let outcomes = theirs.flat_map(|(_, outcomes)| outcomes);
+    let denied = outcomes.filter(|outcome| !outcome.allowed);
+    denied.map(|outcome| outcome.reason.clone()).collect()
 }
 
 /// What a client has in common with others of its class. `None`: the simulator has no such client.
@@ -127,7 +160,7 @@ fn kind(caller: &Caller) -> Option<String> {
 
 fn client(
     ends: &Ends<'_>,
-    caller: &Caller,
+    (at, caller): (usize, &Caller),
     class: Option<usize>,
     (path, allowed): (String, [bool; 2]),
     names: &mut Names,
@@ -167,6 +200,7 @@ fn client(
     Client {
         name,
         class,
+        denials: denials(ends.decided, at),
         table: client,
         allowed,
     }

@@ -5,6 +5,8 @@ mod names;
 mod router;
 mod world;
 
+use std::collections::BTreeSet;
+
 use cellway_router::settings::{ListenerSettings, Serves};
 use toml::{Table, Value};
 
@@ -55,9 +57,18 @@ pub(super) struct Derived {
     /// Whether the control plane may publish further documents in between.
     pub(super) registry_faults: bool,
     /// The clients: their names, and the positions of their classes.
-    pub(super) clients: Vec<(String, Option<usize>)>,
+    pub(super) clients: Vec<Known>,
     /// What is known of the scenario's limits.
     pub(super) remarks: Vec<String>,
+}
+
+/// What is known of a client.
+pub(super) struct Known {
+    pub(super) name: String,
+    /// The position of its class.
+    pub(super) class: Option<usize>,
+    /// Why requests of its path are refused, on one side or the other.
+    pub(super) denials: BTreeSet<String>,
 }
 
 /// One scenario for each listener that forwards requests, on both sides.
@@ -128,8 +139,9 @@ impl Ends<'_> {
         };
         // What the simulator refuses in one way or another is named, and left out.
         for _ in 0..router::TRIES_MAX {
-            let Err(errors) = Scenario::parse("rehearsal.toml", &text(&scenario(Part::Change, &settings)))
-            else {
+            let parts = [Part::Change, Part::Before];
+            let parsed = parts.map(|part| Scenario::parse("rehearsal.toml", &text(&scenario(part, &settings))));
+            let Some(errors) = parsed.into_iter().find_map(Result::err) else {
                 return Ok(Derived {
                     listener,
                     before: scenario(Part::Before, &settings),
@@ -137,7 +149,7 @@ impl Ends<'_> {
                         .filter(|it| Scenario::parse("after.toml", &text(it)).is_ok()),
                     change: scenario(Part::Change, &settings),
                     registry_faults: !world.shrinks,
-                    clients: clients.classes(),
+                    clients: clients.known(),
                     remarks: [world.remarks.clone(), clients.remarks.clone(), slow_told(slow)].concat(),
                 });
             };
@@ -226,7 +238,7 @@ impl Ends<'_> {
             ("about", about.into()),
             ("duration", millis(calm + recovery + AFTER)),
             ("engine", "events".into()),
-            ("world", world.table(part == Part::After).into()),
+            ("world", world.table(part).into()),
             ("router", settings.clone().into()),
             ("workload", clients.workload(timeout).into()),
             ("fault", faults.into()),
@@ -286,3 +298,6 @@ fn table<const N: usize>(fields: [(&str, Value); N]) -> Table {
     let fields = fields.into_iter();
     fields.map(|(name, value)| (name.to_owned(), value)).collect()
 }
+
+#[cfg(test)]
+mod tests;

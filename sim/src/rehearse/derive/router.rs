@@ -31,6 +31,7 @@ pub(super) fn settings(
     one_of(&mut router, "listener", |it| named(it, &listener.name), &side.table);
     one_of(&mut router, "policy", |it| named(it, policy.as_str()), &side.table);
     one_of(&mut router, "issuer", |_| true, &side.table);
+    routes_fit(&mut router);
     note_other_issuers(side, left);
     policy_fits(&mut router, names, left);
     checks_fit(&mut router, world, names);
@@ -61,6 +62,14 @@ fn one_of(router: &mut Table, list: &str, is_it: impl Fn(&Table) -> bool, file: 
         && !entry.is_empty()
     {
         router.insert(list.to_owned(), Value::Table(entry.clone()));
+    }
+}
+
+/// Routes that only name another policy say nothing to the simulated routers. No client uses their paths.
+fn routes_fit(router: &mut Table) {
+    let routes = router.get_mut("listener");
+    if let Some(Value::Array(routes)) = routes.and_then(|it| it.get_mut("route")) {
+        routes.retain(|route| route.get("traffic").is_some());
     }
 }
 
@@ -110,6 +119,11 @@ fn checks_fit(router: &mut Table, world: &World, names: &mut Names) {
         let known = |cell: &Value| world.cells.iter().any(|it| cell.as_str() == Some(it));
         cells.retain(known);
     }
+    let checks = router.get_mut("upstream");
+    if let Some(Value::Array(checks)) = checks.and_then(|it| it.get_mut("health_check")) {
+        let empty = |check: &Value| check.get("cells")?.as_array().map(Vec::is_empty);
+        checks.retain(|check| empty(check) != Some(true));
+    }
 }
 
 fn by_default(router: &mut Table, of: &str, name: &str, value: i64) {
@@ -153,21 +167,19 @@ pub(super) fn without_refused(
         let Some(setting) = error.field.strip_prefix("router.") else {
             continue;
         };
-        let mut removed = false;
         for table in settings.iter_mut() {
-            removed |= remove(table, setting);
+            if let Some(removed) = remove(table, setting) {
+                let why = format!("the simulator refuses it: {}", error.problem);
+                left.add(Instead::Decisions, &why, &removed);
+                found = true;
+            }
         }
-        if removed {
-            let why = format!("the simulator refuses it: {}", error.problem);
-            left.add(Instead::Decisions, &why, setting);
-        }
-        found |= removed;
     }
     found
 }
 
-/// Removes the setting, or else the innermost table around it.
-fn remove(table: &mut Table, setting: &str) -> bool {
+/// Removes the setting, or else the innermost table around it. Returns what was removed.
+fn remove(table: &mut Table, setting: &str) -> Option<String> {
     let (first, rest) = setting.split_once('.').unwrap_or((setting, ""));
     let name = first.split('[').next().unwrap_or(first);
     let number = first.strip_prefix(name).and_then(|it| it.strip_prefix('['));
@@ -180,9 +192,9 @@ fn remove(table: &mut Table, setting: &str) -> bool {
         _ => None,
     };
     if let Some(inside) = inside.filter(|_| !rest.is_empty())
-        && remove(inside, rest)
+        && let Some(removed) = remove(inside, rest)
     {
-        return true;
+        return Some(format!("{name}.{removed}"));
     }
-    table.remove(name).is_some()
+    table.remove(name).map(|_| name.to_owned())
 }

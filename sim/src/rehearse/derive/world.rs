@@ -12,7 +12,7 @@ use super::super::classes::{Class, Profile, may_speak};
 use super::super::folder::{Side, list};
 use super::super::settings::{Instead, Left};
 use super::names::Names;
-use super::{Ends, ROUTERS, table};
+use super::{Ends, Part, ROUTERS, table};
 
 /// The most classes with traffic, cells and endpoints of a cell. More make runs slow.
 const CLASSES_MAX: usize = 16;
@@ -96,12 +96,22 @@ impl World {
         })
     }
 
-    /// The table `[world]`, with the first registry or with the last.
-    pub(super) fn table(&self, after: bool) -> Table {
+    /// The table `[world]` of a part of the change.
+    pub(super) fn table(&self, part: Part) -> Table {
+        let after = part == Part::After;
         let [cells, placements, tenants] = if after { &self.last } else { &self.first };
+        let later = self.last[2].iter().filter(|_| part == Part::Change);
+        let known: BTreeSet<_> = tenants.iter().chain(later).filter_map(|it| it.get("id")?.as_str()).collect();
+        let issuers = self.issuers.iter().map(|issuer| {
+            let mut issuer = issuer.clone();
+            if let Some(Value::Array(tenants)) = issuer.get_mut("tenants") {
+                tenants.retain(|it| it.as_str().is_some_and(|it| known.contains(it)));
+            }
+            issuer
+        });
         table([
             ("routers", Value::Integer(ROUTERS as i64)),
-            ("issuer", self.issuers.clone().into()),
+            ("issuer", Value::Array(issuers.collect())),
             ("cell", cells.clone().into()),
             ("placement", placements.clone().into()),
             ("tenant", tenants.clone().into()),

@@ -88,3 +88,6 @@ impl Report {
         broken.any(|it| !it.without_change)
     }
 }
+
+#[cfg(test)]
+mod tests;

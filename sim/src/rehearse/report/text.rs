@@ -45,6 +45,13 @@ impl Report {
                 change.after
             );
         }
+        if decisions.refused_otherwise > 0 {
+            let _ = writeln!(
+                text,
+                "  and {} of callers that neither side ever allows, which are refused for another reason",
+                decisions.refused_otherwise
+            );
+        }
         if decisions.undecided_tenants > 0 {
             let _ = writeln!(
                 text,
@@ -82,7 +89,7 @@ impl Report {
             let others = traffic.lost.iter().filter(|it| !it.counts);
             let others: u64 = others.map(|it| it.requests).sum();
             if others > 0 {
-                let _ = writeln!(text, "  {others} requests fail because of faults, as many as without the change");
+                let _ = writeln!(text, "  {others} requests fail, as often as without the change");
             }
             if traffic.broken.is_empty() {
                 let _ = writeln!(text, "  no invariant is broken");
@@ -193,7 +200,7 @@ pub(super) fn who(change: &Change) -> String {
     };
     let callers = match change.all_callers {
         true => "of every caller".to_owned(),
-        false => format!("with {}", few(&change.callers)),
+        false => format!("with {}", few(&change.callers).replace(", ", " or ")),
     };
     format!("{requests} {callers}")
 }

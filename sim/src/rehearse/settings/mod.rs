@@ -162,8 +162,9 @@ fn kept(plain: &str, table: &Table) -> Table {
             }
             (_, Some(list)) => {
                 let tables = list.iter().filter_map(Value::as_table);
-                let tables: Vec<_> = tables.map(|inner| Value::Table(kept(&path, inner))).collect();
-                Some(Value::Array(tables))
+                let tables: Vec<_> = tables.map(|inner| kept(&path, inner)).collect();
+                let any = carries() || tables.iter().any(|table| !table.is_empty());
+                any.then(|| Value::Array(tables.into_iter().map(Value::Table).collect()))
             }
             (plain, None) => carries().then(|| plain.clone()),
         };
@@ -173,3 +174,6 @@ fn kept(plain: &str, table: &Table) -> Table {
     }
     kept_here
 }
+
+#[cfg(test)]
+mod tests;
