@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use cellway_sim::rehearse::{Kind, RehearseError, Rehearsal, Report, Run, Seen, Side};
+use cellway_sim::rehearse::{Kind, Rehearsal, RehearseError, Report, Run, Seen, Side};
 use clap::{Args, ValueEnum};
 
 use super::failures::{self, Failed, Failures, Keep, Scratch};

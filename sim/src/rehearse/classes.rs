@@ -103,10 +103,7 @@ pub(super) fn classes(old: &Side, new: &Side) -> Vec<Class> {
     let revoked = [revoked_tenants(old), revoked_tenants(new)];
     let mut members: BTreeMap<_, Vec<&String>> = BTreeMap::new();
     for id in old.tenants.union(&new.tenants) {
-        let pair = (
-            profile(old, id, &revoked[0]),
-            profile(new, id, &revoked[1]),
-        );
+        let pair = (profile(old, id, &revoked[0]), profile(new, id, &revoked[1]));
         members.entry(pair).or_default().push(id);
     }
     let mut classes: Vec<_> = members
@@ -142,7 +139,9 @@ fn distinguish(classes: &mut [Class]) {
         None => format!("{}, then not listed", class.name),
     };
     rename_equal(classes, becomes);
-    rename_equal(classes, |class| format!("{}, like {}", class.name, class.example));
+    rename_equal(classes, |class| {
+        format!("{}, like {}", class.name, class.example)
+    });
 }
 
 fn rename_equal(classes: &mut [Class], rename: impl Fn(&Class) -> String) {

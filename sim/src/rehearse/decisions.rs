@@ -164,16 +164,10 @@ pub(super) struct Decided {
 
 impl Decided {
     /// Decides everything.
-    pub(super) fn decide(
-        old: &Side,
-        new: &Side,
-        classes: &[Class],
-    ) -> Result<Self, RehearseError> {
+    pub(super) fn decide(old: &Side, new: &Side, classes: &[Class]) -> Result<Self, RehearseError> {
         let decided = classes.len().min(CLASSES_MAX);
-        let (callers, (requests, undecided_requests)) = (
-            callers(old, new, &classes[..decided]),
-            requests(old, new),
-        );
+        let (callers, (requests, undecided_requests)) =
+            (callers(old, new, &classes[..decided]), requests(old, new));
         let [before, after] = [old, new].map(|side| {
             let issuers = issuers(old, new);
             let text = cases(side, &callers, &requests, &issuers);
@@ -199,7 +193,10 @@ impl Decided {
     /// What differs.
     pub(super) fn compare(&self, classes: &[Class]) -> Decisions {
         let mut changed: BTreeMap<(usize, Kind, [String; 2]), BTreeSet<usize>> = BTreeMap::new();
-        let served = self.outcomes.iter().filter(|(_, sides)| sides.iter().any(|it| it.allowed));
+        let served = self
+            .outcomes
+            .iter()
+            .filter(|(_, sides)| sides.iter().any(|it| it.allowed));
         let served: BTreeSet<_> = served.map(|((caller, _), _)| *caller).collect();
         let mut refused_otherwise = 0;
         for ((caller, request), [before, after]) in &self.outcomes {
@@ -263,7 +260,8 @@ impl Decided {
 
 /// Which caller sends which request. Only browsers send preflights, and without credentials.
 fn pairs(callers: &[Caller], requests: &[Asked]) -> Vec<(usize, usize)> {
-    let sends = |caller: usize, request: usize| caller == 0 || requests[request].preflight.is_none();
+    let sends =
+        |caller: usize, request: usize| caller == 0 || requests[request].preflight.is_none();
     let all = (0..callers.len()).flat_map(|at| (0..requests.len()).map(move |it| (at, it)));
     all.filter(|(caller, request)| sends(*caller, *request))
         .collect()
@@ -307,5 +305,7 @@ fn rows(side: &Side, text: &str) -> Result<BTreeMap<(usize, usize), Outcome>, Re
     let number = |name: &str| name[1..].parse::<usize>().ok();
     let rows = decisions.rows().iter();
     let at = |row: &Row| Some((number(&row.caller)?, number(&row.request)?));
-    Ok(rows.filter_map(|row| Some((at(row)?, Outcome::of(row)))).collect())
+    Ok(rows
+        .filter_map(|row| Some((at(row)?, Outcome::of(row))))
+        .collect())
 }

@@ -120,7 +120,9 @@ impl Tally {
             runs: changed.map(|it| it.count).sum(),
             runs_with_faults: self.of(Part::Change, true).map_or(0, |it| it.count),
             requests: all,
-            lost: lost.flat_map(|faults| self.lost(derived, classes, faults)).collect(),
+            lost: lost
+                .flat_map(|faults| self.lost(derived, classes, faults))
+                .collect(),
             broken: self.broken(),
             remarks: derived.remarks.clone(),
         }
@@ -173,7 +175,9 @@ impl Tally {
         lost.map(|(class, ([with, without], answers))| {
             let known = class.map(|at| &classes[at]);
             Lost {
-                class: known.map_or("callers of no listed tenant".to_owned(), |it| it.name.clone()),
+                class: known.map_or("callers of no listed tenant".to_owned(), |it| {
+                    it.name.clone()
+                }),
                 tenants: known.map_or(0, |it| it.tenants),
                 requests: with,
                 without_change: without,

@@ -83,9 +83,14 @@ impl KnownNames {
         };
         known.add_hosts(file, errors);
         // Later registries may have further tenants.
-        let later = file.fault.iter().filter_map(|fault| fault.registry.as_ref());
+        let later = file
+            .fault
+            .iter()
+            .filter_map(|fault| fault.registry.as_ref());
         let tenants = later.flat_map(|registry| &registry.get_ref().tenant);
-        known.tenants.extend(tenants.map(|tenant| tenant.id.get_ref().clone()));
+        known
+            .tenants
+            .extend(tenants.map(|tenant| tenant.id.get_ref().clone()));
         known
     }
 

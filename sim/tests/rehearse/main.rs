@@ -119,11 +119,18 @@ fn no_change() {
 #[test]
 fn tokens_in_use() {
     let (old, new) = ("audience = \"cellway\"", "audience = \"shop\"");
-    let report = Folders::same("tokens").with("new/cellway.toml", old, new).report();
+    let report = Folders::same("tokens")
+        .with("new/cellway.toml", old, new)
+        .report();
     let changes = changes(&report);
-    let refused = changes.iter().any(|it| it.contains("allow eu-1 -> deny 401 wrong_audience"));
+    let refused = changes
+        .iter()
+        .any(|it| it.contains("allow eu-1 -> deny 401 wrong_audience"));
     assert!(refused, "{changes:#?}");
-    assert!(!changes.iter().any(|it| it.contains("by certificate")), "{changes:#?}");
+    assert!(
+        !changes.iter().any(|it| it.contains("by certificate")),
+        "{changes:#?}"
+    );
 }
 
 /// An issuer that is gone, and one that is new.
@@ -133,13 +140,18 @@ fn issuers_come_and_go() {
         "name = \"main\"\nissuer = \"https://idp.example\"",
         "name = \"other\"\nissuer = \"https://other.example\"",
     );
-    let report = Folders::same("issuers").with("new/cellway.toml", old, new).report();
+    let report = Folders::same("issuers")
+        .with("new/cellway.toml", old, new)
+        .report();
     let changes = changes(&report);
     for part in [
         "by token of main: allow eu-1 -> deny 401 unknown_issuer",
         "by token of other: deny 401 unknown_issuer -> allow eu-1",
     ] {
-        assert!(changes.iter().any(|it| it.contains(part)), "{part}: {changes:#?}");
+        assert!(
+            changes.iter().any(|it| it.contains(part)),
+            "{part}: {changes:#?}"
+        );
     }
 }
 
@@ -148,13 +160,27 @@ fn issuers_come_and_go() {
 fn refused_changes() {
     let older = Folders::same("older")
         .with("old/registry.json", "\"version\": 1", "\"version\": 7")
-        .with("new/registry.json", "\"eu-2\" }", "\"eu-2\", \"default_role\": \"viewer\" }");
+        .with(
+            "new/registry.json",
+            "\"eu-2\" }",
+            "\"eu-2\", \"default_role\": \"viewer\" }",
+        );
     let report = older.report();
-    assert!(report.notes[0].text.contains("refuse the new registry"), "{:?}", report.notes);
+    assert!(
+        report.notes[0].text.contains("refuse the new registry"),
+        "{:?}",
+        report.notes
+    );
     assert!(!report.passed(&Kind::ALL));
     let moved = Folders::same("moved").with("new/cellway.toml", ":8443", ":9443");
     let report = moved.report();
-    assert!(report.notes[0].text.contains("listener[0].bind can't change"), "{:?}", report.notes);
+    assert!(
+        report.notes[0]
+            .text
+            .contains("listener[0].bind can't change"),
+        "{:?}",
+        report.notes
+    );
     assert!(!report.passed(&Kind::ALL));
 }
 
@@ -191,7 +217,13 @@ fn the_example_is_derived() {
     }
     let named = left.iter().flat_map(|it| &it.settings);
     let named: Vec<_> = named.map(String::as_str).collect();
-    for setting in ["listener[0].bind", "headers.prefix", "log.level", "trust.san", "state.directory"] {
+    for setting in [
+        "listener[0].bind",
+        "headers.prefix",
+        "log.level",
+        "trust.san",
+        "state.directory",
+    ] {
         assert!(named.contains(&setting), "{setting}: {named:?}");
     }
 }
@@ -199,7 +231,9 @@ fn the_example_is_derived() {
 #[test]
 fn mistakes() {
     ends(
-        &Folders::same("folder").without("new/cellway.toml").sim(&["--decisions-only"]),
+        &Folders::same("folder")
+            .without("new/cellway.toml")
+            .sim(&["--decisions-only"]),
         3,
         "can't read new/cellway.toml: ",
     );
@@ -246,10 +280,20 @@ fn formats() {
     for (format, part) in [
         ("text", "FAILED: decisions change (refused, 1 tenants)"),
         ("json", "\"kind\": \"refused\""),
-        ("junit", "<failure message=\"decisions change: other, refused\">"),
-        ("markdown", "| 1 | standard at eu-2 | GET /orders/x of every caller |"),
+        (
+            "junit",
+            "<failure message=\"decisions change: other, refused\">",
+        ),
+        (
+            "markdown",
+            "| 1 | standard at eu-2 | GET /orders/x of every caller |",
+        ),
     ] {
-        ends(&suspended.sim(&["--decisions-only", "--format", format]), 1, part);
+        ends(
+            &suspended.sim(&["--decisions-only", "--format", format]),
+            1,
+            part,
+        );
     }
     let allowed = ["--decisions-only", "--allow", "refused,other"];
     ends(&suspended.sim(&allowed), 0, "PASSED");
@@ -262,7 +306,11 @@ fn a_shorter_timeout_loses_requests() {
     let shorter = Folders::same("timeout").with("new/cellway.toml", old, new);
     let output = shorter.sim(&["--shrink-runs", "0"]);
     ends(&output, 1, "requests are lost");
-    assert!(shown(&output).contains("cell_timeout_header"), "{}", shown(&output));
+    assert!(
+        shown(&output).contains("cell_timeout_header"),
+        "{}",
+        shown(&output)
+    );
     assert!(shown(&output).contains("none of "), "{}", shown(&output));
 }
 
@@ -280,5 +328,9 @@ fn a_good_change_loses_nothing() {
         );
     let output = good.sim(&["--allow", "moved", "--faults", "--seeds", "1"]);
     ends(&output, 0, "no request is lost because of the change");
-    assert!(shown(&output).contains("allow eu-1 -> allow eu-3"), "{}", shown(&output));
+    assert!(
+        shown(&output).contains("allow eu-1 -> allow eu-3"),
+        "{}",
+        shown(&output)
+    );
 }

@@ -100,7 +100,9 @@ pub(in crate::rehearse) fn callers(old: &Side, new: &Side, classes: &[Class]) ->
 }
 
 fn tiers(old: &Side, new: &Side) -> BTreeSet<String> {
-    let cells = [old, new].into_iter().flat_map(|side| side.registry.cells());
+    let cells = [old, new]
+        .into_iter()
+        .flat_map(|side| side.registry.cells());
     cells.map(|cell| cell.tier.to_string()).collect()
 }
 
@@ -113,7 +115,11 @@ pub(in crate::rehearse) fn issuers<'a>(old: &'a Side, new: &'a Side) -> Vec<&'a 
 }
 
 fn kinds(old: &Side, new: &Side) -> Vec<(String, Proof)> {
-    let auths = || [old, new].into_iter().flat_map(|it| it.settings.policy.auths());
+    let auths = || {
+        [old, new]
+            .into_iter()
+            .flat_map(|it| it.settings.policy.auths())
+    };
     let takes_tokens = auths().any(|auth| auth.jwt);
     let takes_certificates = auths().any(|auth| auth.mtls);
     let takes_both = auths().any(|auth| auth.all && auth.jwt && auth.mtls);
@@ -239,12 +245,7 @@ fn vouchers(old: &Side, new: &Side) -> Vec<(String, Proof)> {
 
 impl Caller {
     /// The `[[caller]]` of a file of cases, for a router with these settings.
-    pub(in crate::rehearse) fn case(
-        &self,
-        name: &str,
-        side: &Side,
-        issuers: &[&Issuer],
-    ) -> Table {
+    pub(in crate::rehearse) fn case(&self, name: &str, side: &Side, issuers: &[&Issuer]) -> Table {
         let mut case = Table::new();
         case.insert("name".to_owned(), name.into());
         let policy = &side.settings.policy;
@@ -278,8 +279,14 @@ impl Caller {
             Some(token) => case.insert("token".to_owned(), Value::Table(token)),
             // The router knows no issuer, so any token is as strange to it as another.
             None => {
-                let bearer = ("authorization".to_owned(), Value::from("Bearer e30.e30.e30"));
-                case.insert("headers".to_owned(), Value::Table(Table::from_iter([bearer])))
+                let bearer = (
+                    "authorization".to_owned(),
+                    Value::from("Bearer e30.e30.e30"),
+                );
+                case.insert(
+                    "headers".to_owned(),
+                    Value::Table(Table::from_iter([bearer])),
+                )
             }
         };
     }

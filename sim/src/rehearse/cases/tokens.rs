@@ -35,7 +35,11 @@ pub(super) fn token(issuer: &Issuer, policy: &Policy, said: &Said<'_>) -> Option
     }
     let names = &issuer.claims;
     put(&mut claims, &names.subject, "somebody".into());
-    put(&mut claims, &names.tenant, number(&names.tenant, said.tenant));
+    put(
+        &mut claims,
+        &names.tenant,
+        number(&names.tenant, said.tenant),
+    );
     if let (Some(at), Some(tier)) = (&names.tier, said.tier) {
         put(&mut claims, at, tier.into());
     }

@@ -116,7 +116,9 @@ fn allowed(ends: &Ends<'_>, caller: usize) -> Option<(String, [bool; 2])> {
     // A path with a policy of its own has another one in the simulation.
     let common = |path: &str| {
         [ends.old.1, ends.new.1].iter().all(|listener| {
-            listener.route_of(path).is_ok_and(|routed| routed.policy == listener.policy)
+            listener
+                .route_of(path)
+                .is_ok_and(|routed| routed.policy == listener.policy)
         })
     };
     let here = requests.filter(|(_, asked)| {
@@ -185,7 +187,10 @@ fn client(
         ("path", path.into()),
     ]);
     if let Some(grant) = grant {
-        client.insert("issuer".to_owned(), names.of("issuer", &grant.issuer).into());
+        client.insert(
+            "issuer".to_owned(),
+            names.of("issuer", &grant.issuer).into(),
+        );
         let mut claims = Table::new();
         if let Some(roles) = &grant.roles {
             claims.insert("roles".to_owned(), roles.clone().into());

@@ -109,7 +109,11 @@ pub(super) fn derive(
     let known = |name: &str| old.settings.listeners.iter().any(|it| *it.name == *name);
     for listener in new.settings.listeners.iter().filter(|it| !known(&it.name)) {
         let setting = format!("listener {}", listener.name);
-        left.add(Instead::Decisions, "the other side doesn't have it", &setting);
+        left.add(
+            Instead::Decisions,
+            "the other side doesn't have it",
+            &setting,
+        );
     }
     all
 }
@@ -140,7 +144,8 @@ impl Ends<'_> {
         // What the simulator refuses in one way or another is named, and left out.
         for _ in 0..router::TRIES_MAX {
             let parts = [Part::Change, Part::Before];
-            let parsed = parts.map(|part| Scenario::parse("rehearsal.toml", &text(&scenario(part, &settings))));
+            let parsed = parts
+                .map(|part| Scenario::parse("rehearsal.toml", &text(&scenario(part, &settings))));
             let Some(errors) = parsed.into_iter().find_map(Result::err) else {
                 return Ok(Derived {
                     listener,
@@ -150,7 +155,12 @@ impl Ends<'_> {
                     change: scenario(Part::Change, &settings),
                     registry_faults: !world.shrinks,
                     clients: clients.known(),
-                    remarks: [world.remarks.clone(), clients.remarks.clone(), slow_told(slow)].concat(),
+                    remarks: [
+                        world.remarks.clone(),
+                        clients.remarks.clone(),
+                        slow_told(slow),
+                    ]
+                    .concat(),
                 });
             };
             if !router::without_refused(&mut settings, &errors, left) {
@@ -180,27 +190,36 @@ impl Ends<'_> {
     ) -> Vec<Value> {
         let mut faults = Vec::new();
         if part == Part::Change && self.registry_changes {
-            faults.push(fault(CHANGE_AT, "publish", [
-                ("document", "registry".into()),
-                ("registry", Value::Table(world.next.clone())),
-            ]));
+            faults.push(fault(
+                CHANGE_AT,
+                "publish",
+                [
+                    ("document", "registry".into()),
+                    ("registry", Value::Table(world.next.clone())),
+                ],
+            ));
         }
         let [before, after] = settings;
         if part == Part::Change && before != after {
             for n in 0..ROUTERS {
                 let at = CHANGE_AT + n * CHANGE_EVERY;
-                faults.push(fault(at, "replace_configuration", [
-                    ("target", format!("router-{}", n + 1).into()),
-                    ("settings", Value::Table(after.clone())),
-                ]));
+                faults.push(fault(
+                    at,
+                    "replace_configuration",
+                    [
+                        ("target", format!("router-{}", n + 1).into()),
+                        ("settings", Value::Table(after.clone())),
+                    ],
+                ));
             }
         }
         if let Some(delay) = slow {
             for cell in &world.cells {
-                let mut fault = fault(self.slow_at(), "slow", [
-                    ("target", cell.clone().into()),
-                    ("delay", millis(delay)),
-                ]);
+                let mut fault = fault(
+                    self.slow_at(),
+                    "slow",
+                    [("target", cell.clone().into()), ("delay", millis(delay))],
+                );
                 if let Some(fault) = fault.as_table_mut() {
                     fault.insert("for".to_owned(), millis(SLOW_FOR));
                 }
@@ -296,7 +315,9 @@ fn millis(millis: u64) -> Value {
 
 fn table<const N: usize>(fields: [(&str, Value); N]) -> Table {
     let fields = fields.into_iter();
-    fields.map(|(name, value)| (name.to_owned(), value)).collect()
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 #[cfg(test)]

@@ -31,7 +31,9 @@ impl Names {
             false => what.to_owned(),
         };
         let numbered = (2..).map(|n| format!("{what}-{first}-{n}"));
-        let mut all = [first.clone(), format!("{what}-{first}")].into_iter().chain(numbered);
+        let mut all = [first.clone(), format!("{what}-{first}")]
+            .into_iter()
+            .chain(numbered);
         let free = all.find(|name| !self.clashes(name)).unwrap_or(first);
         self.used.insert(free.clone());
         free
@@ -40,14 +42,17 @@ impl Names {
     /// Whether a host of something else may have this name, or something else a host with it.
     fn clashes(&self, name: &str) -> bool {
         let numbered = |of: &str, name: &str| {
-            let rest = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('-'));
+            let rest = name
+                .strip_prefix(of)
+                .and_then(|rest| rest.strip_prefix('-'));
             rest.is_some_and(|rest| rest.parse::<u32>().is_ok())
         };
         let reserved = ["router-", "idp-", "control-plane"];
         reserved.iter().any(|reserved| name.starts_with(reserved))
-            || self.used.iter().any(|used| {
-                used == name || numbered(used, name) || numbered(name, used)
-            })
+            || self
+                .used
+                .iter()
+                .any(|used| used == name || numbered(used, name) || numbered(name, used))
     }
 }
 

@@ -28,8 +28,18 @@ pub(super) fn settings(
 ) -> Table {
     let mut router = carried(&side.table);
     let policy = &side.settings.policy.auth(listener.policy).name;
-    one_of(&mut router, "listener", |it| named(it, &listener.name), &side.table);
-    one_of(&mut router, "policy", |it| named(it, policy.as_str()), &side.table);
+    one_of(
+        &mut router,
+        "listener",
+        |it| named(it, &listener.name),
+        &side.table,
+    );
+    one_of(
+        &mut router,
+        "policy",
+        |it| named(it, policy.as_str()),
+        &side.table,
+    );
     one_of(&mut router, "issuer", |_| true, &side.table);
     routes_fit(&mut router);
     note_other_issuers(side, left);

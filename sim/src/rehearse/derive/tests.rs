@@ -16,6 +16,14 @@ fn names() {
     .map(|(what, name)| names.of(what, name));
     assert_eq!(
         given,
-        ["eu-1", "cell-eu-1", "cell-eu", "tenant-eu-1", "tenant-router-1", "tenant", "eu-1"]
+        [
+            "eu-1",
+            "cell-eu-1",
+            "cell-eu",
+            "tenant-eu-1",
+            "tenant-router-1",
+            "tenant",
+            "eu-1"
+        ]
     );
 }

@@ -68,10 +68,18 @@ impl World {
             return Err("its registry has no cell that takes traffic".to_owned());
         }
         let mut shrinks = lost.count() * 5 > had;
-        shrinks |= !fill(&mut old_tenants, &mut new_tenants, &next_cells, &cells, &hosts);
+        shrinks |= !fill(
+            &mut old_tenants,
+            &mut new_tenants,
+            &next_cells,
+            &cells,
+            &hosts,
+        );
         let cell_tables = |after: bool| {
             let cells = all.clone();
-            cells.map(|((id, name), hosts)| hosts.world(old, new, id, name, after)).collect()
+            cells
+                .map(|((id, name), hosts)| hosts.world(old, new, id, name, after))
+                .collect()
         };
         let unknown = [old, new].map(|side| unknown_tenant(&side.registry));
         let next = table([
@@ -101,7 +109,11 @@ impl World {
         let after = part == Part::After;
         let [cells, placements, tenants] = if after { &self.last } else { &self.first };
         let later = self.last[2].iter().filter(|_| part == Part::Change);
-        let known: BTreeSet<_> = tenants.iter().chain(later).filter_map(|it| it.get("id")?.as_str()).collect();
+        let known: BTreeSet<_> = tenants
+            .iter()
+            .chain(later)
+            .filter_map(|it| it.get("id")?.as_str())
+            .collect();
         let issuers = self.issuers.iter().map(|issuer| {
             let mut issuer = issuer.clone();
             if let Some(Value::Array(tenants)) = issuer.get_mut("tenants") {
@@ -115,7 +127,10 @@ impl World {
             ("cell", cells.clone().into()),
             ("placement", placements.clone().into()),
             ("tenant", tenants.clone().into()),
-            ("unknown_tenant", self.unknown_tenant[usize::from(after)].into()),
+            (
+                "unknown_tenant",
+                self.unknown_tenant[usize::from(after)].into(),
+            ),
         ])
     }
 }
@@ -154,11 +169,19 @@ fn cells(ends: &Ends<'_>, classes: &[usize], remarks: &mut Vec<String>) -> Vec<S
             used.extend(profile.cell.clone());
             let placement = profile.placement.as_ref();
             let placement = placement.and_then(|id| registry.placement(id));
-            used.extend(placement.into_iter().flat_map(|it| it.cells().map(|it| it.id.to_string())));
+            used.extend(
+                placement
+                    .into_iter()
+                    .flat_map(|it| it.cells().map(|it| it.id.to_string())),
+            );
         }
     }
     let chosen: Vec<_> = all.intersection(&used).take(CELLS_MAX).cloned().collect();
-    remarks.push(format!("{} of {} cells are simulated", chosen.len(), all.len()));
+    remarks.push(format!(
+        "{} of {} cells are simulated",
+        chosen.len(),
+        all.len()
+    ));
     chosen
 }
 
@@ -180,7 +203,10 @@ struct Hosts {
 impl Hosts {
     fn of(old: &Side, new: &Side, id: &str, left: &mut Left) -> Self {
         let urls = |side: &Side| -> Vec<String> {
-            let cell = side.registry.cell(id).filter(|it| it.state != CellState::Retired);
+            let cell = side
+                .registry
+                .cell(id)
+                .filter(|it| it.state != CellState::Retired);
             let endpoints = cell.into_iter().flat_map(|it| &it.endpoints);
             endpoints.map(|it| it.url.to_string()).collect()
         };
@@ -252,12 +278,23 @@ fn fill(
 ) -> bool {
     let id = |tenant: &Value| tenant.get("id").cloned();
     let kept: Vec<_> = new.iter().filter_map(id).collect();
-    let gone = old.iter().filter_map(id).filter(|id| !kept.contains(id)).count();
+    let gone = old
+        .iter()
+        .filter_map(id)
+        .filter(|id| !kept.contains(id))
+        .count();
     if gone * 5 <= old.len() {
         return true;
     }
-    let stays = |name: &&String| next.iter().filter_map(id).any(|it| it.as_str() == Some(name));
-    let had = cells.iter().zip(hosts).filter(|(_, hosts)| !hosts.old.is_empty());
+    let stays = |name: &&String| {
+        next.iter()
+            .filter_map(id)
+            .any(|it| it.as_str() == Some(name))
+    };
+    let had = cells
+        .iter()
+        .zip(hosts)
+        .filter(|(_, hosts)| !hosts.old.is_empty());
     let Some(home) = had.map(|(name, _)| name).find(stays) else {
         return false;
     };
@@ -293,9 +330,13 @@ impl Builder<'_, '_> {
                     let bound = profile.and_then(|it| it.issuer.as_deref());
                     may_speak(&side.settings.policy, issuer, &class.example, bound)
                 };
-                let theirs = classes.iter().map(|at| &self.ends.classes[*at]).filter(|class| {
-                    speaks(old, class, class.old.as_ref()) || speaks(new, class, class.new.as_ref())
-                });
+                let theirs = classes
+                    .iter()
+                    .map(|at| &self.ends.classes[*at])
+                    .filter(|class| {
+                        speaks(old, class, class.old.as_ref())
+                            || speaks(new, class, class.new.as_ref())
+                    });
                 let theirs: Vec<_> = theirs.map(|class| class.example.clone()).collect();
                 let theirs = theirs.iter().map(|id| self.names.of("tenant", id));
                 let theirs: Vec<_> = theirs.map(Value::from).collect();
@@ -319,7 +360,9 @@ impl Builder<'_, '_> {
             if !cells.iter().all(|cell| ids.iter().any(|id| id == cell)) {
                 continue;
             }
-            let cells = cells.iter().map(|cell| Value::from(self.names.of("cell", cell)));
+            let cells = cells
+                .iter()
+                .map(|cell| Value::from(self.names.of("cell", cell)));
             let cells: Vec<_> = cells.collect();
             let flag = |name: &str| raw.get(name).and_then(Json::as_bool).unwrap_or(false);
             let mut made = table([
@@ -330,7 +373,10 @@ impl Builder<'_, '_> {
                 ("failover", flag("failover").into()),
             ]);
             if let Some(fallback) = raw.get("fallback").and_then(Json::as_str) {
-                made.insert("fallback".to_owned(), self.names.of("placement", fallback).into());
+                made.insert(
+                    "fallback".to_owned(),
+                    self.names.of("placement", fallback).into(),
+                );
             }
             let other = match std::ptr::eq(side, self.ends.old.0) {
                 true => self.ends.new.0,
@@ -340,7 +386,12 @@ impl Builder<'_, '_> {
             let mut others = others.filter(|it| it.get("id") == raw.get("id"));
             let changed = others.any(|it| it.get("limits") != raw.get("limits"));
             let limits = raw.get("limits").filter(|_| !changed);
-            self.limits(&mut made, limits, changed, &format!("placement {}", text("id")));
+            self.limits(
+                &mut made,
+                limits,
+                changed,
+                &format!("placement {}", text("id")),
+            );
             placements.push(Value::Table(made));
         }
         placements
@@ -356,10 +407,15 @@ impl Builder<'_, '_> {
                 false => (&class.old, &class.new),
             };
             let Some(profile) = profile else { continue };
-            let side = if is_new { self.ends.new.0 } else { self.ends.old.0 };
+            let side = if is_new {
+                self.ends.new.0
+            } else {
+                self.ends.old.0
+            };
             let Some(home) = self.home(side, profile, &class.example, ids) else {
                 let what = format!("tenants: {}", class.name);
-                self.left.add(Instead::Decisions, "their cell isn't simulated", &what);
+                self.left
+                    .add(Instead::Decisions, "their cell isn't simulated", &what);
                 continue;
             };
             let mut made = table([
@@ -375,7 +431,12 @@ impl Builder<'_, '_> {
             let changed = other.as_ref().is_some_and(|it| it.limits != profile.limits);
             let limits = serde_json::from_str::<Json>(&profile.limits).ok();
             let limits = limits.as_ref().filter(|_| !changed);
-            self.limits(&mut made, limits, changed, &format!("tenants: {}", class.name));
+            self.limits(
+                &mut made,
+                limits,
+                changed,
+                &format!("tenants: {}", class.name),
+            );
             tenants.push(Value::Table(made));
         }
         tenants
@@ -415,7 +476,8 @@ impl Builder<'_, '_> {
             }
             None => {
                 let why = "a simulated tenant is bound to no trust domain";
-                self.left.add(Instead::Decisions, why, "the registry's tenants.issuer");
+                self.left
+                    .add(Instead::Decisions, why, "the registry's tenants.issuer");
             }
         }
     }
@@ -423,7 +485,8 @@ impl Builder<'_, '_> {
     fn limits(&mut self, made: &mut Table, limits: Option<&Json>, changed: bool, whose: &str) {
         if changed {
             let why = "the invariants know only limits that stay as they are";
-            self.left.add(Instead::Nothing, why, &format!("limits of {whose}"));
+            self.left
+                .add(Instead::Nothing, why, &format!("limits of {whose}"));
         }
         let Some(limits) = limits else { return };
         if let Some(rate) = limits.get("rate").and_then(|it| Value::try_from(it).ok()) {

@@ -39,7 +39,11 @@ impl Blast {
             cells.map(|cell| cell.id.to_string()).collect()
         };
         let all: BTreeSet<_> = ids(old).union(&ids(new)).cloned().collect();
-        let mut cells: BTreeSet<_> = all.iter().filter(|id| differs(old, new, id)).cloned().collect();
+        let mut cells: BTreeSet<_> = all
+            .iter()
+            .filter(|id| differs(old, new, id))
+            .cloned()
+            .collect();
         for at in &touched {
             let class = &classes[*at];
             for profile in [&class.old, &class.new].into_iter().flatten() {
@@ -64,7 +68,9 @@ fn differs(old: &Side, new: &Side, id: &str) -> bool {
     };
     let endpoints = |cell: &cellway_core::registry::Cell| -> Vec<_> {
         let endpoints = cell.endpoints.iter();
-        endpoints.map(|it| (it.url.clone(), it.san.clone())).collect()
+        endpoints
+            .map(|it| (it.url.clone(), it.san.clone()))
+            .collect()
     };
     let same = (&was.tier, &was.region, was.state, was.weight, was.drain)
         == (&is.tier, &is.region, is.state, is.weight, is.drain);

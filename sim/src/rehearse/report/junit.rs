@@ -70,12 +70,16 @@ impl Report {
         let mut cases: Vec<_> = by_class
             .values()
             .map(|changes| {
-                let line =
-                    |it: &&Change| format!("{}: {} -> {}", who(it), it.before, it.after);
+                let line = |it: &&Change| format!("{}: {} -> {}", who(it), it.before, it.after);
                 let name = headline(changes[0]);
-                let forbidden: Vec<_> =
-                    changes.iter().filter(|it| !allowed.contains(&it.kind)).collect();
-                let kinds: Vec<_> = forbidden.iter().map(|it| it.kind.as_str().to_owned()).collect();
+                let forbidden: Vec<_> = changes
+                    .iter()
+                    .filter(|it| !allowed.contains(&it.kind))
+                    .collect();
+                let kinds: Vec<_> = forbidden
+                    .iter()
+                    .map(|it| it.kind.as_str().to_owned())
+                    .collect();
                 let lines: Vec<_> = changes.iter().map(line).collect();
                 match forbidden.is_empty() {
                     true => Case::passed(name),
@@ -88,7 +92,9 @@ impl Report {
             .collect();
         let same = self.blast.classes_of - self.blast.classes;
         if same > 0 {
-            cases.push(Case::passed(format!("{same} classes of tenants without a change")));
+            cases.push(Case::passed(format!(
+                "{same} classes of tenants without a change"
+            )));
         }
         cases
     }
@@ -104,19 +110,37 @@ fn simulated(traffic: &Traffic) -> Vec<Case> {
     let blamed = traffic.lost.iter().filter(|it| it.counts);
     let mut cases: Vec<_> = blamed
         .map(|lost| {
-            let faults = if lost.with_faults { ", with faults" } else { "" };
+            let faults = if lost.with_faults {
+                ", with faults"
+            } else {
+                ""
+            };
             let name = format!("no requests are lost: {}{faults}", lost.class);
-            Case::failed(name, format!("{} requests are lost", lost.requests), told(lost))
+            Case::failed(
+                name,
+                format!("{} requests are lost", lost.requests),
+                told(lost),
+            )
         })
         .collect();
     let broken = traffic.broken.iter().filter(|it| !it.without_change);
     cases.extend(broken.map(|broken| {
-        let faults = if broken.with_faults { ", with faults" } else { "" };
+        let faults = if broken.with_faults {
+            ", with faults"
+        } else {
+            ""
+        };
         let name = format!("invariant {}{faults}", broken.invariant);
-        Case::failed(name, format!("broken in {} runs", broken.runs), broken.story.clone())
+        Case::failed(
+            name,
+            format!("broken in {} runs", broken.runs),
+            broken.story.clone(),
+        )
     }));
     if cases.is_empty() {
-        cases.push(Case::passed("no requests are lost, and no invariant is broken"));
+        cases.push(Case::passed(
+            "no requests are lost, and no invariant is broken",
+        ));
     }
     cases
 }

@@ -12,7 +12,11 @@ const ROWS_MAX: usize = 50;
 impl Report {
     /// The report as Markdown. `allowed`: the ways in which decisions may change.
     pub fn markdown(&self, allowed: &[Kind]) -> String {
-        let mut text = format!("### Rehearsal: {} to {}\n", plain(&self.from), plain(&self.to));
+        let mut text = format!(
+            "### Rehearsal: {} to {}\n",
+            plain(&self.from),
+            plain(&self.to)
+        );
         let _ = writeln!(text, "\n**{}**", plain(&self.verdict(allowed)));
         for note in &self.notes {
             let _ = writeln!(text, "\n> {}", plain(&note.text));
@@ -42,7 +46,11 @@ impl Report {
     fn decisions_as_markdown(&self, text: &mut String) {
         let changes = &self.decisions.changes;
         if changes.is_empty() {
-            let _ = writeln!(text, "\nNo decision changes ({} compared).", self.decisions.compared);
+            let _ = writeln!(
+                text,
+                "\nNo decision changes ({} compared).",
+                self.decisions.compared
+            );
             return;
         }
         let _ = writeln!(
@@ -62,7 +70,11 @@ impl Report {
             );
         }
         if changes.len() > ROWS_MAX {
-            let _ = writeln!(text, "\nand {} more; `--format text` lists all.", changes.len() - ROWS_MAX);
+            let _ = writeln!(
+                text,
+                "\nand {} more; `--format text` lists all.",
+                changes.len() - ROWS_MAX
+            );
         }
     }
 
@@ -100,12 +112,20 @@ impl Report {
                     lost.without_change,
                     lost.tenants,
                     plain(&lost.class),
-                    if lost.with_faults { " (with faults)" } else { "" },
+                    if lost.with_faults {
+                        " (with faults)"
+                    } else {
+                        ""
+                    },
                     plain(&answers.join(", "))
                 );
             }
             for broken in &traffic.broken {
-                let without = if broken.without_change { ", and without the change too" } else { "" };
+                let without = if broken.without_change {
+                    ", and without the change too"
+                } else {
+                    ""
+                };
                 let _ = writeln!(
                     text,
                     "\n<details><summary>Broken: {} in {} runs{without}</summary>\n\n```\n{}\n```\n\n</details>",
@@ -124,7 +144,10 @@ impl Report {
         if self.not_simulated.is_empty() {
             return;
         }
-        let _ = writeln!(text, "\n<details><summary>What is not in the traffic</summary>");
+        let _ = writeln!(
+            text,
+            "\n<details><summary>What is not in the traffic</summary>"
+        );
         for (instead, title) in GROUPS {
             let theirs = self.not_simulated.iter().filter(|it| it.instead == instead);
             let mut lines = theirs.peekable();

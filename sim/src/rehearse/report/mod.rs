@@ -38,7 +38,9 @@ impl Report {
     /// Whether a pipeline may go on, if decisions may change in these ways.
     pub fn passed(&self, allowed: &[Kind]) -> bool {
         let changes = self.decisions.changes.iter();
-        let decided = changes.map(|it| it.kind).all(|kind| allowed.contains(&kind));
+        let decided = changes
+            .map(|it| it.kind)
+            .all(|kind| allowed.contains(&kind));
         decided && !self.is_refused() && !self.loses() && !self.breaks()
     }
 
@@ -54,7 +56,10 @@ impl Report {
                 changes.clone().map(|it| (it.of, it.tenants)).collect();
             if changes.count() > 0 {
                 let tenants: usize = of.values().sum();
-                why.push(format!("decisions change ({}, {tenants} tenants)", kind.as_str()));
+                why.push(format!(
+                    "decisions change ({}, {tenants} tenants)",
+                    kind.as_str()
+                ));
             }
         }
         if self.loses() {

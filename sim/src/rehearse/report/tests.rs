@@ -26,7 +26,10 @@ fn report() -> Report {
         requests: 12,
         without_change: 1,
         of: 600,
-        answers: BTreeMap::from([("circuit_open".to_owned(), 2), ("cell_reset".to_owned(), 10)]),
+        answers: BTreeMap::from([
+            ("circuit_open".to_owned(), 2),
+            ("cell_reset".to_owned(), 10),
+        ]),
         with_faults,
         counts,
     };
@@ -139,7 +142,9 @@ fn verdicts() {
     // It is no fault of the change.
     let known = traffic(|it| {
         it.lost.retain(|lost| !lost.counts);
-        it.broken.iter_mut().for_each(|broken| broken.without_change = true);
+        it.broken
+            .iter_mut()
+            .for_each(|broken| broken.without_change = true);
     });
     assert_eq!(known, (true, "PASSED".to_owned()));
 }

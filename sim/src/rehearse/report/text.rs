@@ -15,7 +15,12 @@ impl Report {
     pub fn text(&self, allowed: &[Kind]) -> String {
         let mut text = format!("Rehearsed the change from {} to {}.\n", self.from, self.to);
         for note in &self.notes {
-            let _ = writeln!(text, "\n{}: {}", if note.refused { "REFUSED" } else { "note" }, note.text);
+            let _ = writeln!(
+                text,
+                "\n{}: {}",
+                if note.refused { "REFUSED" } else { "note" },
+                note.text
+            );
         }
         self.decisions_as_text(&mut text);
         self.traffic_as_text(&mut text);
@@ -89,19 +94,30 @@ impl Report {
             let others = traffic.lost.iter().filter(|it| !it.counts);
             let others: u64 = others.map(|it| it.requests).sum();
             if others > 0 {
-                let _ = writeln!(text, "  {others} requests fail, as often as without the change");
+                let _ = writeln!(
+                    text,
+                    "  {others} requests fail, as often as without the change"
+                );
             }
             if traffic.broken.is_empty() {
                 let _ = writeln!(text, "  no invariant is broken");
             }
             for broken in &traffic.broken {
-                let without = if broken.without_change { ", and without the change too" } else { "" };
+                let without = if broken.without_change {
+                    ", and without the change too"
+                } else {
+                    ""
+                };
                 let _ = writeln!(
                     text,
                     "  BROKEN {} in {} runs{}{without}\n    {}",
                     broken.invariant,
                     broken.runs,
-                    if broken.with_faults { " with faults" } else { "" },
+                    if broken.with_faults {
+                        " with faults"
+                    } else {
+                        ""
+                    },
                     broken.story.replace('\n', "\n    ")
                 );
             }
@@ -152,14 +168,22 @@ impl Report {
 /// The groups of settings that aren't simulated, with their titles.
 pub(super) const GROUPS: [(Instead, &str); 3] = [
     (Instead::Nothing, "Not rehearsed"),
-    (Instead::Decisions, "Only in the decisions, not in the traffic"),
-    (Instead::StandIn, "Replaced in the traffic by something of the simulator's own"),
+    (
+        Instead::Decisions,
+        "Only in the decisions, not in the traffic",
+    ),
+    (
+        Instead::StandIn,
+        "Replaced in the traffic by something of the simulator's own",
+    ),
 ];
 
 /// A line about lost requests.
 pub(super) fn told(lost: &Lost) -> String {
     let answers = lost.answers.iter();
-    let answers: Vec<_> = answers.map(|(answer, count)| format!("{answer} {count}")).collect();
+    let answers: Vec<_> = answers
+        .map(|(answer, count)| format!("{answer} {count}"))
+        .collect();
     let faults = if lost.with_faults { " with faults" } else { "" };
     format!(
         "{} of {} requests{faults} ({} without the change) of {}: {}",

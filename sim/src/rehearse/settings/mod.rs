@@ -75,9 +75,14 @@ pub(super) fn note_left(side: &Side, left: &mut Left) {
         };
         left.add(instead, why, &format!("{prefix}{path}"));
     };
-    leaves("", "", &Value::Table(side.table.clone()), &mut |path, plain| {
-        note(FATES, "", path, plain);
-    });
+    leaves(
+        "",
+        "",
+        &Value::Table(side.table.clone()),
+        &mut |path, plain| {
+            note(FATES, "", path, plain);
+        },
+    );
     let mut seen = std::collections::BTreeSet::new();
     fields("", &side.document, &mut |plain| {
         // A registry has too many entries to name each.

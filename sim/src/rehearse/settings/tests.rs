@@ -62,7 +62,11 @@ fn every_setting_has_a_fate() {
 fn carried_settings() {
     let mut known = BTreeSet::new();
     every_setting(&mut Vec::new(), &mut known);
-    let is_leaf = |it: &&String| !known.iter().any(|other| other.starts_with(&format!("{it}.")));
+    let is_leaf = |it: &&String| {
+        !known
+            .iter()
+            .any(|other| other.starts_with(&format!("{it}.")))
+    };
     let carried = known.iter().filter(|it| fate_of(it) == Some(Fate::Carried));
     let carried: Vec<_> = carried.filter(is_leaf).cloned().collect();
     insta::assert_snapshot!(carried.join("\n"));

@@ -52,7 +52,9 @@ pub(super) fn read(
     for cell in &spec.cell {
         let id = cell.id.get_ref();
         if !names.is_cell(id) {
-            let problem = format!("no cell of this world is called `{id}`: add it to [[world.cell]], with `listed = 0` if the first registry doesn't have it");
+            let problem = format!(
+                "no cell of this world is called `{id}`: add it to [[world.cell]], with `listed = 0` if the first registry doesn't have it"
+            );
             errors.add(at.clone(), FIELD, problem);
         }
         for host in &cell.endpoints {

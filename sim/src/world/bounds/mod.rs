@@ -23,9 +23,8 @@ use super::state::AUDIENCE;
 use crate::fact::{self, Published};
 use crate::invariants::{Asked, Bounds, Caller, RouterSettings, SettingsInForce, rules};
 use crate::scenario::{
-    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home,
-    NewRegistry, Placement,
-    Scenario, Tenant,
+    Authority, Authorization, CONTROL_PLANE, Cell, Change, Client, FaultKind, Home, NewRegistry,
+    Placement, Scenario, Tenant,
 };
 
 /// How the routers' own headers begin.
@@ -111,7 +110,9 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
         let tenants = tenants_of(scenario, it);
         (it.requests_max).is_none_or(|most| leaves_room(part(most), share, tenants))
     });
-    few_streams && placements && leaves_room(settings.limits.places, share, tenants(scenario).count())
+    few_streams
+        && placements
+        && leaves_room(settings.limits.places, share, tenants(scenario).count())
 }
 
 /// The registries that replace the first one.

@@ -41,7 +41,11 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
     if policy.is_some_and(|policy| policy.get("all_of").is_some()) {
         // The router takes one of the two.
         let policies = config.get_mut("policy").and_then(Value::as_array_mut);
-        for policy in policies.into_iter().flatten().filter_map(Value::as_table_mut) {
+        for policy in policies
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_table_mut)
+        {
             policy.remove("any_of");
         }
     }
