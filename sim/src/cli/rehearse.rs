@@ -126,10 +126,8 @@ impl Rehearse {
         let (code, problem) = match self.rehearse() {
             Ok(true) => return ExitCode::SUCCESS,
             Ok(false) => return ExitCode::from(FOUND),
-            Err(Stopped::Rehearse(error)) => match error {
-                RehearseError::Read { .. } => (IO, error.to_string()),
-                _ => (MISTAKES, error.to_string()),
-            },
+            Err(Stopped::Rehearse(error)) if error.is_io() => (IO, error.to_string()),
+            Err(Stopped::Rehearse(error)) => (MISTAKES, error.to_string()),
             Err(Stopped::Io(problem)) => (IO, problem),
         };
         output::complain(&format!("cellway-sim: {problem}\n"));

@@ -32,6 +32,16 @@ pub enum RehearseError {
     Decide(DecideError),
 }
 
+impl RehearseError {
+    /// Whether a file can't be read. Otherwise one has mistakes.
+    pub fn is_io(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. } | Self::Decide(DecideError::Read { .. })
+        )
+    }
+}
+
 impl fmt::Display for RehearseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

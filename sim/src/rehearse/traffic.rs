@@ -153,7 +153,7 @@ impl Tally {
         let failed = |key: &(String, String)| {
             key.1 != OPEN && !self.is_decided(clients.get(&key.0).copied(), key)
         };
-        let mut lost: BTreeMap<Option<usize>, ([u64; 2], BTreeMap<String, u64>)> = BTreeMap::new();
+        let mut lost: BTreeMap<Option<usize>, Failures> = BTreeMap::new();
         for (at, runs) in [Some(change), before].into_iter().enumerate() {
             let answers = runs.into_iter().flat_map(|it| &it.answers);
             for (key, count) in answers.filter(|(key, _)| failed(key)) {
@@ -213,6 +213,9 @@ impl Tally {
         all
     }
 }
+
+/// How many requests of a class fail with the change and without it, and with it by their answers.
+type Failures = ([u64; 2], BTreeMap<String, u64>);
 
 /// Whether so many failures with the change and without it are enough to blame the change. Drawn faults lose
 /// requests of their own, in each run a few more or fewer: only a tenth and three more count.
