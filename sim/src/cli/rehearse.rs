@@ -14,8 +14,11 @@ use super::output;
 use super::progress::{Goal, Progress};
 use super::runs::{self, Job, Outcome};
 
-/// How many seeds the change runs with without further faults.
+/// How many seeds the change runs with, at most, without further faults. They differ little.
 const PLAIN_SEEDS: u64 = 3;
+
+/// How many seeds draw faults by default.
+const FAULT_SEEDS: u64 = 20;
 
 const AFTER_HELP: &str = "\
 Each folder has a cellway.toml and its registry. Nothing else is read: made keys and certificates stand in
@@ -50,17 +53,17 @@ pub(super) struct Rehearse {
     /// Also run the change with faults around it, which each seed draws.
     #[arg(long)]
     faults: bool,
-    /// How many seeds draw faults.
-    #[arg(long, default_value_t = 20, requires = "faults", value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
+    /// How many seeds to run: 3 by default, and 20 with --faults, for which each draws others.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
     /// Compare the decisions only, and simulate no traffic.
     #[arg(long, conflicts_with = "faults")]
     decisions_only: bool,
     /// Decisions may change in these ways: refused, allowed, moved, other, or all.
     #[arg(long, value_name = "WAYS", value_delimiter = ',', value_parser = way)]
     allow: Vec<Ways>,
-    /// Write the scenario with the change to this file, to run it with the other commands. If there are several
-    /// listeners, their names are added.
+    /// Write the scenario with the change to this file, to run it with the other commands. If there are
+    /// several listeners, their names are added.
     #[arg(long, value_name = "FILE")]
     write_scenario: Option<PathBuf>,
     /// How many runs at a time; by default one for each core.
@@ -178,8 +181,12 @@ impl Rehearse {
 
     /// Runs all scenarios, each in a process of its own.
     fn run(&self, rehearsal: &mut Rehearsal) -> Result<(), String> {
-        let faults = if self.faults { self.seeds } else { 0 };
-        let all = rehearsal.runs(PLAIN_SEEDS, faults);
+        let plain = self.seeds.unwrap_or(PLAIN_SEEDS).min(PLAIN_SEEDS);
+        let faults = match self.faults {
+            true => self.seeds.unwrap_or(FAULT_SEEDS),
+            false => 0,
+        };
+        let all = rehearsal.runs(plain, faults);
         if all.is_empty() {
             return Ok(());
         }
@@ -226,8 +233,8 @@ impl Rehearse {
         if let Some(mut failed) = Failed::of(&outcome) {
             let name = failed.broken.as_ref().map_or("run", |it| it.name.as_str());
             let name = name.to_owned();
-            let kept = run.has_change.then(|| self.keep.moved(&job.file)).flatten();
-            let story = match kept {
+            let kept = self.keep.moved(&job.file);
+            let story = match kept.filter(|_| run.has_change) {
                 None => failed.why.join("\n"),
                 Some(file) => {
                     let [before, after] = [&job.file, &file].map(|it| it.display().to_string());

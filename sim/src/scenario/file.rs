@@ -108,7 +108,8 @@ pub(super) struct Cell {
     /// The number of endpoints, whose hosts are called `<id>-1` and so on.
     #[serde(default = "one")]
     pub endpoints: Spanned<u32>,
-    /// How many of them the registry lists at first. Absent: all. 0: the first registry doesn't have the cell.
+    /// How many of them the registry lists at first. Absent: all. 0: the first registry doesn't have the
+    /// cell.
     pub listed: Option<Spanned<u32>>,
     #[serde(default)]
     pub protocol: CellProtocol,

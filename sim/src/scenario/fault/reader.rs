@@ -229,7 +229,11 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 
     pub(super) fn registry(&mut self) -> Option<Box<NewRegistry>> {
         let spec = self.need("registry", &self.spec.registry)?;
-        Some(Box::new(registry::read(&spec, self.names, self.errors)))
+        let names = self.names;
+        let is_cell = |name: &str| names.is_cell(name);
+        let is_endpoint = |name: &str| names.is_endpoint(name);
+        let read = registry::read(&spec, is_cell, is_endpoint, self.errors);
+        Some(Box::new(read))
     }
 
     pub(super) fn service(&mut self) -> Option<String> {

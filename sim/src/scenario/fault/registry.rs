@@ -6,8 +6,6 @@ use crate::scenario::error::Errors;
 use crate::scenario::file;
 use crate::scenario::{CellState, Home, Placement, Tenant, UnknownTenant};
 
-use super::Names;
-
 /// A whole registry: cells, placements and tenants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -40,10 +38,12 @@ pub struct ListedCell {
     pub endpoints: Vec<String>,
 }
 
-/// Checks the names of hosts and cells. The router's own reader checks all others.
+/// Checks the names of hosts and cells: `is_cell` and `is_endpoint` know those of the world. The router's
+/// own reader checks all others.
 pub(super) fn read(
     spec: &Spanned<file::NewRegistry>,
-    names: &dyn Names,
+    is_cell: impl Fn(&str) -> bool,
+    is_endpoint: impl Fn(&str) -> bool,
     errors: &mut Errors<'_>,
 ) -> NewRegistry {
     const FIELD: &str = "fault.registry";
@@ -51,7 +51,7 @@ pub(super) fn read(
     let spec = spec.get_ref();
     for cell in &spec.cell {
         let id = cell.id.get_ref();
-        if !names.is_cell(id) {
+        if !is_cell(id) {
             let problem = format!(
                 "no cell of this world is called `{id}`: add it to [[world.cell]], with `listed = 0` if the first registry doesn't have it"
             );
@@ -59,7 +59,7 @@ pub(super) fn read(
         }
         for host in &cell.endpoints {
             let of_cell = host.strip_prefix(id.as_str());
-            if of_cell.is_none_or(|rest| !rest.starts_with('-')) || !names.is_endpoint(host) {
+            if of_cell.is_none_or(|rest| !rest.starts_with('-')) || !is_endpoint(host) {
                 let problem = format!("`{host}` is no endpoint of {id}");
                 errors.add(at.clone(), FIELD, problem);
             }
