@@ -1,9 +1,8 @@
 //! Runs of scenarios, several at a time. Each is a process of its own, because only the first run of a
 //! process is determined byte for byte, and a failure must be replayable.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -28,11 +28,10 @@ pub use choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, Unknow
 pub use credential::{Authorization, Claims, Credential, Flaw};
 pub(crate) use error::Errors;
 pub use error::{ScenarioError, ScenarioErrors};
-pub use fault::{Authority, Change, Fault, FaultKind, markdown as faults_in_markdown};
-pub use hosts::{Host, Role};
 pub use fault::{
     Authority, Change, Fault, FaultKind, ListedCell, NewRegistry, markdown as faults_in_markdown,
 };
+pub use hosts::{Host, Role};
 
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";

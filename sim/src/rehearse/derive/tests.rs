@@ -19,7 +19,8 @@ fn names() {
         [
             "eu-1",
             "cell-eu-1",
-            "cell-eu",
+            // The first host of a cell `cell-eu` would be called like the cell above.
+            "cell-eu-2",
             "tenant-eu-1",
             "tenant-router-1",
             "tenant",

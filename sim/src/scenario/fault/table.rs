@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::touched::Touches;
 use super::registry::NewRegistry;
+use super::touched::Touches;
 use super::{Affected, Affects, Authority};
 use crate::scenario::choices::CellState;
 use crate::scenario::file::Name;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Authority;
+use super::{Authority, NewRegistry};
 use crate::scenario::choices::CellState;
 
 /// A field of a fault that may name hosts.
@@ -42,5 +42,6 @@ nobody!(
     i64,
     toml::Table,
     Authority,
-    CellState
+    CellState,
+    Box<NewRegistry>
 );
