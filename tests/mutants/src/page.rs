@@ -62,7 +62,7 @@ pub fn markdown(results: &[(&Mutant, &Score)], drawn: u64) -> String {
          never given back. Each is put into a copy of the router, and all scenarios and {drawn} drawn ones run until\n\
          one notices it. No unit test takes part.\n\n\
          ```sh\n\
-         just mutants                          # all of them; takes an hour\n\
+         just mutants                          # all of them; takes some hours\n\
          just mutants --room envelope          # those of one room\n\
          just mutants --enough 1000 NAME       # which runs notice this one\n\
          ```\n\n\
