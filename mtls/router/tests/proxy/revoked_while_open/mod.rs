@@ -197,13 +197,18 @@ async fn no_request_passes_after_the_first_certificate_of_its_chain_has_ended() 
             .await;
         let client = world.client(protocol, &servers, &shown);
         let mut standing = client.connect().await.unwrap();
-        let mut send = async || standing.send(Request::get("/")).await.unwrap();
+        let mut send = async || standing.send(Request::get("/")).await;
         world.env.step(590);
-        assert_eq!(send().await.status, StatusCode::OK);
+        assert_eq!(send().await.unwrap().status, StatusCode::OK);
         world.env.step(20);
-        let answer = send().await;
-        assert_eq!(reason(&answer), "certificate_expired");
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        // If the router looks at the idle connection first, it closes it.
+        match send().await {
+            Ok(answer) => {
+                assert_eq!(reason(&answer), "certificate_expired");
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+            }
+            Err(_) => world.events.line("closed certificate_expired").await,
+        }
         client.send(Request::get("/")).await.unwrap_err();
         world.events.line("tls refused certificate_expired").await;
     }
