@@ -201,37 +201,11 @@ impl State {
                 let text = format!("registry version {version} applied");
                 self.notable(at, host, "registry_applied", text);
             }
-            Fact::Ejected {
-                host: url, ejected, ..
-            } => match ejected {
-                true => self.notable(at, host, "endpoint_ejected", format!("ejects {url}")),
-                false => self.notable(at, host, "endpoint_returned", format!("returns {url}")),
-            },
-            Fact::Probed {
-                host: url, healthy, ..
-            } => match healthy {
-                true => {
-                    let text = format!("checks of {url} succeed");
-                    self.notable(at, host, "endpoint_healthy", text);
+            Fact::Ejected { .. } | Fact::Probed { .. } | Fact::Circuit { .. } => {
+                if let Some((kind, text)) = endpoint_news(fact) {
+                    self.notable(at, host, kind, text);
                 }
-                false => {
-                    let text = format!("checks of {url} fail");
-                    self.notable(at, host, "endpoint_unhealthy", text);
-                }
-            },
-            Fact::Circuit {
-                host: url, change, ..
-            } => match change {
-                CircuitChange::Opened => {
-                    let text = format!("opens the breaker of {url}");
-                    self.notable(at, host, "circuit_opened", text);
-                }
-                CircuitChange::Closed => {
-                    let text = format!("closes the breaker of {url}");
-                    self.notable(at, host, "circuit_closed", text);
-                }
-                CircuitChange::Probing | CircuitChange::Freed => {}
-            },
+            }
             Fact::FailedOver(FailedOver {
                 from, cell, reason, ..
             }) => {
@@ -338,6 +312,30 @@ impl State {
         self.last_answer.insert(client.clone(), answer.clone());
         self.show(at, &client, is_answered(answer));
     }
+}
+
+/// What a router says of an endpoint: the kind of event, and its text.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "few facts are about endpoints"
+)]
+fn endpoint_news(fact: &Fact) -> Option<(&'static str, String)> {
+    Some(match fact {
+        Fact::Ejected { host, ejected, .. } => match ejected {
+            true => ("endpoint_ejected", format!("ejects {host}")),
+            false => ("endpoint_returned", format!("returns {host}")),
+        },
+        Fact::Probed { host, healthy, .. } => match healthy {
+            true => ("endpoint_healthy", format!("checks of {host} succeed")),
+            false => ("endpoint_unhealthy", format!("checks of {host} fail")),
+        },
+        Fact::Circuit { host, change, .. } => match change {
+            CircuitChange::Opened => ("circuit_opened", format!("opens the breaker of {host}")),
+            CircuitChange::Closed => ("circuit_closed", format!("closes the breaker of {host}")),
+            CircuitChange::Probing | CircuitChange::Freed => return None,
+        },
+        _ => return None,
+    })
 }
 
 fn is_answered(answer: &Answer) -> String {

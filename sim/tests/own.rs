@@ -120,6 +120,18 @@ fn a_cell_keeps_its_faults() {
 }
 
 #[test]
+fn a_cell_that_cuts_answers_has_done_the_work() {
+    let cuts = "[[fault]]\nat = \"5s\"\nfor = \"2s\"\nkind = \"reset\"\ntarget = \"blue\"\n";
+    let report = scenario(cuts).simulation().cell("blue", service).run(1);
+    assert!(report.passed(), "{}", report.summary());
+    let (worked, served) = (report.events["served"], count(&report, "ok"));
+    assert!(
+        worked > served + 1,
+        "{worked} were done, {served} answered well"
+    );
+}
+
+#[test]
 fn clients_see_the_status_of_a_service() {
     let report = scenario("")
         .simulation()

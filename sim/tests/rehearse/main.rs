@@ -278,7 +278,7 @@ fn formats() {
     // The version must grow.
     let suspended = suspended.with("new/registry.json", "\"version\": 1", "\"version\": 2");
     for (format, part) in [
-        ("text", "FAILED: decisions change (refused, 1 tenants)"),
+        ("text", "FAILED: decisions change (refused, 1 tenant)"),
         ("json", "\"kind\": \"refused\""),
         (
             "junit",

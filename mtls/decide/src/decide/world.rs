@@ -1,4 +1,5 @@
-//! What stands in for the world around the router, and the state that it leads to.
+//! Plays the world around the router (registry, key sets, clock), and makes the state that a router would have
+//! then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -56,10 +56,9 @@ impl Report {
                 changes.clone().map(|it| (it.of, it.tenants)).collect();
             if changes.count() > 0 {
                 let tenants: usize = of.values().sum();
-                why.push(format!(
-                    "decisions change ({}, {tenants} tenants)",
-                    kind.as_str()
-                ));
+                let noun = if tenants == 1 { "tenant" } else { "tenants" };
+                let way = kind.as_str();
+                why.push(format!("decisions change ({way}, {tenants} {noun})"));
             }
         }
         if self.loses() {
