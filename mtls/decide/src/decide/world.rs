@@ -1,5 +1,5 @@
-//! Plays the world around the router (registry, key sets, clock), and makes the state that a router would have
-//! then.
+//! Plays the world around the router (registry, key sets, clock), and makes the state that a router would
+//! have then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
