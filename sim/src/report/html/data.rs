@@ -1,5 +1,5 @@
-//! The data of a page. Sentences are made here, so that a page says the same as a terminal. A table holds each
-//! sentence once: a run with ten thousand requests repeats a few of them.
+//! The data of a page. Sentences are made here, so that a page says the same as a terminal. A table holds
+//! each sentence once: a run with ten thousand requests repeats a few of them.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "each column of the page shows a few kinds of steps"
